@@ -1,0 +1,1 @@
+//! Pure state machines of queenright: no I/O, no clock, no threads.

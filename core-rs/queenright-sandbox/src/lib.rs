@@ -1,0 +1,1 @@
+//! Linux isolation: the only crate of the workspace that may use unsafe.

@@ -1,0 +1,1 @@
+"""A runtime and a terminal for secure agent swarms."""

@@ -1,0 +1,1 @@
+"""The terminal of queenright: runs in the operator's session."""
