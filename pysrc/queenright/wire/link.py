@@ -1,0 +1,304 @@
+"""The frames of the cell link: everything a cell and the supervisor can say to each other, one dataclass each.
+
+A cell only proposes: what it sends are requests, states and messages, checked again by the supervisor. A frame that is
+not listed here, or has a field of another type, is a protocol violation and ends the cell.
+
+Shapes inside frames (canonical maps, `bytes` fields named below hold canonical bytes):
+
+- `Mail` map: {"id": bytes 32, "sender": bytes 32 (zeros: the runtime), "sender_name": str, "type": str, "body": bytes | None,
+  "sealed": Sealed map | None, "call": bytes 16 | None (reply to this), "chain": [bytes 32] (open calls)}
+- `Sealed` map: {"generation": int, "enc": bytes 32, "counter": int, "ct": bytes, "salted": bytes 32, "sequence": int,
+  "incarnation": int, "previous": bytes 32, "signature": bytes 64, "certificate": bytes (of the sender's incarnation)}
+- `ops` list, in the order the behaviour made them, each a map with "op":
+  {"op": "send", "to", "type", "volatile": bool, "body": bytes | None, "sealed": Sealed | None}
+  {"op": "timer", "id": bytes 16, "after_ms": int, "every_ms": int | None, "type", "body"}, {"op": "cancel", "id"}
+  {"op": "monitor", "agent"}, {"op": "stop"}
+- `steps` list of recorded steps of an open turn: {"ordinal": int, "kind": str, "digest": bytes 32, "done": bool, "ok": bool,
+  "value": bytes, "error": map | None, "ops": digests [bytes 32]}
+- error map: {"code": str (queenright.errors), "message": str, "facts": map}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, ClassVar
+
+from queenright.core import canonical
+from queenright.core import decode as decode_canonical
+from queenright.errors import Malformed
+
+__all__ = [
+    "Certified",
+    "Deliver",
+    "End",
+    "Evict",
+    "Fault",
+    "Frame",
+    "Host",
+    "Incarnation",
+    "Log",
+    "NeedSealKey",
+    "OpenKey",
+    "Ready",
+    "Result",
+    "SealKey",
+    "Shutdown",
+    "Start",
+    "Step",
+    "Stop",
+    "Volatile",
+    "decode",
+    "encode",
+]
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "bytes": (bytes,),
+    "str": (str,),
+    "int": (int,),
+    "bool": (bool,),
+    "list": (list,),
+    "dict": (dict,),
+    "bytes | None": (bytes, NoneType),
+    "dict | None": (dict, NoneType),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Base of all frames."""
+
+    t: ClassVar[str] = ""
+
+
+# --- supervisor to cell ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start(Frame):
+    """First frame in a cell's life. `packages`: [{"name", "digest", "path", "classes": [str]}] mounted read-only."""
+
+    t: ClassVar[str] = "start"
+    cell: str
+    number: int  # the incarnation number of every agent this cell will host
+    shared: bool
+    runtime_key: bytes
+    nonce: bytes
+    packages: list
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host(Frame):
+    """An agent lives here from now on. `born`: run on_start as its first turn (delivered as a message)."""
+
+    t: ClassVar[str] = "host"
+    agent: bytes
+    name: str
+    behaviour: str  # "package.Class"
+    args: bytes
+    parent: bytes
+    intent: bytes
+    package: bytes
+    state: bytes | None
+    state_version: int
+    kin: list  # agent ids it may write to from the start: parent and children
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver(Frame):
+    """One message to handle as turn `turn`. `steps` holds what an earlier try of this turn already recorded."""
+
+    t: ClassVar[str] = "deliver"
+    agent: bytes
+    turn: int
+    attempt: int
+    mail: dict
+    steps: list
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Frame):
+    """The answer to a step: `value` (canonical bytes) if ok, else `error`."""
+
+    t: ClassVar[str] = "result"
+    agent: bytes
+    turn: int
+    ordinal: int
+    ok: bool
+    value: bytes
+    error: dict | None
+
+
+@dataclass(frozen=True, slots=True)
+class Certified(Frame):
+    """The runtime's certificate over this agent's incarnation key."""
+
+    t: ClassVar[str] = "certified"
+    agent: bytes
+    certificate: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealKey(Frame):
+    """What a sender seals to: the receiver's certified X25519 key of that generation."""
+
+    t: ClassVar[str] = "seal_key"
+    agent: bytes
+    generation: int
+    certificate: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenKey(Frame):
+    """The private half, given only to the cell the receiver lives in."""
+
+    t: ClassVar[str] = "open_key"
+    agent: bytes
+    generation: int
+    private_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stop(Frame):
+    """Run on_stop as the agent's last turn (`turn`), then forget it."""
+
+    t: ClassVar[str] = "stop"
+    agent: bytes
+    turn: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evict(Frame):
+    """Forget the agent at once: frozen, moved or ended. Its open coroutine is discarded."""
+
+    t: ClassVar[str] = "evict"
+    agent: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown(Frame):
+    """Leave. The process is killed a moment later in any case."""
+
+    t: ClassVar[str] = "shutdown"
+
+
+# --- cell to supervisor ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Frame):
+    """The packages are imported. `classes` are the behaviours found: [{"name", "cell", "state_version", "handles"}]."""
+
+    t: ClassVar[str] = "ready"
+    cell: str
+    python: str
+    classes: list
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation(Frame):
+    """A signing key made here; `signature` is by that key over the incarnation claim (wire.certificate)."""
+
+    t: ClassVar[str] = "incarnation"
+    agent: bytes
+    public_key: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Frame):
+    """A step opened: `request` is its canonical map; `ops` are the sends since the previous record of this turn."""
+
+    t: ClassVar[str] = "step"
+    agent: bytes
+    turn: int
+    ordinal: int
+    kind: str
+    request: bytes
+    ops: list
+
+
+@dataclass(frozen=True, slots=True)
+class End(Frame):
+    """The turn ended. `state` None: unchanged. On `ok` False nothing of it counts but `error` (for the retry)."""
+
+    t: ClassVar[str] = "end"
+    agent: bytes
+    turn: int
+    ok: bool
+    error: str
+    state: bytes | None
+    state_version: int
+    ops: list
+    reply: dict | None  # {"type", "body" | "sealed"} when the mail was a call
+
+
+@dataclass(frozen=True, slots=True)
+class Volatile(Frame):
+    """A volatile message for an agent of another cell; never journaled."""
+
+    t: ClassVar[str] = "volatile"
+    agent: bytes
+    op: dict
+
+
+@dataclass(frozen=True, slots=True)
+class NeedSealKey(Frame):
+    t: ClassVar[str] = "need_seal_key"
+    agent: bytes
+    receiver: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Log(Frame):
+    """A line for the agent's bounded log: untrusted text."""
+
+    t: ClassVar[str] = "log"
+    agent: bytes
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault(Frame):
+    """The cell cannot go on (a package does not import): untrusted text for the operator."""
+
+    t: ClassVar[str] = "fault"
+    text: str
+
+
+_FRAMES: dict[str, type[Frame]] = {cls.t: cls for cls in Frame.__subclasses__()}
+_SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
+    t: {field.name: _TYPES[str(field.type)] for field in dataclasses.fields(cls)} for t, cls in _FRAMES.items()
+}
+
+
+def encode(frame: Frame) -> bytes:
+    """Canonical bytes of a frame (without the length prefix)."""
+    body: dict[str, Any] = {name: getattr(frame, name) for name in _SHAPES[frame.t]}
+    body["t"] = frame.t
+    return canonical(body)
+
+
+def decode(data: bytes) -> Frame:
+    """The frame in `data`. Raises Malformed naming the frame and the field that is wrong."""
+    body = decode_canonical(data)
+    if not isinstance(body, dict) or not isinstance(body.get("t"), str):
+        raise Malformed("a link frame is a map with a `t`")
+    t = body.pop("t")
+    shape = _SHAPES.get(t)
+    if shape is None:
+        raise Malformed(f"unknown link frame `{t[:32]}`")
+    if body.keys() != shape.keys():
+        odd = sorted(body.keys() ^ shape.keys())[0]
+        raise Malformed(f"link frame `{t}`: field `{odd[:32]}` is missing or unknown")
+    for name, types in shape.items():
+        value = body[name]
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise Malformed(f"link frame `{t}`: field `{name}` has the wrong type")
+    return _FRAMES[t](**body)
