@@ -150,7 +150,7 @@ class Agents:
             self._by_id[agent.id] = agent
             self._link(agent)
 
-        return Change([("insert", TABLE, agent.id, agent.encode())], applied)
+        return Change((("insert", TABLE, agent.id, agent.encode()),), applied)
 
     def save(self, agent: Agent, **fields: object) -> Change:
         """Set durable fields; memory follows once the store accepted."""
@@ -160,4 +160,4 @@ class Agents:
             for name, value in fields.items():
                 setattr(agent, name, value)
 
-        return Change([("put", TABLE, agent.id, canonical({"v": 1} | body))], applied)
+        return Change((("put", TABLE, agent.id, canonical({"v": 1} | body)),), applied)

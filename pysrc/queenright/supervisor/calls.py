@@ -53,9 +53,7 @@ class Calls:
         if len(chain) > MAX_DEPTH:
             raise CallTooDeep(f"this chain of calls is {len(chain)} deep; the limit is {MAX_DEPTH}")
         call = self._rt.rand(16)
-        changes, target, why = self._rt.post.send(
-            agent, request, self._rt.clock.boot_ms(), call=call, chain=chain
-        )
+        changes, target, why = self._rt.post.send(agent, request, call=call, chain=chain)
         if why:
             raise Unknown(f"the call cannot be delivered: {why}", hint="discover who is within reach")
         row = {
@@ -67,7 +65,7 @@ class Calls:
             self._open[call] = row
             self._arm(call)
 
-        self._rt.commit(*changes, Change([("insert", TABLE, call, canonical(row))], applied))
+        self._rt.commit(*changes, Change((("insert", TABLE, call, canonical(row)),), applied))
         self._rt.turns.pump(target)
 
     def _chain_of(self, agent: Agent) -> list[bytes]:
@@ -100,12 +98,12 @@ class Calls:
         def applied() -> None:
             self._open.pop(call, None)
             if done is not None:
-                self._rt.turns.announce(row["agent"], row["turn"], row["ordinal"])
+                self._rt.soon(lambda: self._rt.turns.announce(row["agent"], row["turn"], row["ordinal"]))
 
         changes = [*extra]
         if done is not None:
             changes.append(done)
-        changes.append(Change([("delete", TABLE, call)], applied))
+        changes.append(Change((("delete", TABLE, call),), applied))
         return changes
 
     def _expired(self, call: bytes) -> None:
@@ -133,7 +131,7 @@ class Calls:
     def caller_ended(self, caller: bytes) -> list[Change]:
         """The caller is gone; whoever answers later answers nobody."""
         return [
-            Change([("delete", TABLE, call)], lambda call=call: self._open.pop(call, None))  # type: ignore[misc]
+            Change((("delete", TABLE, call),), lambda call=call: self._open.pop(call, None))  # type: ignore[misc]
             for call, row in list(self._open.items())
             if row["agent"] == caller
         ]

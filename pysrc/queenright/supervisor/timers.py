@@ -58,7 +58,7 @@ class Timers:
             self._rows[key] = row
             self._arm(key)
 
-        return Change([("put", TABLE, key, canonical(row))], applied)
+        return Change((("put", TABLE, key, canonical(row)),), applied)
 
     def cancel(self, agent: Agent, op: dict[str, Any]) -> Change:
         """Cancelling a timer that is gone is no error: it may have fired this instant."""
@@ -73,7 +73,7 @@ class Timers:
             if alarm is not None:
                 alarm.cancel()
 
-        return Change([("delete", TABLE, key)], applied)
+        return Change((("delete", TABLE, key),), applied)
 
     def remove_all(self, agent: bytes) -> list[Change]:
         return [self._remove(key) for key in list(self._rows) if key[:32] == agent]
@@ -91,7 +91,7 @@ class Timers:
                 "id": key[32:], "sender": RUNTIME, "sender_name": "timer", "type": row["type"], "body": row["body"],
                 "sealed": None, "call": None, "chain": [],
             }  # fmt: skip
-            change = self._rt.mail.put(agent.id, mail, reserved=True)
+            change = self._rt.mail.put(agent.id, mail, self._rt.clock.wall_ms(), reserved=True)
             changes.append(change)
             row = row | {"queued": change.records[0][2]}
         if row["every_ms"] is None:
@@ -105,6 +105,6 @@ class Timers:
                 self._rows[key] = later
                 self._arm(key)
 
-            changes.append(Change([("put", TABLE, key, canonical(row))], applied))
+            changes.append(Change((("put", TABLE, key, canonical(row)),), applied))
         self._rt.commit(*changes)
         self._rt.turns.pump(agent.id)

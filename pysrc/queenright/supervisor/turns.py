@@ -99,7 +99,7 @@ class Turns:
     def _begin(self, agent: Agent, key: bytes) -> None:
         turn = OpenTurn(agent.id, agent.turn + 1, key, 1, 0)
         self._rt.commit(
-            Change([("insert", TURNS, agent.id, turn.encode())], lambda: self.open.__setitem__(agent.id, turn)),
+            Change((("insert", TURNS, agent.id, turn.encode()),), lambda: self.open.__setitem__(agent.id, turn)),
             self._rt.agents.save(agent, turn=turn.turn),
         )
 
@@ -131,7 +131,7 @@ class Turns:
         key = turn.step_key(frame.ordinal)
         turn_steps = turn.steps
         changes.append(
-            Change([("insert", STEPS, key, row.encode())], lambda: turn_steps.__setitem__(row.ordinal, row))
+            Change((("insert", STEPS, key, row.encode()),), lambda: turn_steps.__setitem__(row.ordinal, row))
         )
         if not self._commit(cell, changes):
             return
@@ -153,7 +153,7 @@ class Turns:
         changes, wake = self._ops(agent, frame.ops)
         if frame.state is not None:
             state = canonical({"v": 1, "version": frame.state_version, "state": frame.state})
-            changes.append(Change([("put", STATE, agent.id, state)]))
+            changes.append(Change((("put", STATE, agent.id, state),)))
         if turn.key:
             mail = self._rt.mail.read(next(h for h in self._rt.mail.box(agent.id).heads if h.key == turn.key))
             if mail["call"] is not None:
@@ -195,7 +195,7 @@ class Turns:
                 raise Malformed("an op is a map")
             kind = op.get("op")
             if kind == "send":
-                more, target, _ = self._rt.post.send(agent, op, self._rt.clock.boot_ms())
+                more, target, _ = self._rt.post.send(agent, op)
                 changes += more
                 wake.append(target)
             elif kind == "timer":
@@ -222,7 +222,7 @@ class Turns:
                 if agent == turn.agent and number == turn.turn:
                     task.cancel()
 
-        return Change(records, applied)
+        return Change(tuple(records), applied)
 
     # --- steps --------------------------------------------------------------------------------------------------
 
@@ -260,8 +260,7 @@ class Turns:
             step.ordinal, step.kind, step.request, step.ops, step.t_ms, True, outcome.ok, outcome.value, outcome.error
         )
         steps = turn.steps
-        return Change(
-            [("put", STEPS, turn.step_key(ordinal), done.encode())], lambda: steps.__setitem__(ordinal, done)
+        return Change((("put", STEPS, turn.step_key(ordinal), done.encode()),), lambda: steps.__setitem__(ordinal, done)
         )
 
     def announce(self, agent_id: bytes, number: int, ordinal: int) -> None:
@@ -290,7 +289,7 @@ class Turns:
                 self._rt.cells.evict(agent)
                 return
             records = [("delete", STEPS, turn.step_key(ordinal)) for ordinal in turn.steps]
-            self._rt.commit(Change(records, turn.steps.clear))
+            self._rt.commit(Change(tuple(records), turn.steps.clear))
         if not turn.key:
             self._rt.commit(self._close(turn))
             self._rt.lives.finished(agent)
@@ -316,7 +315,7 @@ class Turns:
         def applied() -> None:
             turn.attempt, turn.deaths = attempt, deaths
 
-        self._rt.commit(Change([("put", TURNS, agent.id, row.encode())], applied))
+        self._rt.commit(Change((("put", TURNS, agent.id, row.encode()),), applied))
 
     def bury(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """Dead letter; the agent goes on with the next message, or as its behaviour says."""
