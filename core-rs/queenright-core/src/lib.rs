@@ -1,1 +1,5 @@
 //! Pure state machines of queenright: no I/O, no clock, no threads.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod digest;
+pub mod error;
