@@ -28,7 +28,10 @@ impl Directory {
         }
         let found = fs::symlink_metadata(path).map_err(|e| Error::io("look at", path, &e))?;
         if !found.is_dir() {
-            return Err(Error::Io(format!("state directory {} is not a directory", path.display())));
+            return Err(Error::Io(format!(
+                "state directory {} is not a directory",
+                path.display()
+            )));
         }
         if found.mode() & OTHERS != 0 {
             return Err(Error::Io(format!(
@@ -39,7 +42,10 @@ impl Directory {
             )));
         }
         let lock = take_lock(&path.join("lock"))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     pub fn join(&self, name: &str) -> PathBuf {
@@ -49,7 +55,12 @@ impl Directory {
     /// Makes a file private before anything else gives it its mode; says whether it is new.
     pub fn create_private(&self, name: &str) -> Result<bool, Error> {
         let path = self.join(name);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        match OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+        {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(Error::io("create", &path, &error)),
@@ -58,7 +69,9 @@ impl Directory {
 
     /// A new file is durable only when the directory that names it is.
     pub fn sync(&self) -> Result<(), Error> {
-        File::open(&self.path).and_then(|d| d.sync_all()).map_err(|e| Error::io("sync", &self.path, &e))
+        File::open(&self.path)
+            .and_then(|d| d.sync_all())
+            .map_err(|e| Error::io("sync", &self.path, &e))
     }
 }
 
@@ -77,8 +90,15 @@ fn take_lock(path: &Path) -> Result<File, Error> {
             let mut holder = String::new();
             let _ = (&mut file).take(20).read_to_string(&mut holder);
             let holder: String = holder.chars().filter(char::is_ascii_digit).collect();
-            let holder = if holder.is_empty() { "another process".into() } else { format!("process {holder}") };
-            return Err(Error::InUse(format!("state directory is in use by {holder} ({})", path.display())));
+            let holder = if holder.is_empty() {
+                "another process".into()
+            } else {
+                format!("process {holder}")
+            };
+            return Err(Error::InUse(format!(
+                "state directory is in use by {holder} ({})",
+                path.display()
+            )));
         }
         Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, &error)),
     }

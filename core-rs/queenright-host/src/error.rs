@@ -34,11 +34,17 @@ impl fmt::Display for Error {
             Self::Malformed(what) => write!(f, "{what}"),
             Self::InUse(what) => write!(f, "{what}"),
             Self::TooNew { found, known } => {
-                write!(f, "state directory has format {found}, this version knows up to {known}")
+                write!(
+                    f,
+                    "state directory has format {found}, this version knows up to {known}"
+                )
             }
             Self::Library(what) => write!(f, "{what}"),
             Self::Full(what) => write!(f, "no space left for the store: {what}"),
-            Self::Failed(what) => write!(f, "the store failed and refuses everything until it is opened again: {what}"),
+            Self::Failed(what) => write!(
+                f,
+                "the store failed and refuses everything until it is opened again: {what}"
+            ),
             Self::Broken(what) => write!(f, "the store is damaged: {what}"),
             Self::Io(what) => write!(f, "{what}"),
             Self::Closed => write!(f, "the store is closed"),

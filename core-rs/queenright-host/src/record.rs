@@ -18,33 +18,55 @@ const MAX_BYTES: usize = 64 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// Stores the value, whatever was there.
-    Put { table: String, key: Vec<u8>, value: Vec<u8> },
+    Put {
+        table: String,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
     /// Stores the value; refused ("exists") when the key is there.
-    Insert { table: String, key: Vec<u8>, value: Vec<u8> },
+    Insert {
+        table: String,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
     /// Removes the key; removing what is absent is no error.
     Delete { table: String, key: Vec<u8> },
     /// Refused ("unexpected") unless the stored bytes equal `value`, or the key is absent for None.
-    Expect { table: String, key: Vec<u8>, value: Option<Vec<u8>> },
+    Expect {
+        table: String,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    },
     /// Appends the next ledger leaf.
     Leaf { data: Vec<u8> },
     /// Spends a nonce for ever; refused ("spent") the second time.
     Spend { scope: String, nonce: Vec<u8> },
     /// Adds to a counter, which is a row of eight big-endian bytes and starts at 0. Refused ("above_maximum",
     /// "below_zero") out of 0..=maximum, or ("not_a_counter") when the row is anything else.
-    Count { table: String, key: Vec<u8>, delta: i64, maximum: u64 },
+    Count {
+        table: String,
+        key: Vec<u8>,
+        delta: i64,
+        maximum: u64,
+    },
 }
 
 /// Checks the bounds of a whole submission before any of it touches the disk.
 pub fn check(records: &[Record]) -> Result<(), Error> {
     if records.len() > MAX_RECORDS {
-        return Err(Error::Malformed(format!("a submission of {} records; at most {MAX_RECORDS}", records.len())));
+        return Err(Error::Malformed(format!(
+            "a submission of {} records; at most {MAX_RECORDS}",
+            records.len()
+        )));
     }
     let mut bytes = 0;
     for record in records {
         bytes += check_one(record)?;
     }
     if bytes > MAX_BYTES {
-        return Err(Error::Malformed(format!("a submission of {bytes} bytes; at most {MAX_BYTES}")));
+        return Err(Error::Malformed(format!(
+            "a submission of {bytes} bytes; at most {MAX_BYTES}"
+        )));
     }
     Ok(())
 }
@@ -82,7 +104,11 @@ fn check_one(record: &Record) -> Result<usize, Error> {
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
-    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.' | b':' | b'/');
+    let good = |b: u8| {
+        b.is_ascii_lowercase()
+            || b.is_ascii_digit()
+            || matches!(b, b'_' | b'-' | b'.' | b':' | b'/')
+    };
     if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(good) {
         let shown: String = name.chars().take(MAX_NAME).collect();
         return Err(Error::Malformed(format!(
@@ -94,7 +120,10 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
 
 fn sized(what: &str, bytes: &[u8], least: usize, most: usize) -> Result<(), Error> {
     if bytes.len() < least || bytes.len() > most {
-        return Err(Error::Malformed(format!("a {what} of {} bytes; {least} to {most}", bytes.len())));
+        return Err(Error::Malformed(format!(
+            "a {what} of {} bytes; {least} to {most}",
+            bytes.len()
+        )));
     }
     Ok(())
 }

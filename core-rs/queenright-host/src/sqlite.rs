@@ -69,7 +69,8 @@ impl SqliteStore {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        let connection = Connection::open_with_flags(directory.join(FILE), flags).map_err(opening)?;
+        let connection =
+            Connection::open_with_flags(directory.join(FILE), flags).map_err(opening)?;
         let found = check_format(&connection)?;
         configure(&connection)?;
         if found == 0 {
@@ -81,8 +82,15 @@ impl SqliteStore {
             directory.sync()?;
         }
         let next_leaf = mark(&connection, "next_leaf").map_err(opening)?;
-        let inner = Inner { connection, next_leaf, failed: None, _directory: directory };
-        Ok(Self { inner: Mutex::new(Some(inner)) })
+        let inner = Inner {
+            connection,
+            next_leaf,
+            failed: None,
+            _directory: directory,
+        };
+        Ok(Self {
+            inner: Mutex::new(Some(inner)),
+        })
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Inner) -> Result<T, Error>) -> Result<T, Error> {
@@ -103,7 +111,9 @@ impl SqliteStore {
         self.inner.lock().unwrap_or_else(|poisoned| {
             let mut guard = poisoned.into_inner();
             if let Some(inner) = guard.as_mut() {
-                inner.failed.get_or_insert_with(|| "a thread died in a submission".into());
+                inner
+                    .failed
+                    .get_or_insert_with(|| "a thread died in a submission".into());
             }
             guard
         })
@@ -111,20 +121,30 @@ impl SqliteStore {
 }
 
 fn check_format(connection: &Connection) -> Result<i64, Error> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(opening);
+    let pragma = |name| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .map_err(opening)
+    };
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     if version > FORMAT {
-        return Err(Error::TooNew { found: version, known: FORMAT });
+        return Err(Error::TooNew {
+            found: version,
+            known: FORMAT,
+        });
     }
     if version == 0 && application == 0 {
-        let tables: i64 =
-            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(opening)?;
+        let tables: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .map_err(opening)?;
         if tables == 0 {
             return Ok(0);
         }
     }
     if application != APPLICATION || version < 1 {
-        return Err(Error::Broken(format!("{FILE} is a database, but not one of queenright's")));
+        return Err(Error::Broken(format!(
+            "{FILE} is a database, but not one of queenright's"
+        )));
     }
     Ok(version)
 }
@@ -142,7 +162,9 @@ fn configure(connection: &Connection) -> Result<(), Error> {
         if got == want {
             return Ok(());
         }
-        Err(Error::Io(format!("sqlite refused {name}={value}: it stays {got}")))
+        Err(Error::Io(format!(
+            "sqlite refused {name}={value}: it stays {got}"
+        )))
     };
     // Before WAL, so that the index of the log lives in our memory and no second connection can exist.
     set("locking_mode", "EXCLUSIVE", "exclusive")?;
@@ -151,17 +173,22 @@ fn configure(connection: &Connection) -> Result<(), Error> {
     connection
         .execute_batch("PRAGMA synchronous=FULL;PRAGMA trusted_schema=OFF;PRAGMA temp_store=MEMORY;PRAGMA cell_size_check=ON;")
         .map_err(opening)?;
-    let level: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(opening)?;
+    let level: i64 = connection
+        .pragma_query_value(None, "synchronous", |row| row.get(0))
+        .map_err(opening)?;
     if level != 2 {
-        return Err(Error::Io(format!("sqlite refused synchronous=FULL: it stays {level}")));
+        return Err(Error::Io(format!(
+            "sqlite refused synchronous=FULL: it stays {level}"
+        )));
     }
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
 }
 
 fn mark(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
-    let value: i64 =
-        connection.prepare_cached("SELECT value FROM mark WHERE name=?1")?.query_row([name], |row| row.get(0))?;
+    let value: i64 = connection
+        .prepare_cached("SELECT value FROM mark WHERE name=?1")?
+        .query_row([name], |row| row.get(0))?;
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, value))
 }
 
@@ -169,7 +196,9 @@ fn mark(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
 fn reading(error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full(error.to_string()),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Broken(error.to_string()),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::Broken(error.to_string())
+        }
         _ => Error::Failed(error.to_string()),
     }
 }
@@ -181,7 +210,11 @@ fn opening(error: rusqlite::Error) -> Error {
     }
 }
 
-fn apply(connection: &Connection, next_leaf: &mut u64, record: &Record) -> Result<Option<&'static str>, rusqlite::Error> {
+fn apply(
+    connection: &Connection,
+    next_leaf: &mut u64,
+    record: &Record,
+) -> Result<Option<&'static str>, rusqlite::Error> {
     match record {
         Record::Put { table, key, value } => {
             connection
@@ -190,12 +223,16 @@ fn apply(connection: &Connection, next_leaf: &mut u64, record: &Record) -> Resul
         }
         Record::Insert { table, key, value } => {
             let added = connection
-                .prepare_cached("INSERT INTO row (tbl, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+                .prepare_cached(
+                    "INSERT INTO row (tbl, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                )?
                 .execute(params![table, key, value])?;
             return Ok((added == 0).then_some("exists"));
         }
         Record::Delete { table, key } => {
-            connection.prepare_cached("DELETE FROM row WHERE tbl=?1 AND key=?2")?.execute(params![table, key])?;
+            connection
+                .prepare_cached("DELETE FROM row WHERE tbl=?1 AND key=?2")?
+                .execute(params![table, key])?;
         }
         Record::Expect { table, key, value } => {
             return Ok((read(connection, table, key)? != *value).then_some("unexpected"));
@@ -208,11 +245,18 @@ fn apply(connection: &Connection, next_leaf: &mut u64, record: &Record) -> Resul
         }
         Record::Spend { scope, nonce } => {
             let added = connection
-                .prepare_cached("INSERT INTO spent (scope, nonce) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                .prepare_cached(
+                    "INSERT INTO spent (scope, nonce) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                )?
                 .execute(params![scope, nonce])?;
             return Ok((added == 0).then_some("spent"));
         }
-        Record::Count { table, key, delta, maximum } => {
+        Record::Count {
+            table,
+            key,
+            delta,
+            maximum,
+        } => {
             let now = match read(connection, table, key)? {
                 None => 0,
                 Some(bytes) => match <[u8; 8]>::try_from(bytes) {
@@ -222,7 +266,11 @@ fn apply(connection: &Connection, next_leaf: &mut u64, record: &Record) -> Resul
             };
             let next = i128::from(now) + i128::from(*delta);
             let Ok(next) = u64::try_from(next) else {
-                return Ok(Some(if next < 0 { "below_zero" } else { "above_maximum" }));
+                return Ok(Some(if next < 0 {
+                    "below_zero"
+                } else {
+                    "above_maximum"
+                }));
             };
             // Counting down is always let through: a maximum that was lowered must not hold what is given back.
             if *delta > 0 && next > *maximum {
@@ -259,10 +307,15 @@ impl Inner {
     fn submit(&mut self, records: &[Record]) -> Result<Receipt, Error> {
         let first_leaf = self.next_leaf;
         if records.is_empty() {
-            return Ok(Receipt { first_leaf, leaves: 0 });
+            return Ok(Receipt {
+                first_leaf,
+                leaves: 0,
+            });
         }
         let mut next_leaf = first_leaf;
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(reading)?;
+        self.connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(reading)?;
         match self.write(records, &mut next_leaf) {
             Ok(()) => {}
             Err(error) => {
@@ -274,7 +327,10 @@ impl Inner {
             return Err(self.commit_failed(&error));
         }
         self.next_leaf = next_leaf;
-        Ok(Receipt { first_leaf, leaves: next_leaf - first_leaf })
+        Ok(Receipt {
+            first_leaf,
+            leaves: next_leaf - first_leaf,
+        })
     }
 
     fn write(&self, records: &[Record], next_leaf: &mut u64) -> Result<(), Error> {
@@ -317,7 +373,9 @@ impl Inner {
             return Error::Full(error.to_string());
         }
         let why = match error.sqlite_error().map(|e| e.extended_code) {
-            Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => format!("fsync: {error}"),
+            Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => {
+                format!("fsync: {error}")
+            }
             _ => format!("commit: {error}"),
         };
         self.fail(why)
@@ -367,7 +425,9 @@ impl Store for SqliteStore {
                 .map_err(reading)
         })?;
         if rows.len() as u64 > MAX_SCAN {
-            return Err(Error::Malformed(format!("a scan of {table} past {MAX_SCAN} rows; give a limit and page with after")));
+            return Err(Error::Malformed(format!(
+                "a scan of {table} past {MAX_SCAN} rows; give a limit and page with after"
+            )));
         }
         Ok(rows)
     }
@@ -377,9 +437,13 @@ impl Store for SqliteStore {
         self.with(|inner| {
             inner
                 .connection
-                .prepare_cached("SELECT count(*) FROM row WHERE tbl=?1 AND key>=?2 AND (?3 IS NULL OR key<?3)")
+                .prepare_cached(
+                    "SELECT count(*) FROM row WHERE tbl=?1 AND key>=?2 AND (?3 IS NULL OR key<?3)",
+                )
                 .and_then(|mut statement| {
-                    statement.query_row(params![table, prefix, above(prefix)], |row| row.get::<_, i64>(0))
+                    statement.query_row(params![table, prefix, above(prefix)], |row| {
+                        row.get::<_, i64>(0)
+                    })
                 })
                 .map(i64::unsigned_abs)
                 .map_err(reading)
@@ -390,7 +454,9 @@ impl Store for SqliteStore {
         self.with(|inner| {
             let first = mark(&inner.connection, "first_leaf").map_err(reading)?;
             if start < first {
-                return Err(Error::Malformed(format!("leaf {start} was dropped; the first one kept is {first}")));
+                return Err(Error::Malformed(format!(
+                    "leaf {start} was dropped; the first one kept is {first}"
+                )));
             }
             if start >= inner.next_leaf {
                 return Ok(Vec::new());
@@ -401,7 +467,9 @@ impl Store for SqliteStore {
                 .map_err(reading)?;
             let limit = signed(limit.min(MAX_SCAN)).map_err(reading)?;
             statement
-                .query_map(params![signed(start).map_err(reading)?, limit], |row| row.get(0))
+                .query_map(params![signed(start).map_err(reading)?, limit], |row| {
+                    row.get(0)
+                })
                 .and_then(Iterator::collect)
                 .map_err(reading)
         })
@@ -414,14 +482,20 @@ impl Store for SqliteStore {
     fn drop_leaves_below(&self, index: u64) -> Result<(), Error> {
         self.with(|inner| {
             if index > inner.next_leaf {
-                return Err(Error::Malformed(format!("leaf {index} does not exist yet; the next one is {}", inner.next_leaf)));
+                return Err(Error::Malformed(format!(
+                    "leaf {index} does not exist yet; the next one is {}",
+                    inner.next_leaf
+                )));
             }
             let first = mark(&inner.connection, "first_leaf").map_err(reading)?;
             if index <= first {
                 return Ok(());
             }
             let bound = signed(index).map_err(reading)?;
-            inner.connection.execute_batch("BEGIN IMMEDIATE").map_err(reading)?;
+            inner
+                .connection
+                .execute_batch("BEGIN IMMEDIATE")
+                .map_err(reading)?;
             let done = inner
                 .connection
                 .prepare_cached("DELETE FROM leaf WHERE idx<?1")
@@ -432,36 +506,57 @@ impl Store for SqliteStore {
                 inner.roll_back()?;
                 return Err(error);
             }
-            inner.connection.execute_batch("COMMIT").map_err(|error| inner.commit_failed(&error))
+            inner
+                .connection
+                .execute_batch("COMMIT")
+                .map_err(|error| inner.commit_failed(&error))
         })
     }
 
     fn backup(&self, path: &Path) -> Result<(), Error> {
-        let name = path
-            .to_str()
-            .ok_or_else(|| Error::Malformed(format!("backup path {} is not utf-8", path.display())))?;
+        let name = path.to_str().ok_or_else(|| {
+            Error::Malformed(format!("backup path {} is not utf-8", path.display()))
+        })?;
         // SQLite writes into an empty file that exists: made by us, it is private from its first byte.
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
         let file = made.map_err(|e| Error::io("create backup", path, &e))?;
         let copied = self.with(|inner| {
-            inner.connection.execute("VACUUM INTO ?1", [name]).map_err(|error| match reading(error) {
-                Error::Failed(why) => Error::Io(format!("backup to {name}: {why}")),
-                other => other,
-            })
+            inner
+                .connection
+                .execute("VACUUM INTO ?1", [name])
+                .map_err(|error| match reading(error) {
+                    Error::Failed(why) => Error::Io(format!("backup to {name}: {why}")),
+                    other => other,
+                })
         });
         if let Err(error) = copied {
             let _ = std::fs::remove_file(path);
             return Err(error);
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         file.sync_all()
             .and_then(|()| File::open(folder)?.sync_all())
             .map_err(|e| Error::io("sync", path, &e))
     }
 
     fn close(&self) -> Result<(), Error> {
-        let Some(inner) = self.lock().take() else { return Ok(()) };
-        let Inner { connection, _directory, .. } = inner;
-        connection.close().map_err(|(_, error)| Error::Io(format!("close {FILE}: {error}")))
+        let Some(inner) = self.lock().take() else {
+            return Ok(());
+        };
+        let Inner {
+            connection,
+            _directory,
+            ..
+        } = inner;
+        connection
+            .close()
+            .map_err(|(_, error)| Error::Io(format!("close {FILE}: {error}")))
     }
 }
