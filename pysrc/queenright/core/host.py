@@ -1,3 +1,5 @@
 """The supervisor's own: the store, the grant tree, restricting oneself."""
 
-__all__: list[str] = []
+from queenright._core.host import Refused, Store
+
+__all__ = ["Refused", "Store"]
