@@ -3,6 +3,8 @@
 from queenright._core.host import (
     GrantRefused,
     GrantTree,
+    Refused,
+    Store,
     check_names,
     resource_covers,
     resource_overlaps,
@@ -13,6 +15,8 @@ from queenright._core.host import (
 __all__ = [
     "GrantRefused",
     "GrantTree",
+    "Refused",
+    "Store",
     "check_names",
     "resource_covers",
     "resource_overlaps",
