@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from queenright.core.host import Store as Engine
@@ -78,10 +79,7 @@ class Store:
         steps: list[Callable[[], None]] = [change.applied for change in changes]
         if receipt.leaves:
             leaves = tuple(record[1] for record in records if record[0] == "leaf")
-            steps += [
-                lambda subscriber=subscriber: subscriber(receipt.first_leaf, leaves)
-                for subscriber in self._subscribers
-            ]
+            steps += [partial(subscriber, receipt.first_leaf, leaves) for subscriber in self._subscribers]
         failed: Exception | None = None
         for step in steps:
             try:
