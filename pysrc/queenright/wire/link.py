@@ -143,10 +143,12 @@ class Certified(Frame):
 
 @dataclass(frozen=True, slots=True)
 class SealKey(Frame):
-    """What a sender seals to: the receiver's certified X25519 key of that generation."""
+    """What `sender` seals to: the receiver's certified X25519 key, and the pair's next free sequence (it survives lives)."""
 
     t: ClassVar[str] = "seal_key"
     agent: bytes
+    sender: bytes
+    sequence: int
     generation: int
     certificate: bytes
     signature: bytes
