@@ -15,6 +15,7 @@ __all__ = [
     "Conflict",
     "Denied",
     "Dimension",
+    "InvalidProof",
     "InvalidSignature",
     "LedgerBroken",
     "LedgerUnwritable",
@@ -32,6 +33,7 @@ __all__ = [
     "TimedOut",
     "Unknown",
     "UnknownOutcome",
+    "WrongPassphrase",
 ]
 
 
@@ -56,6 +58,18 @@ class InvalidSignature(QueenrightError):
     """A signature that does not verify under the key and the bytes it was given with."""
 
     code = "invalid_signature"
+
+
+class InvalidProof(QueenrightError):
+    """A path or consistency proof that does not lead to the hash tree's root it was given with."""
+
+    code = "invalid_proof"
+
+
+class WrongPassphrase(QueenrightError):
+    """A key file or vault that this passphrase, or none, does not open."""
+
+    code = "wrong_passphrase"
 
 
 class NotEntitled(QueenrightError):
