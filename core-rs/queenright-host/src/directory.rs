@@ -41,11 +41,10 @@ impl Directory {
                 path.display()
             )));
         }
+        // SQLite is told to follow no link at all; links above the directory are the operator's own business.
+        let path = fs::canonicalize(path).map_err(|e| Error::io("resolve", path, &e))?;
         let lock = take_lock(&path.join("lock"))?;
-        Ok(Self {
-            path: path.to_owned(),
-            _lock: lock,
-        })
+        Ok(Self { path, _lock: lock })
     }
 
     pub fn join(&self, name: &str) -> PathBuf {

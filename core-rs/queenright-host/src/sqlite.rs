@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ffi, params};
+use rusqlite::{Connection, ErrorCode, ffi, params};
 
 use crate::{
     directory::Directory,
@@ -16,34 +16,14 @@ use crate::{
     store::{Receipt, Store},
 };
 
-/// The layout this version writes. It only ever rises.
-pub const FORMAT: i64 = 1;
-/// "QRst": tells our files from any other database.
-const APPLICATION: i64 = 0x5152_7374;
-/// Below this a WAL reset can lose committed writes (sqlite.org/wal.html#walresetbug).
-const OLDEST_SQLITE: i32 = 3_051_003;
-const FILE: &str = "state.db";
+mod open;
+mod rows;
+
+pub use open::{FORMAT, require_sqlite};
+use rows::{above, apply, mark, read, signed};
+
 /// A scan with no limit of its own still ends; callers page with `after`.
 const MAX_SCAN: u64 = 1_000_000;
-
-const SCHEMA: &str = "
-CREATE TABLE row (tbl TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (tbl, key)) STRICT, WITHOUT ROWID;
-CREATE TABLE leaf (idx INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
-CREATE TABLE spent (scope TEXT NOT NULL, nonce BLOB NOT NULL, PRIMARY KEY (scope, nonce)) STRICT, WITHOUT ROWID;
-CREATE TABLE mark (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO mark (name, value) VALUES ('next_leaf', 0), ('first_leaf', 0);
-";
-
-/// Refuses a library that is known to lose what it acknowledged.
-pub fn require_sqlite() -> Result<(), Error> {
-    if rusqlite::version_number() < OLDEST_SQLITE {
-        return Err(Error::Library(format!(
-            "sqlite {} can lose committed writes; 3.51.3 or newer is needed",
-            rusqlite::version()
-        )));
-    }
-    Ok(())
-}
 
 struct Inner {
     connection: Connection,
@@ -64,24 +44,8 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, Error> {
         require_sqlite()?;
         let directory = Directory::hold(path)?;
-        directory.create_private(FILE)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW
-            | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        let connection =
-            Connection::open_with_flags(directory.join(FILE), flags).map_err(opening)?;
-        let found = check_format(&connection)?;
-        configure(&connection)?;
-        if found == 0 {
-            connection
-                .execute_batch(&format!(
-                    "BEGIN IMMEDIATE;{SCHEMA}PRAGMA application_id={APPLICATION};PRAGMA user_version={FORMAT};COMMIT;"
-                ))
-                .map_err(opening)?;
-            directory.sync()?;
-        }
-        let next_leaf = mark(&connection, "next_leaf").map_err(opening)?;
+        let connection = open::open(&directory)?;
+        let next_leaf = mark(&connection, "next_leaf").map_err(reading)?;
         let inner = Inner {
             connection,
             next_leaf,
@@ -119,79 +83,6 @@ impl SqliteStore {
         })
     }
 }
-
-fn check_format(connection: &Connection) -> Result<i64, Error> {
-    let pragma = |name| {
-        connection
-            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
-            .map_err(opening)
-    };
-    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
-    if version > FORMAT {
-        return Err(Error::TooNew {
-            found: version,
-            known: FORMAT,
-        });
-    }
-    if version == 0 && application == 0 {
-        let tables: i64 = connection
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .map_err(opening)?;
-        if tables == 0 {
-            return Ok(0);
-        }
-    }
-    if application != APPLICATION || version < 1 {
-        return Err(Error::Broken(format!(
-            "{FILE} is a database, but not one of queenright's"
-        )));
-    }
-    Ok(version)
-}
-
-fn configure(connection: &Connection) -> Result<(), Error> {
-    let set = |name: &str, value: &str, want: &str| {
-        let got: String = connection
-            .pragma_update_and_check(None, name, value, |row| {
-                Ok(match row.get_ref(0)? {
-                    rusqlite::types::ValueRef::Integer(number) => number.to_string(),
-                    other => other.as_str()?.to_owned(),
-                })
-            })
-            .map_err(opening)?;
-        if got == want {
-            return Ok(());
-        }
-        Err(Error::Io(format!(
-            "sqlite refused {name}={value}: it stays {got}"
-        )))
-    };
-    // Before WAL, so that the index of the log lives in our memory and no second connection can exist.
-    set("locking_mode", "EXCLUSIVE", "exclusive")?;
-    set("secure_delete", "ON", "1")?;
-    set("journal_mode", "WAL", "wal")?;
-    connection
-        .execute_batch("PRAGMA synchronous=FULL;PRAGMA trusted_schema=OFF;PRAGMA temp_store=MEMORY;PRAGMA cell_size_check=ON;")
-        .map_err(opening)?;
-    let level: i64 = connection
-        .pragma_query_value(None, "synchronous", |row| row.get(0))
-        .map_err(opening)?;
-    if level != 2 {
-        return Err(Error::Io(format!(
-            "sqlite refused synchronous=FULL: it stays {level}"
-        )));
-    }
-    connection.set_prepared_statement_cache_capacity(32);
-    Ok(())
-}
-
-fn mark(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
-    let value: i64 = connection
-        .prepare_cached("SELECT value FROM mark WHERE name=?1")?
-        .query_row([name], |row| row.get(0))?;
-    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, value))
-}
-
 /// A statement's failure inside a submission, before its commit: what it means, once the submission is rolled back.
 fn reading(error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
@@ -202,107 +93,6 @@ fn reading(error: rusqlite::Error) -> Error {
         _ => Error::Failed(error.to_string()),
     }
 }
-
-fn opening(error: rusqlite::Error) -> Error {
-    match reading(error) {
-        Error::Failed(why) => Error::Io(format!("open {FILE}: {why}")),
-        other => other,
-    }
-}
-
-fn apply(
-    connection: &Connection,
-    next_leaf: &mut u64,
-    record: &Record,
-) -> Result<Option<&'static str>, rusqlite::Error> {
-    match record {
-        Record::Put { table, key, value } => {
-            connection
-                .prepare_cached("INSERT INTO row (tbl, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value=?3")?
-                .execute(params![table, key, value])?;
-        }
-        Record::Insert { table, key, value } => {
-            let added = connection
-                .prepare_cached(
-                    "INSERT INTO row (tbl, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![table, key, value])?;
-            return Ok((added == 0).then_some("exists"));
-        }
-        Record::Delete { table, key } => {
-            connection
-                .prepare_cached("DELETE FROM row WHERE tbl=?1 AND key=?2")?
-                .execute(params![table, key])?;
-        }
-        Record::Expect { table, key, value } => {
-            return Ok((read(connection, table, key)? != *value).then_some("unexpected"));
-        }
-        Record::Leaf { data } => {
-            connection
-                .prepare_cached("INSERT INTO leaf (idx, data) VALUES (?1, ?2)")?
-                .execute(params![signed(*next_leaf)?, data])?;
-            *next_leaf += 1;
-        }
-        Record::Spend { scope, nonce } => {
-            let added = connection
-                .prepare_cached(
-                    "INSERT INTO spent (scope, nonce) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![scope, nonce])?;
-            return Ok((added == 0).then_some("spent"));
-        }
-        Record::Count {
-            table,
-            key,
-            delta,
-            maximum,
-        } => {
-            let now = match read(connection, table, key)? {
-                None => 0,
-                Some(bytes) => match <[u8; 8]>::try_from(bytes) {
-                    Ok(bytes) => u64::from_be_bytes(bytes),
-                    Err(_) => return Ok(Some("not_a_counter")),
-                },
-            };
-            let next = i128::from(now) + i128::from(*delta);
-            let Ok(next) = u64::try_from(next) else {
-                return Ok(Some(if next < 0 {
-                    "below_zero"
-                } else {
-                    "above_maximum"
-                }));
-            };
-            // Counting down is always let through: a maximum that was lowered must not hold what is given back.
-            if *delta > 0 && next > *maximum {
-                return Ok(Some("above_maximum"));
-            }
-            connection
-                .prepare_cached("INSERT INTO row (tbl, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value=?3")?
-                .execute(params![table, key, next.to_be_bytes()])?;
-        }
-    }
-    Ok(None)
-}
-
-fn read(connection: &Connection, table: &str, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection
-        .prepare_cached("SELECT value FROM row WHERE tbl=?1 AND key=?2")?
-        .query_row(params![table, key], |row| row.get(0))
-        .optional()
-}
-
-fn signed(index: u64) -> rusqlite::Result<i64> {
-    i64::try_from(index).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))
-}
-
-/// The least key above every key that starts with `prefix`; None when there is none.
-fn above(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
-    let mut bound = prefix[..=last].to_vec();
-    bound[last] += 1;
-    Some(bound)
-}
-
 impl Inner {
     fn submit(&mut self, records: &[Record]) -> Result<Receipt, Error> {
         let first_leaf = self.next_leaf;
@@ -557,6 +347,9 @@ impl Store for SqliteStore {
         } = inner;
         connection
             .close()
-            .map_err(|(_, error)| Error::Io(format!("close {FILE}: {error}")))
+            .map_err(|(_, error)| Error::Io(format!("close the store: {error}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,8 @@ def _nothing() -> None:
 class Change:
     """Records of one atomic write, and `applied`, called once they are durable to bring memory up to them.
 
-    `applied` takes nothing, must not fail and must not write: it is the only place where a room's cache changes.
+    `applied` takes nothing, must not fail and must not write: it is the only place where a room's cache
+    changes.
     """
 
     records: tuple[Record, ...] = ()

@@ -1,7 +1,8 @@
 """Rows that only the holder of the journal subkey can read.
 
-A sealed value is version byte, 24-byte nonce, XChaCha20-Poly1305 ciphertext; its associated data is the table and the
-key, so a row copied to another place does not open there. Keys (headers) stay clear: they are how rows are found.
+A sealed value is version byte, 24-byte nonce, XChaCha20-Poly1305 ciphertext; its associated data is the table
+and the key, so a row copied to another place does not open there. Keys (headers) stay clear: they are how
+rows are found.
 """
 
 from __future__ import annotations

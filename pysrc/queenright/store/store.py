@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from queenright.core.host import Store as Engine
@@ -20,7 +21,9 @@ _SEALED_AT = 3  # put, insert and expect keep their value in the fourth part
 
 
 class MemoryBehind(QueenrightError):
-    """A commit stands, but a room's memory could not follow it: the process must end and start from the store."""
+    """A commit stands, but a room's memory could not follow it: the process must end and start from the
+    store.
+    """
 
     code = "memory_behind"
 
@@ -35,7 +38,8 @@ class Store:
         self._engine = engine
         self._sealer = sealer
         self._subscribers: list[LeafSubscriber] = []
-        # Re-entrant, and held over `applied`: memory changes in the order of the commits, whichever thread made them.
+        # Re-entrant, and held over `applied`: memory changes in the order of the commits, whichever thread
+        # made them.
         self._lock = threading.RLock()
 
     @classmethod
@@ -45,7 +49,8 @@ class Store:
         """Open or make the store in `directory` and hold it against any other process.
 
         `journal_key`: 32 bytes, or None while the supervisor is locked; then private tables raise `Locked`.
-        Raises `Conflict` when another process holds it, `StateTooNew` for a newer version's, `StoreFailed` otherwise.
+        Raises `Conflict` when another process holds it, `StateTooNew` for a newer version's, `StoreFailed`
+        otherwise.
         """
         sealer = Sealer(journal_key, rand)
         return cls(Engine.open(os.fspath(directory)), sealer)
@@ -61,8 +66,8 @@ class Store:
     def commit(self, *changes: Change) -> Receipt:
         """Write all records of all changes in one submission; once durable, apply each change to memory.
 
-        Raises `core.host.Refused` (nothing stands) when a condition fails, `MemoryBehind` when all stands but an
-        `applied` or a leaf subscriber failed.
+        Raises `core.host.Refused` (nothing stands) when a condition fails, `MemoryBehind` when all stands but
+        an `applied` or a leaf subscriber failed.
         """
         with self._lock:
             records = self._seal([record for change in changes for record in change.records])
@@ -74,10 +79,7 @@ class Store:
         steps: list[Callable[[], None]] = [change.applied for change in changes]
         if receipt.leaves:
             leaves = tuple(record[1] for record in records if record[0] == "leaf")
-            steps += [
-                lambda subscriber=subscriber: subscriber(receipt.first_leaf, leaves)
-                for subscriber in self._subscribers
-            ]
+            steps += [partial(subscriber, receipt.first_leaf, leaves) for subscriber in self._subscribers]
         failed: Exception | None = None
         for step in steps:
             try:

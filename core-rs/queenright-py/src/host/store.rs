@@ -146,7 +146,7 @@ fn record(tuple: &Bound<'_, PyTuple>) -> PyResult<Record> {
             3,
         ),
         "expect" => {
-            let value = if tuple.get_item(3)?.is_none() {
+            let value = if part(tuple, 3)?.is_none() {
                 None
             } else {
                 Some(bytes(tuple, 3)?)
@@ -198,32 +198,25 @@ fn record(tuple: &Bound<'_, PyTuple>) -> PyResult<Record> {
 
 // A str is not bytes and True is not 1: what is stored is what was meant, or nothing.
 fn text(tuple: &Bound<'_, PyTuple>, at: usize) -> PyResult<String> {
-    tuple
-        .get_item(at)
-        .map_err(|_| short(tuple))?
-        .cast::<PyString>()?
-        .extract()
+    part(tuple, at)?.cast::<PyString>()?.extract()
 }
 
 fn bytes(tuple: &Bound<'_, PyTuple>, at: usize) -> PyResult<Vec<u8>> {
-    Ok(tuple
-        .get_item(at)
-        .map_err(|_| short(tuple))?
-        .cast::<PyBytes>()?
-        .as_bytes()
-        .to_vec())
+    Ok(part(tuple, at)?.cast::<PyBytes>()?.as_bytes().to_vec())
 }
 
 fn number<'py>(tuple: &Bound<'py, PyTuple>, at: usize) -> PyResult<Bound<'py, PyInt>> {
-    let item = tuple.get_item(at).map_err(|_| short(tuple))?;
+    let item = part(tuple, at)?;
     if item.is_instance_of::<pyo3::types::PyBool>() {
         return Err(PyTypeError::new_err("a bool where a count is needed"));
     }
     Ok(item.cast_into::<PyInt>()?)
 }
 
-fn short(tuple: &Bound<'_, PyTuple>) -> PyErr {
-    Malformed::new_err(format!("a record of {} parts is too short", tuple.len()))
+fn part<'py>(tuple: &Bound<'py, PyTuple>, at: usize) -> PyResult<Bound<'py, PyAny>> {
+    tuple
+        .get_item(at)
+        .map_err(|_| Malformed::new_err(format!("a record of {} parts is too short", tuple.len())))
 }
 
 fn to_python(py: Python<'_>, error: Error) -> PyErr {
