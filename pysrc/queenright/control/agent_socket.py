@@ -1,7 +1,8 @@
-"""The two questions we ask an ssh-agent: which keys it holds, and a signature. (draft-ietf-sshm-ssh-agent, RFC 4251 types.)
+"""The two questions we ask an ssh-agent: which keys it holds, and a signature. (draft-ietf-sshm-ssh-agent,
+RFC 4251 types.)
 
-The agent is outside our trust: every length is checked, a broken answer is an `AgentRefused`, and a deadline ends a
-wait that no person ends.
+The agent is outside our trust: every length is checked, a broken answer is an `AgentRefused`, and a
+deadline ends a wait that no person ends.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ class AgentRefused(QueenrightError):
 
 @dataclass(frozen=True, slots=True)
 class AgentKey:
-    """One identity: its key blob (RFC 4253), the key type named in it, and the agent's comment (untrusted)."""
+    """One identity:
+
+    its key blob (RFC 4253), the key type named in it, and the agent's comment (untrusted).
+    """
 
     blob: bytes
     kind: str
@@ -85,7 +89,7 @@ class SshAgent:
         path = os.environ.get("SSH_AUTH_SOCK", "")
         return cls(path) if path else None
 
-    def keys(self) -> list[AgentKey]:
+    def identities(self) -> list[AgentKey]:
         """What the agent holds. Raises AgentRefused."""
         answer = self._ask(bytes([REQUEST_IDENTITIES]), IDENTITIES_ANSWER, LIST_WITHIN_S)
         count = answer.u32()
@@ -118,7 +122,9 @@ class SshAgent:
                     raise AgentRefused(f"ssh-agent sent an answer of {length} bytes")
                 answer = _Reader(self._receive(agent, length))
         except TimeoutError:
-            raise AgentRefused(f"ssh-agent did not answer within {within_s:.0f} s", hint="touch the key") from None
+            raise AgentRefused(
+                f"ssh-agent did not answer within {within_s:.0f} s", hint="touch the key"
+            ) from None
         except OSError as error:
             raise AgentRefused(
                 f"no ssh-agent at {self.path}: {error.strerror}", hint="start one, or pass --key PATH"

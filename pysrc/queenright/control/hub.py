@@ -16,7 +16,8 @@ from queenright.errors import Malformed
 
 __all__ = ["MAX_QUEUED", "Hub", "Subscription", "check_topics"]
 
-# Rows of a screen replace each other by key, so only log lines and leaves pile up: some seconds of a busy log.
+# Rows of a screen replace each other by key, so only log lines and leaves pile up: some seconds of a busy
+# log.
 MAX_QUEUED = 4096
 _LOG = "log:agent-"
 

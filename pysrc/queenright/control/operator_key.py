@@ -1,7 +1,8 @@
 """The operator's key in daily use: which one, where it is, and how it signs. Client side only.
 
-Order: `--key PATH` (or QUEENRIGHT_KEY), then `operator.key` of the client's config, then the one key of ssh-agent that is
-enrolled. With none or several the candidates are listed and the operator chooses; nothing is guessed.
+Order: `--key PATH` (or QUEENRIGHT_KEY), then `operator.key` of the client's config, then the one key of
+ssh-agent that is enrolled. With none or several the candidates are listed and the operator chooses; nothing
+is guessed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from queenright.core import KeyLine, parse_key_line
 from queenright.core.operator import OperatorKey, needs_passphrase, sshsig_armor, sshsig_payload
 from queenright.errors import Malformed, NotEntitled, QueenrightError, Unknown
 
-__all__ = ["ENROLLABLE", "AgentSigner", "AskPassphrase", "FileSigner", "Signer", "choose", "open_path", "read_public"]
+__all__ = [
+    "ENROLLABLE",
+    "AgentSigner",
+    "AskPassphrase",
+    "FileSigner",
+    "Signer",
+    "choose",
+    "open_path",
+    "read_public",
+]
 
 ENROLLABLE = ("ssh-ed25519", "sk-ssh-ed25519@openssh.com")
 MAX_KEY_FILE = 64 * 1024
@@ -75,16 +85,24 @@ class AgentSigner:
 
 
 def read_public(line: str) -> KeyLine:
-    """A public key that can be enrolled. Raises Malformed, naming the type and the line that makes a right one."""
+    """A public key that can be enrolled.
+
+    Raises Malformed, naming the type and the line that makes a right one.
+    """
     words = line.split()
     kind = next((word for word in words if word.startswith(("ssh-", "sk-", "ecdsa-"))), "")
     if kind and kind not in ENROLLABLE:
-        raise Malformed(f"a key of type {kind} cannot be enrolled, only Ed25519 and sk-Ed25519", hint=MAKE_ONE)
+        raise Malformed(
+            f"a key of type {kind} cannot be enrolled, only Ed25519 and sk-Ed25519", hint=MAKE_ONE
+        )
     return parse_key_line(line)
 
 
 def open_path(path: Path, *, agent: SshAgent | None, ask: AskPassphrase) -> Signer:
-    """The key in a file: a private key, or a `.pub` whose private half ssh-agent holds. Raises QueenrightError."""
+    """The key in a file:
+
+    a private key, or a `.pub` whose private half ssh-agent holds. Raises QueenrightError.
+    """
     data = _read(path)
     if data.lstrip().startswith((b"ssh-", b"sk-", b"ecdsa-")):
         return _in_agent(read_public(data.decode("utf-8", "replace").strip()), path, agent)
@@ -124,7 +142,7 @@ def _candidates(agent: SshAgent | None) -> list[AgentKey]:
     if agent is None:
         return []
     try:
-        return [key for key in agent.keys() if key.kind in ENROLLABLE]
+        return [key for key in agent.identities() if key.kind in ENROLLABLE]
     except AgentRefused:
         return []  # SSH_AUTH_SOCK may name an agent that has gone: then there are no candidates, and we say so
 
@@ -167,9 +185,9 @@ def _read(path: Path) -> bytes:
 def _in_agent(public: KeyLine, path: Path, agent: SshAgent | None) -> Signer:
     blob = base64.b64decode(public.line.split()[1])
     if agent is not None:
-        for found in agent.keys():
-            if found.blob == blob:
-                return AgentSigner(agent, found)
+        held = {found.blob: found for found in agent.identities()}
+        if blob in held:
+            return AgentSigner(agent, held[blob])
     raise NotEntitled(
         f"{path} is a public key and ssh-agent does not hold its private half",
         hint=f"`ssh-add {path.with_suffix('')}`, or pass the private key's path",

@@ -1,8 +1,8 @@
 """Signed orders: how a client makes one and what the server checks before it is spent.
 
-An order is SSHSIG (`order@queenright.v1`) over the canonical map {"v", "runtime", "order", "target", "policy",
-"nonce", "not_after"}: for this supervisor, this method with exactly these parameters, under this policy revision,
-once, and only until `not_after`.
+An order is SSHSIG (`order@queenright.v1`) over the canonical map {"v", "runtime", "order", "target",
+"policy", "nonce", "not_after"}: for this supervisor, this method with exactly these parameters, under this
+policy revision, once, and only until `not_after`.
 """
 
 from __future__ import annotations

@@ -17,11 +17,12 @@ from queenright.clock import Clock
 from queenright.control.connection import Connection
 from queenright.control.frames import to_frame
 from queenright.control.hub import Hub
-from queenright.control.place import check_private, check_socket_path
+from queenright.control.place import check_private
 from queenright.control.refusals import to_wire
 from queenright.control.service import Gate, Peer, Service, Violation, ViolationSink
 from queenright.control.session import Tokens
-from queenright.errors import Conflict, QueenrightError
+from queenright.errors import Conflict, Malformed, QueenrightError
+from queenright.paths import SOCKET_LIMIT
 
 __all__ = ["MAX_CALLS", "MAX_CLIENTS", "MAX_UNPROVED", "VIOLATIONS_PER_MINUTE", "Server"]
 
@@ -55,9 +56,11 @@ class Server:
 
         the runtime's public key. `uids`: whose processes may connect at all (default: ours and root's).
         """
-        check_socket_path(path)
         self.path = path
         self.socket = os.path.realpath(path)
+        length = len(os.fsencode(self.socket))
+        if length > SOCKET_LIMIT:
+            raise Malformed(f"socket path of {length} bytes is over the kernel's {SOCKET_LIMIT}: {path}")
         self.service = service
         self.gate = gate
         self.hub = hub
