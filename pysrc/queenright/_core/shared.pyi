@@ -19,12 +19,14 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
 def verify_consistency(
     old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
 ) -> None: ...
+
 @final
 class SshSignature:
     fingerprint: str
     kind: str
     touched: bool
     pin: bool
+
 @final
 class KeyLine:
     line: str
@@ -32,12 +34,14 @@ class KeyLine:
     kind: str
     comment: str
     public_key: bytes
+
 @final
 class SigningKey:
     @staticmethod
     def from_seed(seed: bytes) -> SigningKey: ...
     public_key: bytes
     def sign(self, message: bytes) -> bytes: ...
+
 @final
 class MerkleTree:
     def __new__(cls) -> MerkleTree: ...
@@ -46,12 +50,15 @@ class MerkleTree:
     def root(self, size: int | None = None) -> bytes: ...
     def inclusion(self, index: int, size: int) -> list[bytes]: ...
     def consistency(self, old_size: int, new_size: int) -> list[bytes]: ...
+
 @final
 class View:
     """Rows by identity; sort, filter (`text`, `field:text`, `!`, `/regex/`), tree or flat; a window at a time."""
 
     def __new__(cls, columns: Sequence[tuple[str, str]]) -> View: ...
-    def upsert(self, row: bytes, values: Sequence[str | int | float], parent: bytes | None = None) -> None: ...
+    def upsert(
+        self, row: bytes, values: Sequence[str | int | float], parent: bytes | None = None
+    ) -> None: ...
     def remove(self, row: bytes) -> None: ...
     def set_sort(self, column: str, descending: bool) -> None: ...
     def set_filter(self, query: str) -> None: ...

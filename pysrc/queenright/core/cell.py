@@ -1,0 +1,3 @@
+"""What runs inside a cell: scheduling, mailboxes, messages, sealing."""
+
+__all__: list[str] = []
