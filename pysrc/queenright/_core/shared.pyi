@@ -54,24 +54,6 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
 
 def verify_consistency(
     old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
-<<<<<<< HEAD
-) -> None: ...
-
-@final
-class SshSignature:
-    fingerprint: str
-    kind: str
-    touched: bool
-    pin: bool
-
-@final
-class KeyLine:
-    line: str
-    fingerprint: str
-    kind: str
-    comment: str
-    public_key: bytes
-=======
 ) -> None:
     """Check that the new tree only adds to the old one. Raises InvalidProof, Malformed."""
 
@@ -104,25 +86,18 @@ class KeyLine:
     def comment(self) -> str: ...
     @property
     def public_key(self) -> bytes: ...
->>>>>>> coreA
 
 @final
 class SigningKey:
     """An Ed25519 private key, wiped when let go. Has no form outside the core: no repr, no pickling, no copy."""
 
     @staticmethod
-<<<<<<< HEAD
-    def from_seed(seed: bytes) -> SigningKey: ...
-    public_key: bytes
-    def sign(self, message: bytes) -> bytes: ...
-=======
     def from_seed(seed: bytes) -> SigningKey:
         """The key of 32 secret random bytes. Raises Malformed for another length."""
     @property
     def public_key(self) -> bytes: ...
     def sign(self, message: bytes) -> bytes:
         """64 bytes."""
->>>>>>> coreA
 
 @final
 class MerkleTree:
@@ -132,36 +107,9 @@ class MerkleTree:
     def append(self, leaf_hash: bytes) -> int:
         """Add a leaf's hash; its index."""
     def size(self) -> int: ...
-<<<<<<< HEAD
-    def root(self, size: int | None = None) -> bytes: ...
-    def inclusion(self, index: int, size: int) -> list[bytes]: ...
-    def consistency(self, old_size: int, new_size: int) -> list[bytes]: ...
-
-@final
-class View:
-    """Rows by identity; sort, filter (`text`, `field:text`, `!`, `/regex/`), tree or flat; a window at a time."""
-
-    def __new__(cls, columns: Sequence[tuple[str, str]]) -> View: ...
-    def upsert(
-        self, row: bytes, values: Sequence[str | int | float], parent: bytes | None = None
-    ) -> None: ...
-    def remove(self, row: bytes) -> None: ...
-    def set_sort(self, column: str, descending: bool) -> None: ...
-    def set_filter(self, query: str) -> None: ...
-    def set_tree(self, tree: bool) -> None: ...
-    def toggle(self, row: bytes) -> None: ...
-    def hold(self, held: bool) -> None: ...
-    def __len__(self) -> int: ...
-    def index_of(self, row: bytes) -> int | None: ...
-    def window(self, offset: int, count: int) -> list[tuple[bytes, int, bool, bool, list[Any]]]: ...
-    """(row id, depth, has children, is open, values)"""
-
-MAX_DEPTH: Final[int]
-=======
     def root(self, size: int | None = None) -> bytes:
         """The root now, or when there were `size` leaves. Raises Unknown."""
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The path of leaf `index` to the root at `size`. Raises Unknown."""
     def consistency(self, old_size: int, new_size: int) -> list[bytes]:
         """The proof from `old_size` (at least 1) to `new_size`. Raises Malformed, Unknown."""
->>>>>>> coreA
