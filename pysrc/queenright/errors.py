@@ -15,6 +15,7 @@ __all__ = [
     "Conflict",
     "Denied",
     "Dimension",
+    "DiskFull",
     "InvalidProof",
     "InvalidSignature",
     "LedgerBroken",
@@ -30,6 +31,7 @@ __all__ = [
     "StaleVerdict",
     "StateTooNew",
     "StepOverlap",
+    "StoreFailed",
     "TimedOut",
     "Unknown",
     "UnknownOutcome",
@@ -118,6 +120,18 @@ class StateTooNew(QueenrightError):
     """A state directory written by a newer version."""
 
     code = "state_too_new"
+
+
+class StoreFailed(QueenrightError):
+    """The store cannot be opened, or failed and takes nothing more until it is opened again."""
+
+    code = "store_failed"
+
+
+class DiskFull(StoreFailed):
+    """No space for a submission. Nothing of it stands; the store goes on when there is space."""
+
+    code = "disk_full"
 
 
 class LedgerUnwritable(QueenrightError):

@@ -143,10 +143,12 @@ class Certified(Frame):
 
 @dataclass(frozen=True, slots=True)
 class SealKey(Frame):
-    """What a sender seals to: the receiver's certified X25519 key of that generation."""
+    """What `sender` seals to: the receiver's certified X25519 key, and the pair's next free sequence (it survives lives)."""
 
     t: ClassVar[str] = "seal_key"
     agent: bytes
+    sender: bytes
+    sequence: int
     generation: int
     certificate: bytes
     signature: bytes
@@ -274,7 +276,8 @@ class Fault(Frame):
 
 _FRAMES: dict[str, type[Frame]] = {cls.t: cls for cls in Frame.__subclasses__()}
 _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
-    t: {field.name: _TYPES[str(field.type)] for field in dataclasses.fields(cls)} for t, cls in _FRAMES.items()
+    t: {field.name: _TYPES[str(field.type)] for field in dataclasses.fields(cls)}
+    for t, cls in _FRAMES.items()
 }
 
 

@@ -1,0 +1,119 @@
+"""One cell: its process, its link, the agents in it. Trusts nothing that comes out of it."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from queenright.errors import Malformed
+from queenright.supervisor.launcher import Sandbox
+from queenright.wire.frame import FrameReader, pack
+from queenright.wire.link import Frame, decode, encode
+
+__all__ = ["PAGE_BYTES", "CellProcess"]
+
+PAGE_BYTES = 4096
+# What may wait unread for a cell before it counts as stuck: a window of large messages, no more.
+UNREAD_BYTES = 64 * 1024 * 1024
+_READ = 256 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class CellProcess:
+    """A running cell. `on_frame` gets each decoded frame, `on_end` the words for why it is over, once."""
+
+    id: str
+    number: int
+    intent: bytes
+    packages: tuple[bytes, ...]
+    shared: bool
+    nonce: bytes
+    sandbox: Sandbox
+    link: socket.socket
+    page: mmap.mmap
+    on_frame: Callable[[CellProcess, Frame], None]
+    on_end: Callable[[CellProcess, str, bool], None]
+    started_ms: int
+    agents: set[bytes] = field(default_factory=set)
+    state: Literal["starting", "ready", "ended"] = "starting"
+    violation: str = ""
+    wanted: bool = False  # the supervisor asked for the end
+    reason: str = ""
+    idle_since: int | None = None
+    _transport: asyncio.Transport | None = None
+    _task: asyncio.Task[None] | None = None
+
+    async def attach(self) -> None:
+        """Start reading the link and watching for the process's end."""
+        loop = asyncio.get_running_loop()
+        reader = FrameReader()
+        cell = self
+
+        class Link(asyncio.Protocol):
+            def data_received(self, data: bytes) -> None:
+                cell._received(reader, data)
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                cell.sandbox.kill()
+
+        transport, _ = await loop.create_connection(Link, sock=self.link)
+        self._transport = transport
+        self._task = asyncio.create_task(self._watch(), name=f"cell {self.id}")
+
+    def _received(self, reader: FrameReader, data: bytes) -> None:
+        if self.state == "ended" or self.violation:
+            return
+        try:
+            for body in reader.feed(data):
+                self.on_frame(self, decode(body))
+        except Malformed as error:
+            self.violate(str(error))
+
+    def send(self, frame: Frame) -> None:
+        """Queue a frame. A cell that does not read is ended rather than waited for."""
+        if self.state == "ended" or self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(pack(encode(frame)))
+        if self._transport.get_write_buffer_size() > UNREAD_BYTES:
+            self.kill("does not read its link")
+
+    def violate(self, what: str) -> None:
+        """A protocol error: the cell ends, and the words go to the ledger."""
+        if not self.violation:
+            self.violation = what[:300]
+        self.kill(f"protocol violation: {self.violation}")
+
+    def kill(self, reason: str, *, wanted: bool = False) -> None:
+        """End the whole process namespace. The end is announced once the kernel confirms it."""
+        if not self.reason:
+            self.reason = reason
+            self.wanted = wanted
+        self.sandbox.kill()
+
+    async def _watch(self) -> None:
+        end = await self.sandbox.wait()
+        if self.state == "ended":
+            return
+        self.state = "ended"
+        if self._transport is not None:
+            self._transport.abort()
+        how = f"signal {end.signal}" if end.signal else f"exit {end.code}"
+        self.on_end(self, f"{self.reason} ({how})" if self.reason else how, self.wanted)
+        self.page.close()
+
+    async def ended(self) -> None:
+        """Wait for the kernel's word that nothing of it is left."""
+        if self._task is not None:
+            await self._task
+
+    @staticmethod
+    def make_page() -> tuple[int, mmap.mmap]:
+        """The shared page in which the cell notes whose turn is in progress: read after a death, never trusted."""
+        descriptor = os.memfd_create("queenright-page", os.MFD_CLOEXEC)
+        os.ftruncate(descriptor, PAGE_BYTES)
+        return descriptor, mmap.mmap(descriptor, PAGE_BYTES)
