@@ -2,8 +2,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod budget;
+pub mod canonical;
 pub mod digest;
 pub mod error;
 pub mod grant;
+pub mod merkle;
+pub mod operator_key;
 pub mod pattern;
 pub mod rule;
+pub mod sanitize;
+pub mod signature;
+pub mod sshsig;
