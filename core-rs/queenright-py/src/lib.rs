@@ -33,7 +33,9 @@ mod _core {
             let full = format!("queenright._core.{name}");
             submodule.setattr("__name__", &full)?;
             // Each face is listed in its stub; PyO3 would have every stub list it twice.
-            submodule.delattr("__all__")?;
+            if submodule.hasattr("__all__")? {
+                submodule.delattr("__all__")?;
+            }
             modules.set_item(full, submodule)?;
         }
         Ok(())
