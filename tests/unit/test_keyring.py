@@ -109,7 +109,7 @@ def test_an_altered_or_foreign_file_is_refused(tmp_path: Path) -> None:
         Keyring.open(path, None)
     rewritten()
     path.chmod(0o644)
-    with pytest.raises(Malformed, match="read by others|mode 0640"):
+    with pytest.raises(Malformed, match=r"read by others|mode 0640"):
         Keyring.open(path, None)
 
 
@@ -157,7 +157,7 @@ def test_an_unusable_source_is_refused_and_not_skipped(tmp_path: Path) -> None:
         with pytest.raises(Malformed, match="no master key"):
             find_master(state=state, environ={}, fd=pipe(data), file=tmp_path / "key")
     (tmp_path / "key").chmod(0o640)
-    with pytest.raises(Malformed, match="read by others|mode 0640"):
+    with pytest.raises(Malformed, match=r"read by others|mode 0640"):
         find_master(state=state, environ={}, file=tmp_path / "key")
     (tmp_path / "link").symlink_to(tmp_path / "key")
     os.mkfifo(tmp_path / "fifo", 0o600)
