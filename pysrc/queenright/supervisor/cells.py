@@ -102,7 +102,9 @@ class Cells:
         key = short("agent", agent.id) if own else f"{agent.intent.hex()}/{agent.package.hex()}"
         self._waiting.setdefault(key, set()).add(agent.id)
         if key not in self._homes:
-            self._homes[key] = asyncio.create_task(self._open(key, agent, not own), name=f"start cell for {key[:24]}")
+            self._homes[key] = asyncio.create_task(
+                self._open(key, agent, not own), name=f"start cell for {key[:24]}"
+            )
         return None
 
     async def _open(self, key: str, agent: Agent, shared: bool) -> None:
@@ -135,7 +137,9 @@ class Cells:
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
             spec = cell_spec(packages={agent.package.hex(): package.path}, slot=number)
-            sandbox = await rt.launcher.spawn(spec, [null, output_write, output_write, theirs.fileno(), page_fd])
+            sandbox = await rt.launcher.spawn(
+                spec, [null, output_write, output_write, theirs.fileno(), page_fd]
+            )
         except BaseException:
             os.close(output_read)
             ours.close()
@@ -157,11 +161,17 @@ class Cells:
         rt.commit(rt.book.cell_started(cell))
         cell.send(
             Start(
-                cell=cell_id, number=number, shared=shared, runtime_key=rt.identity.runtime_key, nonce=cell.nonce,
+                cell=cell_id,
+                number=number,
+                shared=shared,
+                runtime_key=rt.identity.runtime_key,
+                nonce=cell.nonce,
                 packages=[
                     {
-                        "name": package.name, "digest": package.digest,
-                        "path": f"/queenright/behaviours/{agent.package.hex()}", "classes": list(package.classes),
+                        "name": package.name,
+                        "digest": package.digest,
+                        "path": f"/queenright/behaviours/{agent.package.hex()}",
+                        "classes": list(package.classes),
                     }
                 ],
                 now_ms=rt.clock.wall_ms(),
@@ -198,8 +208,16 @@ class Cells:
         kin = [agent.parent, *agent.children] if agent.parent != bytes(32) else list(agent.children)
         cell.send(
             Host(
-                agent=agent.id, name=agent.name, behaviour=agent.behaviour, args=agent.args, parent=agent.parent,
-                intent=agent.intent, package=agent.package, state=state, state_version=version, kin=kin,
+                agent=agent.id,
+                name=agent.name,
+                behaviour=agent.behaviour,
+                args=agent.args,
+                parent=agent.parent,
+                intent=agent.intent,
+                package=agent.package,
+                state=state,
+                state_version=version,
+                kin=kin,
             )  # fmt: skip
         )
 
@@ -266,8 +284,12 @@ class Cells:
         sequence = self._rt.post.last_sequence(sender.id, frame.receiver) + 1
         cell.send(
             SealKey(
-                agent=frame.receiver, sender=sender.id, sequence=sequence, generation=generation,
-                certificate=sealing.certificate, signature=sealing.signature,
+                agent=frame.receiver,
+                sender=sender.id,
+                sequence=sequence,
+                generation=generation,
+                certificate=sealing.certificate,
+                signature=sealing.signature,
             )  # fmt: skip
         )
 
@@ -338,7 +360,9 @@ class Cells:
         self._suspect(cell, members, in_progress)
         for agent in members:
             self._rt.logs.line(agent.id, "runtime", f"its cell {cell.id} ended: {how}")
-        self._rt.alarms.after(RESTART_MS, lambda: [self._rt.turns.pump(agent.id) for agent in members] and None)
+        self._rt.alarms.after(
+            RESTART_MS, lambda: [self._rt.turns.pump(agent.id) for agent in members] and None
+        )
 
     def _suspect(self, cell: CellProcess, members: list[Agent], in_progress: bytes | None) -> None:
         """Three deaths in a minute: its agents run alone, each in a cell of its own, until the culprit shows itself."""
@@ -349,11 +373,19 @@ class Cells:
         deaths.append(now)
         if len(deaths) < DEATHS_HELD or now - deaths[0] > DEATHS_WINDOW_MS:
             return
-        suspects = [a for a in members if a.id == in_progress] or [a for a in members if a.id in self._rt.turns.open]
+        suspects = [a for a in members if a.id == in_progress] or [
+            a for a in members if a.id in self._rt.turns.open
+        ]
         for agent in suspects:
             if agent.status == "live":
-                self._rt.commit(self._rt.agents.save(agent, status="suspect", reason=f"{cell.id} died {DEATHS_HELD} times"))
-                self._rt.incident("agent.suspect", agent.name, f"{cell.id} died {DEATHS_HELD} times in a minute")
+                self._rt.commit(
+                    self._rt.agents.save(
+                        agent, status="suspect", reason=f"{cell.id} died {DEATHS_HELD} times"
+                    )
+                )
+                self._rt.incident(
+                    "agent.suspect", agent.name, f"{cell.id} died {DEATHS_HELD} times in a minute"
+                )
 
     # --- the watchdog -------------------------------------------------------------------------------------------
 
@@ -363,7 +395,9 @@ class Cells:
         for cell in list(self._cells.values()):
             stuck = self._rt.page_stuck(cell, now, STUCK_MS)
             if stuck is not None:
-                self._rt.incident("cell.stuck", cell.id, f"{stuck} held the interpreter for {STUCK_MS // 1000} s")
+                self._rt.incident(
+                    "cell.stuck", cell.id, f"{stuck} held the interpreter for {STUCK_MS // 1000} s"
+                )
                 cell.kill(f"{stuck} held the interpreter for over {STUCK_MS // 1000} s")
                 continue
             busy = any(

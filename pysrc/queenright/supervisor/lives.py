@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MONITORS", "Lives"]
 
-MONITORS = "monitors"  # target + watcher
+MONITORS = "agent.monitor"  # target + watcher
 STOP_MS = 5_000  # what on_stop may take
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]|/(?=[a-z0-9])){0,95}\Z")
 MAX_ARGS = 64 * 1024
@@ -57,11 +57,16 @@ class Lives:
         ).public_key
         birth = self._rt.identity.check_parent_signature(request["certificate"], request["signature"], key)
         now = self._rt.clock.wall_ms()
-        if (birth.runtime, birth.intent, birth.parent) != (self._rt.identity.runtime_key, parent.intent, parent.id):
+        if (birth.runtime, birth.intent, birth.parent) != (
+            self._rt.identity.runtime_key,
+            parent.intent,
+            parent.id,
+        ):
             raise Malformed("the birth certificate names another runtime, intent or parent")
         if not NAME.match(birth.name):
             raise Malformed(
-                f"`{birth.name[:64]}` is no agent name", hint="lower-case letters, digits, `.`, `_`, `-` and `/`, at most 96"
+                f"`{birth.name[:64]}` is no agent name",
+                hint="lower-case letters, digits, `.`, `_`, `-` and `/`, at most 96",
             )
         if birth.args != digest("args", request["args"]) or len(request["args"]) > MAX_ARGS:
             raise Malformed("the birth certificate's arguments are not those of the request")
@@ -137,7 +142,9 @@ class Lives:
             if self._rt.mail.has_room(target, 512, reserved=True):
                 changes.append(self._rt.mail.put(target, runtime_mail(kind, facts), now, reserved=True))
                 told.append(target)
-        changes.append(Change(tuple(("delete", MONITORS, key) for key, _ in self._rt.store.scan(MONITORS, agent.id))))
+        changes.append(
+            Change(tuple(("delete", MONITORS, key) for key, _ in self._rt.store.scan(MONITORS, agent.id)))
+        )
         self._rt.commit(*changes)
         self._rt.cells.evict(agent)
         self._rt.logs.line(agent.id, "runtime", f"ended: {why}")
@@ -169,7 +176,9 @@ class Lives:
         now = self._rt.clock.wall_ms()
         if agent is None or not self._rt.reach.allows(watcher, agent, self._rt.clock.boot_ms()):
             body = {"to": target, "type": "monitor", "body": b"", "reason": "out of reach"}
-            return self._rt.mail.put(watcher.id, runtime_mail("queenright.Undelivered", body), now, reserved=True)
+            return self._rt.mail.put(
+                watcher.id, runtime_mail("queenright.Undelivered", body), now, reserved=True
+            )
         if agent.ended:
             facts = {"agent": agent.id, "name": agent.name, "reason": agent.reason, "error": ""}
             return self._rt.mail.put(watcher.id, runtime_mail("queenright.Ended", facts), now, reserved=True)
@@ -184,10 +193,11 @@ class Lives:
         """Birth certificates from the first agent down, each with both signatures: what an outsider checks."""
         return [
             {
-                "id": short("agent", member.id), "certificate": member.birth, "runtime_signature": member.runtime_signature,
-                "parent_signature": member.parent_signature, "parent_incarnation": member.parent_incarnation,
+                "id": short("agent", member.id),
+                "certificate": member.birth,
+                "runtime_signature": member.runtime_signature,
+                "parent_signature": member.parent_signature,
+                "parent_incarnation": member.parent_incarnation,
             }  # fmt: skip
             for member in self._rt.agents.chain(agent.id)
         ]
-
-

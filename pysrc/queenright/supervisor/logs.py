@@ -33,7 +33,9 @@ class Log:
     def __init__(self, path: Path, clock: Clock, *, echo: bool) -> None:
         self._clock = clock
         self._logger = logging.Logger("queenright")
-        handler = logging.handlers.RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, delay=False)
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, delay=False
+        )
         handler.setFormatter(logging.Formatter("%(message)s"))
         self._logger.addHandler(handler)
         if echo:
@@ -44,7 +46,10 @@ class Log:
 
     def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
         line = {"t_ms": self._clock.wall_ms(), "level": logging.getLevelName(level).lower(), "event": event}
-        clean = {key: sanitize(value, LINE_CHARACTERS) if isinstance(value, str) else value for key, value in fields.items()}
+        clean = {
+            key: sanitize(value, LINE_CHARACTERS) if isinstance(value, str) else value
+            for key, value in fields.items()
+        }
         self._logger.log(level, json.dumps(line | clean, ensure_ascii=False, default=str))
 
     def info(self, event: str, **fields: Any) -> None:

@@ -17,7 +17,7 @@ from queenright.store import Change, Store
 __all__ = ["MAILBOX_BYTES", "MAILBOX_MESSAGES", "RUNTIME", "TABLE", "Head", "Mail", "Mailbox"]
 
 TABLE = "mail"
-DEAD = "dead"
+DEAD = "mail.dead"
 MAILBOX_MESSAGES = 1000  # design section 6, point 4
 MAILBOX_BYTES = 8 * 1024 * 1024
 RESERVED = 64  # messages of the reserved lane on top; beyond it even the runtime's own mail is a fault
@@ -77,7 +77,10 @@ class Mail:
         box = self.box(agent)
         if reserved:
             return len(box.heads) + box.pending < MAILBOX_MESSAGES + RESERVED
-        return box.ordinary + box.pending < MAILBOX_MESSAGES and box.size + box.pending_bytes + size <= MAILBOX_BYTES
+        return (
+            box.ordinary + box.pending < MAILBOX_MESSAGES
+            and box.size + box.pending_bytes + size <= MAILBOX_BYTES
+        )
 
     def forget_pending(self) -> None:
         """A commit was refused: what it would have queued takes no room."""

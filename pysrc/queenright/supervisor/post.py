@@ -21,7 +21,7 @@ from queenright.wire.envelope import Batch, leaf
 
 __all__ = ["SEQUENCES", "Post", "runtime_mail"]
 
-SEQUENCES = "sequences"  # sender + receiver -> the last sequence accepted, u64; outlives incarnations
+SEQUENCES = "mail.sequence"  # sender + receiver -> the last sequence accepted, u64; outlives incarnations
 MAX_BODY = 256 * 1024  # one message; larger things belong in files
 
 _SEALED = {
@@ -68,7 +68,9 @@ class Post:
             if type(sealed[name]) is not kind_of:
                 raise Malformed(f"sealed message: field `{name}` has the wrong type")
         if not sender.certificate or sealed["certificate"] != sender.certificate:
-            raise Malformed("a sealed message does not carry the certificate of the sender's present incarnation")
+            raise Malformed(
+                "a sealed message does not carry the certificate of the sender's present incarnation"
+            )
         key = IncarnationCertificate.verify(
             sender.certificate, sender.certificate_signature, self._runtime_key
         ).public_key
@@ -103,7 +105,12 @@ class Post:
         return ""
 
     def send(
-        self, sender: Agent, op: dict[str, Any], *, call: bytes | None = None, chain: list[bytes] | None = None
+        self,
+        sender: Agent,
+        op: dict[str, Any],
+        *,
+        call: bytes | None = None,
+        chain: list[bytes] | None = None,
     ) -> tuple[list[Change], bytes, str]:
         """Changes of one send, who to wake, and why it was refused ("" if it was queued)."""
         to, kind, body, sealed = op.get("to"), op.get("type"), op.get("body"), op.get("sealed")
@@ -122,7 +129,9 @@ class Post:
         why = self.refusal(sender, target, size, now_boot)
         if why or target is None:
             undelivered = {"to": to, "type": kind, "body": body or b"", "reason": why}
-            back = self._mail.put(sender.id, runtime_mail("queenright.Undelivered", undelivered), now, reserved=True)
+            back = self._mail.put(
+                sender.id, runtime_mail("queenright.Undelivered", undelivered), now, reserved=True
+            )
             return [*changes, back], sender.id, why
         mail = {
             "id": b"", "sender": sender.id, "sender_name": sender.name, "type": kind, "body": body, "sealed": sealed,

@@ -82,7 +82,9 @@ class Steps:
                 case Refused(denied=denied):
                     return Outcome.failed(denied)
                 case UnknownEnd() as end:
-                    return Outcome.failed(UnknownOutcome(end.message, hint="a person decides; it is not repeated"))
+                    return Outcome.failed(
+                        UnknownOutcome(end.message, hint="a person decides; it is not repeated")
+                    )
                 case AskOpened(ask_id=ask):
                     decided = self._verdicts.setdefault(key, asyncio.Event())
                     self._rt.park(agent, ask)
@@ -146,8 +148,11 @@ class Steps:
             if self._rt.reach.allows(agent, other, boot):
                 found.append(
                     {
-                        "agent": other.id, "name": other.name, "behaviour": other.behaviour,
-                        "capabilities": sorted(capabilities), "claimed": [],
+                        "agent": other.id,
+                        "name": other.name,
+                        "behaviour": other.behaviour,
+                        "capabilities": sorted(capabilities),
+                        "claimed": [],
                     }  # fmt: skip
                 )
             if len(found) == MAX_DISCOVER:

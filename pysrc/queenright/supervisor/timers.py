@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLE", "Timers"]
 
-TABLE = "timers"  # agent + 16-byte id
+TABLE = "timer"  # agent + 16-byte id
 MINIMUM_EVERY_MS = 50  # a faster tick is a busy loop with extra steps
 MAX_PER_AGENT = 64
 
@@ -43,7 +43,11 @@ class Timers:
         shape = {"op": str, "id": bytes, "after_ms": int, "type": str, "body": bytes}
         if op.keys() != shape.keys() | {"every_ms"} or any(type(op[k]) is not v for k, v in shape.items()):
             raise Malformed("a timer has an id, a delay, a type and a body")
-        if len(op["id"]) != 16 or op["after_ms"] < 0 or not (op["every_ms"] is None or type(op["every_ms"]) is int):
+        if (
+            len(op["id"]) != 16
+            or op["after_ms"] < 0
+            or not (op["every_ms"] is None or type(op["every_ms"]) is int)
+        ):
             raise Malformed("a timer's id has 16 bytes and its delay is not negative")
         if sum(1 for key in self._rows if key[:32] == agent.id) >= MAX_PER_AGENT:
             raise Malformed(f"more than {MAX_PER_AGENT} timers for one agent")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STATE", "Turns"]
 
-STATE = "state"  # agent -> canonical {"version", "state"}
+STATE = "agent.state"  # agent -> canonical {"version", "state"}
 ATTEMPTS = 5  # then the message is a dead letter
 DEATHS = 2  # tries that ended with the process
 BACKOFF_MS = 100  # doubled with each attempt
@@ -99,7 +99,9 @@ class Turns:
     def _begin(self, agent: Agent, key: bytes) -> None:
         turn = OpenTurn(agent.id, agent.turn + 1, key, 1, 0)
         self._rt.commit(
-            Change((("insert", TURNS, agent.id, turn.encode()),), lambda: self.open.__setitem__(agent.id, turn)),
+            Change(
+                (("insert", TURNS, agent.id, turn.encode()),), lambda: self.open.__setitem__(agent.id, turn)
+            ),
             self._rt.agents.save(agent, turn=turn.turn),
         )
 
@@ -257,10 +259,19 @@ class Turns:
         if turn is None or step is None or step.done:
             return None
         done = StepRow(
-            step.ordinal, step.kind, step.request, step.ops, step.t_ms, True, outcome.ok, outcome.value, outcome.error
+            step.ordinal,
+            step.kind,
+            step.request,
+            step.ops,
+            step.t_ms,
+            True,
+            outcome.ok,
+            outcome.value,
+            outcome.error,
         )
         steps = turn.steps
-        return Change((("put", STEPS, turn.step_key(ordinal), done.encode()),), lambda: steps.__setitem__(ordinal, done)
+        return Change(
+            (("put", STEPS, turn.step_key(ordinal), done.encode()),), lambda: steps.__setitem__(ordinal, done)
         )
 
     def announce(self, agent_id: bytes, number: int, ordinal: int) -> None:
@@ -319,7 +330,10 @@ class Turns:
 
     def bury(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """Dead letter; the agent goes on with the next message, or as its behaviour says."""
-        changes = [self._rt.mail.bury(agent.id, turn.key, error[:1000], self._rt.clock.wall_ms()), self._close(turn)]
+        changes = [
+            self._rt.mail.bury(agent.id, turn.key, error[:1000], self._rt.clock.wall_ms()),
+            self._close(turn),
+        ]
         self._rt.commit(*changes)
         self._rt.log.warning("message.dead", agent=agent.name, error=error[-300:])
         self._rt.lives.after_failure(agent, error)
