@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any, final
 
 def seal(receiver: bytes, info: bytes, aad: bytes, plaintext: bytes, seed: bytes) -> tuple[bytes, bytes]: ...
-def open_sealed(private_key: bytes, encapsulated: bytes, info: bytes, aad: bytes, ciphertext: bytes) -> bytes: ...
+def open_sealed(
+    private_key: bytes, encapsulated: bytes, info: bytes, aad: bytes, ciphertext: bytes
+) -> bytes: ...
+
 @final
 class Scheduler:
     def __new__(

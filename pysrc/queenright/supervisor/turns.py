@@ -1,0 +1,354 @@
+"""Turns: one message, one turn, its steps and its end, each record one commit (design section 6, point 6).
+
+Begin: a row with the attempt, committed before the turn runs, so that a turn that kills its process counts. Step: the
+request and the sends since the last record; only then does its effect start. End: the message is consumed, the state
+written, the remaining sends queued. A re-run gets the recorded results by ordinal and digest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from queenright.core import canonical, digest
+from queenright.errors import Malformed
+from queenright.store import Change
+from queenright.supervisor.agents import Agent
+from queenright.supervisor.cell_process import CellProcess
+from queenright.supervisor.outcome import Outcome
+from queenright.supervisor.turn import STEPS, TURNS, OpenTurn, StepRow
+from queenright.wire.link import Deliver, End, Result, Step, Stop
+
+if TYPE_CHECKING:
+    from queenright.supervisor.runtime import Runtime
+
+__all__ = ["STATE", "Turns"]
+
+STATE = "agent.state"  # agent -> canonical {"version", "state"}
+ATTEMPTS = 5  # then the message is a dead letter
+DEATHS = 2  # tries that ended with the process
+BACKOFF_MS = 100  # doubled with each attempt
+MAX_STEPS = 1000
+MAX_STATE = 1024 * 1024
+MAX_OPS = 10_000
+
+
+class Turns:
+    """All open turns."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self.open: dict[bytes, OpenTurn] = {}
+        self._tasks: dict[tuple[bytes, int, int], asyncio.Task[None]] = {}
+
+    # --- beginning ---------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Open turns as the store has them; `resume_all` starts what they wait for."""
+        for key, value in self._rt.store.scan(TURNS):
+            self.open[key] = OpenTurn.decode(key, value)
+        for key, value in self._rt.store.scan(STEPS):
+            turn = self.open.get(key[:32])
+            if turn is not None and int.from_bytes(key[32:40], "big") == turn.turn:
+                row = StepRow.decode(value)
+                turn.steps[row.ordinal] = row
+
+    def resume_all(self) -> None:
+        """After a start: execute open steps again (each is idempotent by agent, turn and ordinal), wake the rest."""
+        for turn in self.open.values():
+            agent = self._rt.agents.get(turn.agent)
+            for step in turn.steps.values():
+                if not step.done:
+                    self._execute(agent, turn, step)
+        for agent in self._rt.agents:
+            self.pump(agent.id)
+
+    def pump(self, agent_id: bytes) -> None:
+        """Give the agent its next work if it may have any. Safe to call at any time."""
+        agent = self._rt.agents.find(agent_id)
+        if agent is None or agent.ended or not agent.runnable:
+            return
+        turn = self.open.get(agent_id)
+        if turn is None:
+            if agent.status == "stopping":
+                self._begin(agent, b"")
+            elif self._rt.mail.box(agent_id).heads:
+                self._begin(agent, self._rt.mail.box(agent_id).heads[0].key)
+            turn = self.open.get(agent_id)
+        if turn is None or turn.delivered or turn.backoff or (turn.parked and not turn.fresh):
+            return
+        cell = self._rt.cells.home(agent)
+        if cell is None:
+            return
+        turn.delivered = True
+        turn.fresh = False
+        if not turn.key:
+            cell.send(Stop(agent.id, turn.turn, agent.reason))
+            return
+        head = next((head for head in self._rt.mail.box(agent_id).heads if head.key == turn.key), None)
+        if head is None:
+            raise LookupError(f"open turn of {agent.name} names mail that is not queued")
+        mail = self._rt.mail.read(head)
+        if mail["sealed"] is not None:
+            self._rt.cells.give_open_key(cell, agent, mail["sealed"]["generation"])
+        agent.doing = f"{mail['type']} from {mail['sender_name']}"
+        steps = [turn.steps[ordinal].for_cell() for ordinal in sorted(turn.steps)]
+        cell.send(Deliver(agent.id, turn.turn, turn.attempt, mail, steps))
+
+    def _begin(self, agent: Agent, key: bytes) -> None:
+        turn = OpenTurn(agent.id, agent.turn + 1, key, 1, 0)
+        self._rt.commit(
+            Change(
+                (("insert", TURNS, agent.id, turn.encode()),), lambda: self.open.__setitem__(agent.id, turn)
+            ),
+            self._rt.agents.save(agent, turn=turn.turn),
+        )
+
+    # --- records from a cell ------------------------------------------------------------------------------------
+
+    def _current(self, cell: CellProcess, agent_id: bytes, number: int) -> tuple[Agent, OpenTurn] | None:
+        """The agent and turn a record is about; None if it came too late; Malformed if it cannot be this cell's."""
+        agent = self._rt.agents.find(agent_id)
+        if agent is None or agent.incarnation != cell.number:
+            raise Malformed("a record for an agent that this cell does not host")
+        turn = self.open.get(agent_id)
+        if agent_id not in cell.agents or turn is None or turn.turn != number or not turn.delivered:
+            return None  # evicted or ended while the frame was under way
+        return agent, turn
+
+    def on_step(self, cell: CellProcess, frame: Step) -> None:
+        """A step opened."""
+        current = self._current(cell, frame.agent, frame.turn)
+        if current is None:
+            return
+        agent, turn = current
+        if frame.ordinal in turn.steps or not 0 <= frame.ordinal < MAX_STEPS:
+            raise Malformed(f"step {frame.ordinal} of this turn is recorded already or out of range")
+        now = self._rt.clock.wall_ms()
+        changes, wake = self._ops(agent, frame.ops)
+        row = StepRow(
+            frame.ordinal, frame.kind, frame.request, [digest("op", canonical(op)) for op in frame.ops], now
+        )
+        key = turn.step_key(frame.ordinal)
+        turn_steps = turn.steps
+        changes.append(
+            Change((("insert", STEPS, key, row.encode()),), lambda: turn_steps.__setitem__(row.ordinal, row))
+        )
+        if not self._commit(cell, changes):
+            return
+        self._wake(wake)
+        self._execute(agent, turn, row)
+
+    def on_end(self, cell: CellProcess, frame: End) -> None:
+        """A turn ended, one way or the other."""
+        current = self._current(cell, frame.agent, frame.turn)
+        if current is None:
+            return
+        agent, turn = current
+        if not frame.ok:
+            self._failed(agent, turn, frame.error)
+            return
+        if frame.state is not None and len(frame.state) > MAX_STATE:
+            self._failed(agent, turn, f"state of {len(frame.state)} bytes is over the limit of {MAX_STATE}")
+            return
+        changes, wake = self._ops(agent, frame.ops)
+        if frame.state is not None:
+            state = canonical({"v": 1, "version": frame.state_version, "state": frame.state})
+            changes.append(Change((("put", STATE, agent.id, state),)))
+        if turn.key:
+            mail = self._rt.mail.read(next(h for h in self._rt.mail.box(agent.id).heads if h.key == turn.key))
+            if mail["call"] is not None:
+                more, callers = self._rt.calls.answer(agent, mail["call"], frame.reply)
+                changes += more
+                wake += callers
+            changes.append(self._rt.mail.take(agent.id, turn.key))
+        changes.append(self._close(turn))
+        if not self._commit(cell, changes):
+            return
+        agent.turns_done += 1
+        agent.doing = ""
+        self._wake(wake)
+        if not turn.key:
+            self._rt.lives.finished(agent)
+        elif any(op.get("op") == "stop" for op in frame.ops):
+            self._rt.lives.stop(agent, "stopped itself")
+        else:
+            self.pump(agent.id)
+
+    def _commit(self, cell: CellProcess, changes: list[Change]) -> bool:
+        """One record, one commit. A store that refuses to write stops the cell: nothing unrecorded may go on."""
+        try:
+            self._rt.commit(*changes)
+        except Exception as error:
+            self._rt.log.error("record.refused", cell=cell.id, error=str(error))
+            cell.kill(f"its record could not be written: {error}")
+            return False
+        return True
+
+    def _ops(self, agent: Agent, ops: list[Any]) -> tuple[list[Change], list[bytes]]:
+        """Everything a record wants sent, set or cancelled."""
+        if len(ops) > MAX_OPS:
+            raise Malformed(f"{len(ops)} sends in one record are over the limit of {MAX_OPS}")
+        changes: list[Change] = []
+        wake: list[bytes] = []
+        for op in ops:
+            if not isinstance(op, dict):
+                raise Malformed("an op is a map")
+            kind = op.get("op")
+            if kind == "send":
+                more, target, _ = self._rt.post.send(agent, op)
+                changes += more
+                wake.append(target)
+            elif kind == "timer":
+                changes.append(self._rt.timers.set(agent, op))
+            elif kind == "cancel":
+                changes.append(self._rt.timers.cancel(agent, op))
+            elif kind == "monitor":
+                changes.append(self._rt.lives.monitor(agent, op))
+            elif kind != "stop":
+                raise Malformed(f"unknown op `{str(kind)[:32]}`")
+        return changes, wake
+
+    def _wake(self, agents: list[bytes]) -> None:
+        for agent in dict.fromkeys(agents):
+            self.pump(agent)
+
+    def _close(self, turn: OpenTurn) -> Change:
+        records: list[tuple[Any, ...]] = [("delete", TURNS, turn.agent)]
+        records += [("delete", STEPS, turn.step_key(ordinal)) for ordinal in turn.steps]
+
+        def applied() -> None:
+            self.open.pop(turn.agent, None)
+            for (agent, number, _), task in list(self._tasks.items()):
+                if agent == turn.agent and number == turn.turn:
+                    task.cancel()
+
+        return Change(tuple(records), applied)
+
+    # --- steps --------------------------------------------------------------------------------------------------
+
+    def _execute(self, agent: Agent, turn: OpenTurn, step: StepRow) -> None:
+        key = (agent.id, turn.turn, step.ordinal)
+        if key in self._tasks:
+            return
+
+        async def run() -> None:
+            try:
+                outcome = await self._rt.steps.execute(agent, turn, step)
+            finally:
+                self._tasks.pop(key, None)
+            self.finish_step(agent.id, turn.turn, step.ordinal, outcome)
+
+        self._tasks[key] = asyncio.create_task(run(), name=f"step {agent.name} {turn.turn}.{step.ordinal}")
+
+    def finish_step(
+        self, agent_id: bytes, number: int, ordinal: int, outcome: Outcome, *changes: Change
+    ) -> None:
+        """Record a step's result, then tell the cell if it still has the turn."""
+        change = self.step_done(agent_id, number, ordinal, outcome)
+        if change is None:
+            return
+        self._rt.commit(*changes, change)
+        self.announce(agent_id, number, ordinal)
+
+    def step_done(self, agent_id: bytes, number: int, ordinal: int, outcome: Outcome) -> Change | None:
+        """The change that records a result, or None if nothing waits for it any more."""
+        turn = self.open.get(agent_id)
+        step = turn.steps.get(ordinal) if turn is not None and turn.turn == number else None
+        if turn is None or step is None or step.done:
+            return None
+        done = StepRow(
+            step.ordinal,
+            step.kind,
+            step.request,
+            step.ops,
+            step.t_ms,
+            True,
+            outcome.ok,
+            outcome.value,
+            outcome.error,
+        )
+        steps = turn.steps
+        return Change(
+            (("put", STEPS, turn.step_key(ordinal), done.encode()),), lambda: steps.__setitem__(ordinal, done)
+        )
+
+    def announce(self, agent_id: bytes, number: int, ordinal: int) -> None:
+        """Hand a recorded result to the cell, or mark the turn worth a cell again."""
+        turn = self.open.get(agent_id)
+        agent = self._rt.agents.find(agent_id)
+        if turn is None or agent is None or turn.turn != number:
+            return
+        step = turn.steps[ordinal]
+        cell = self._rt.cells.of(agent)
+        if turn.delivered and cell is not None:
+            cell.send(Result(agent_id, number, ordinal, step.ok, step.value, step.error))
+        else:
+            turn.fresh = True
+            self.pump(agent_id)
+
+    # --- trouble ------------------------------------------------------------------------------------------------
+
+    def _failed(self, agent: Agent, turn: OpenTurn, error: str) -> None:
+        """A turn that raised: retried with backoff, then buried. Its recorded steps stay for the next try."""
+        self._rt.logs.line(agent.id, "error", error)
+        turn.delivered = False
+        if error.startswith("mismatch") and turn.steps:
+            if any(step.kind == "act" for step in turn.steps.values()):
+                self._rt.commit(self._rt.agents.save(agent, status="quarantined", reason=error[:300]))
+                self._rt.cells.evict(agent)
+                return
+            records = [("delete", STEPS, turn.step_key(ordinal)) for ordinal in turn.steps]
+            self._rt.commit(Change(tuple(records), turn.steps.clear))
+        if not turn.key:
+            self._rt.commit(self._close(turn))
+            self._rt.lives.finished(agent)
+            return
+        if turn.attempt >= ATTEMPTS or turn.deaths >= DEATHS:
+            self.bury(agent, turn, error)
+            return
+        self._again(agent, turn, turn.attempt + 1, turn.deaths)
+        turn.backoff = True
+        self._rt.alarms.after(BACKOFF_MS << (turn.attempt - 2), self._retry(agent.id, turn))
+
+    def _retry(self, agent: bytes, turn: OpenTurn) -> Callable[[], None]:
+        def due() -> None:
+            turn.backoff = False
+            turn.fresh = True
+            self.pump(agent)
+
+        return due
+
+    def _again(self, agent: Agent, turn: OpenTurn, attempt: int, deaths: int) -> None:
+        row = OpenTurn(turn.agent, turn.turn, turn.key, attempt, deaths)
+
+        def applied() -> None:
+            turn.attempt, turn.deaths = attempt, deaths
+
+        self._rt.commit(Change((("put", TURNS, agent.id, row.encode()),), applied))
+
+    def bury(self, agent: Agent, turn: OpenTurn, error: str) -> None:
+        """Dead letter; the agent goes on with the next message, or as its behaviour says."""
+        changes = [
+            self._rt.mail.bury(agent.id, turn.key, error[:1000], self._rt.clock.wall_ms()),
+            self._close(turn),
+        ]
+        self._rt.commit(*changes)
+        self._rt.log.warning("message.dead", agent=agent.name, error=error[-300:])
+        self._rt.lives.after_failure(agent, error)
+        self.pump(agent.id)
+
+    def forget_delivery(self, agent: Agent, *, died: bool) -> None:
+        """The agent has no cell any more. `died`: its turn was in progress when the process ended."""
+        turn = self.open.get(agent.id)
+        if turn is None or not turn.delivered:
+            return
+        turn.delivered = False
+        turn.fresh = not turn.parked  # a parked turn needs no cell until something it waits for has come
+        if not died or turn.parked:
+            return
+        if turn.key and turn.deaths + 1 >= DEATHS:
+            self.bury(agent, turn, f"the cell died {turn.deaths + 1} times while handling it")
+        else:
+            self._again(agent, turn, turn.attempt + 1, turn.deaths + 1)
