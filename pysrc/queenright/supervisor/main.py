@@ -104,10 +104,8 @@ def _unlock(keyring: Keyring, options: Options, paths: Paths, credentials: str |
     if options.passphrase is not None:
         master = Passphrase(options.passphrase)
     else:
-        master = find_master(
-            keyring, state=paths.state, fd=options.master_key_fd,
-            credentials=Path(credentials) if credentials is not None else None,
-        )  # fmt: skip
+        environ = {"CREDENTIALS_DIRECTORY": credentials} if credentials else {}
+        master = find_master(state=paths.state, environ=environ, fd=options.master_key_fd, file=keyring.file)
     if master is not None:
         keyring.unlock(master)
 
