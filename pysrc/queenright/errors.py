@@ -16,6 +16,8 @@ __all__ = [
     "Denied",
     "Dimension",
     "ForeignAwaitable",
+    "DiskFull",
+    "InvalidProof",
     "InvalidSignature",
     "LedgerBroken",
     "LedgerUnwritable",
@@ -32,11 +34,13 @@ __all__ = [
     "StepMismatch",
     "StateTooNew",
     "StepOverlap",
+    "StoreFailed",
     "TimedOut",
     "TooManySteps",
     "Unknown",
     "UnknownOutcome",
     "VolatileTurn",
+    "WrongPassphrase",
 ]
 
 
@@ -61,6 +65,18 @@ class InvalidSignature(QueenrightError):
     """A signature that does not verify under the key and the bytes it was given with."""
 
     code = "invalid_signature"
+
+
+class InvalidProof(QueenrightError):
+    """A path or consistency proof that does not lead to the hash tree's root it was given with."""
+
+    code = "invalid_proof"
+
+
+class WrongPassphrase(QueenrightError):
+    """A key file or vault that this passphrase, or none, does not open."""
+
+    code = "wrong_passphrase"
 
 
 class NotEntitled(QueenrightError):
@@ -109,6 +125,18 @@ class StateTooNew(QueenrightError):
     """A state directory written by a newer version."""
 
     code = "state_too_new"
+
+
+class StoreFailed(QueenrightError):
+    """The store cannot be opened, or failed and takes nothing more until it is opened again."""
+
+    code = "store_failed"
+
+
+class DiskFull(StoreFailed):
+    """No space for a submission. Nothing of it stands; the store goes on when there is space."""
+
+    code = "disk_full"
 
 
 class LedgerUnwritable(QueenrightError):

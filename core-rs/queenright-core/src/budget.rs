@@ -17,7 +17,9 @@ impl Rate {
         let count = u128::from(self.count.max(1));
         let interval = (u128::from(self.per_ms) * NS_PER_MS).div_ceil(count);
         let burst = interval * count;
-        let next = tat_ns.max(now).saturating_add(interval.saturating_mul(u128::from(cost)));
+        let next = tat_ns
+            .max(now)
+            .saturating_add(interval.saturating_mul(u128::from(cost)));
         if next <= now + burst {
             return Ok(next);
         }
@@ -38,7 +40,9 @@ impl Budget {
     /// True if `cost` more fits under `max`. A use out of a promise needs no room beside the promises.
     pub fn fits(&self, cost: u64, max: Option<u64>, promised: bool) -> bool {
         let others = if promised { 0 } else { self.given };
-        let wanted = [self.held, others, cost].into_iter().try_fold(self.used, u64::checked_add);
+        let wanted = [self.held, others, cost]
+            .into_iter()
+            .try_fold(self.used, u64::checked_add);
         match (wanted, max) {
             (None, _) => false,
             (Some(_), None) => true,
@@ -49,7 +53,9 @@ impl Budget {
     /// The smallest `max` under which `cost` more fits; None if no u64 is large enough.
     pub fn needs(&self, cost: u64, promised: bool) -> Option<u64> {
         let others = if promised { 0 } else { self.given };
-        [self.held, others, cost].into_iter().try_fold(self.used, u64::checked_add)
+        [self.held, others, cost]
+            .into_iter()
+            .try_fold(self.used, u64::checked_add)
     }
 }
 
@@ -59,7 +65,10 @@ mod tests {
 
     #[test]
     fn rate_allows_one_burst_and_then_its_pace() {
-        let rate = Rate { count: 20, per_ms: 1000 };
+        let rate = Rate {
+            count: 20,
+            per_ms: 1000,
+        };
         let mut tat = 0;
         for _ in 0..20 {
             tat = rate.take(tat, 5_000, 1).unwrap();
@@ -71,14 +80,21 @@ mod tests {
 
     #[test]
     fn rate_never_conforms_above_its_burst() {
-        let rate = Rate { count: 3, per_ms: 1000 };
+        let rate = Rate {
+            count: 3,
+            per_ms: 1000,
+        };
         assert!(rate.take(0, 0, 4).is_err());
         assert_eq!(rate.take(u128::MAX, u64::MAX, u64::MAX), Err(u64::MAX));
     }
 
     #[test]
     fn budget_that_would_overflow_does_not_fit() {
-        let full = Budget { used: u64::MAX, held: 0, given: 0 };
+        let full = Budget {
+            used: u64::MAX,
+            held: 0,
+            given: 0,
+        };
         assert!(!full.fits(1, None, false));
         assert!(!full.fits(1, Some(u64::MAX), false));
         assert_eq!(full.needs(1, false), None);
@@ -86,7 +102,11 @@ mod tests {
 
     #[test]
     fn promise_is_kept_against_siblings_and_open_to_its_holder() {
-        let budget = Budget { used: 0, held: 0, given: 2 };
+        let budget = Budget {
+            used: 0,
+            held: 0,
+            given: 2,
+        };
         assert!(!budget.fits(1, Some(2), false));
         assert!(budget.fits(2, Some(2), true));
     }

@@ -27,7 +27,10 @@ impl std::error::Error for BadPattern {}
 
 fn bad(text: &str, reason: &'static str) -> BadPattern {
     // A hostile name may be long; the refusal repeats only as much as tells the reader which one it was.
-    BadPattern { text: text.chars().take(80).collect(), reason }
+    BadPattern {
+        text: text.chars().take(80).collect(),
+        reason,
+    }
 }
 
 /// `*`, a family `db.*`, or one verb.
@@ -45,7 +48,9 @@ fn is_verb(text: &str) -> bool {
 
 fn is_word(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_lowercase())
-        && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// Refuses anything but one verb such as `svc.restart`.
@@ -53,7 +58,10 @@ pub fn check_verb(text: &str) -> Result<(), BadPattern> {
     if is_verb(text) {
         return Ok(());
     }
-    Err(bad(text, "a verb is lower-case words joined by dots, such as svc.restart"))
+    Err(bad(
+        text,
+        "a verb is lower-case words joined by dots, such as svc.restart",
+    ))
 }
 
 impl VerbPattern {
@@ -68,7 +76,10 @@ impl VerbPattern {
         } else if is_verb(text) {
             return Ok(Self::Exact(text.into()));
         }
-        Err(bad(text, "a verb is lower-case words joined by dots, such as svc.restart, or a family such as db.*"))
+        Err(bad(
+            text,
+            "a verb is lower-case words joined by dots, such as svc.restart, or a family such as db.*",
+        ))
     }
 
     pub fn matches(&self, verb: &str) -> bool {
@@ -83,7 +94,9 @@ impl VerbPattern {
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any, _) => true,
-            (Self::Family(mine), Self::Family(theirs) | Self::Exact(theirs)) => theirs.starts_with(&**mine),
+            (Self::Family(mine), Self::Family(theirs) | Self::Exact(theirs)) => {
+                theirs.starts_with(&**mine)
+            }
             (Self::Exact(mine), Self::Exact(theirs)) => mine == theirs,
             _ => false,
         }
@@ -141,13 +154,16 @@ pub struct ResourcePattern {
     deep: bool,
 }
 
-const RESOURCE_RULE: &str = "a resource is kind:name/name of ASCII letters, digits and . _ - @ + = ~, such as svc:shop/web";
+const RESOURCE_RULE: &str =
+    "a resource is kind:name/name of ASCII letters, digits and . _ - @ + = ~, such as svc:shop/web";
 
 fn is_segment(text: &str) -> bool {
     !text.is_empty()
         && text != "."
         && text != ".."
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@+=~".contains(&b))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-@+=~".contains(&b))
 }
 
 fn split(text: &str) -> Result<(&str, &str), BadPattern> {
@@ -155,7 +171,9 @@ fn split(text: &str) -> Result<(&str, &str), BadPattern> {
     let (kind, rest) = text.split_at(colon + 1);
     let word = &kind[..colon];
     let fits = word.starts_with(|c: char| c.is_ascii_lowercase())
-        && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !fits || rest.is_empty() || text.len() > MAX_NAME || rest.split('/').count() > MAX_SEGMENTS {
         return Err(bad(text, RESOURCE_RULE));
     }
@@ -174,7 +192,11 @@ pub fn check_resource(text: &str) -> Result<(), BadPattern> {
 impl ResourcePattern {
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
         if text == "**" {
-            return Ok(Self { kind: None, segments: Box::new([]), deep: true });
+            return Ok(Self {
+                kind: None,
+                segments: Box::new([]),
+                deep: true,
+            });
         }
         let (kind, rest) = split(text)?;
         let mut names: Vec<&str> = rest.split('/').collect();
@@ -190,13 +212,19 @@ impl ResourcePattern {
                 _ => return Err(bad(text, "`*` stands for one whole segment and `**` only at the end, as in svc:shop/**")),
             });
         }
-        Ok(Self { kind: Some(kind.into()), segments: segments.into(), deep })
+        Ok(Self {
+            kind: Some(kind.into()),
+            segments: segments.into(),
+            deep,
+        })
     }
 
     /// `resource` must have passed [`check_resource`]; anything else matches nothing but `**`.
     pub fn matches(&self, resource: &str) -> bool {
         let Some(kind) = &self.kind else { return true };
-        let Some(rest) = resource.strip_prefix(&**kind) else { return false };
+        let Some(rest) = resource.strip_prefix(&**kind) else {
+            return false;
+        };
         let mut names = rest.split('/');
         for segment in &self.segments {
             match names.next() {
@@ -216,7 +244,11 @@ impl ResourcePattern {
             return false;
         }
         let longer = other.deep || other.segments.len() > self.segments.len();
-        self.segments.iter().zip(&other.segments).all(|(mine, theirs)| mine.covers(theirs)) && (self.deep || !longer)
+        self.segments
+            .iter()
+            .zip(&other.segments)
+            .all(|(mine, theirs)| mine.covers(theirs))
+            && (self.deep || !longer)
     }
 
     /// True if some resource is in both.
@@ -225,14 +257,23 @@ impl ResourcePattern {
             return true;
         }
         let (mine, theirs) = (self.segments.len(), other.segments.len());
-        let lengths_meet = mine == theirs || (mine < theirs && self.deep) || (theirs < mine && other.deep);
-        self.kind == other.kind && lengths_meet && self.segments.iter().zip(&other.segments).all(|(a, b)| a.overlaps(b))
+        let lengths_meet =
+            mine == theirs || (mine < theirs && self.deep) || (theirs < mine && other.deep);
+        self.kind == other.kind
+            && lengths_meet
+            && self
+                .segments
+                .iter()
+                .zip(&other.segments)
+                .all(|(a, b)| a.overlaps(b))
     }
 }
 
 impl fmt::Display for ResourcePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(kind) = &self.kind else { return f.write_str("**") };
+        let Some(kind) = &self.kind else {
+            return f.write_str("**");
+        };
         f.write_str(kind)?;
         let mut slash = "";
         for segment in &self.segments {
@@ -242,6 +283,10 @@ impl fmt::Display for ResourcePattern {
             }
             slash = "/";
         }
-        if self.deep { write!(f, "{slash}**") } else { Ok(()) }
+        if self.deep {
+            write!(f, "{slash}**")
+        } else {
+            Ok(())
+        }
     }
 }

@@ -38,7 +38,9 @@ impl Rule {
 
     /// True if the rule names `verb` itself and not only its family: what an act without an undo needs.
     pub fn names(&self, verb: &str) -> bool {
-        self.verbs.iter().any(|pattern| pattern.is_exact() && pattern.matches(verb))
+        self.verbs
+            .iter()
+            .any(|pattern| pattern.is_exact() && pattern.matches(verb))
     }
 
     pub fn covers(&self, verb: &VerbPattern, on: &ResourcePattern) -> bool {
@@ -54,11 +56,17 @@ impl Rule {
     }
 
     pub fn overlaps_rule(&self, other: &Self) -> bool {
-        other.verbs.iter().any(|verb| self.overlaps(verb, &other.on))
+        other
+            .verbs
+            .iter()
+            .any(|verb| self.overlaps(verb, &other.on))
     }
 
     pub fn has_limit(&self) -> bool {
-        self.max.is_some() || self.min_gap_ms > 0 || self.rate_agent.is_some() || self.rate_all.is_some()
+        self.max.is_some()
+            || self.min_gap_ms > 0
+            || self.rate_agent.is_some()
+            || self.rate_all.is_some()
     }
 
     /// Two rules with the same scope are the same rule across an amendment: what was spent under one carries over.
@@ -101,18 +109,47 @@ pub struct Spec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Excess {
     /// No delegable rule of the parent holds this verb on this resource.
-    Scope { verb: String, on: String },
+    Scope {
+        verb: String,
+        on: String,
+    },
     /// The parent may hand it down only as an ask.
-    MustAsk { verb: String, on: String },
+    MustAsk {
+        verb: String,
+        on: String,
+    },
     /// The parent says never.
-    Never { verb: String, on: String },
+    Never {
+        verb: String,
+        on: String,
+    },
     /// The parent has not that many uses left to promise.
-    Budget { verb: String, on: String, wanted: u64, left: u64 },
-    NotAfter { wanted: u64, limit: u64 },
-    NotBefore { wanted: u64, limit: u64 },
-    Depth { wanted: u32, left: u32 },
-    MaxAgents { wanted: u64, limit: u64 },
-    AgentsEver { wanted: u64, limit: u64 },
+    Budget {
+        verb: String,
+        on: String,
+        wanted: u64,
+        left: u64,
+    },
+    NotAfter {
+        wanted: u64,
+        limit: u64,
+    },
+    NotBefore {
+        wanted: u64,
+        limit: u64,
+    },
+    Depth {
+        wanted: u32,
+        left: u32,
+    },
+    MaxAgents {
+        wanted: u64,
+        limit: u64,
+    },
+    AgentsEver {
+        wanted: u64,
+        limit: u64,
+    },
 }
 
 /// Every way in which `child` is not inside what `parent` may delegate. Budgets are the tree's to judge.
@@ -121,7 +158,11 @@ pub fn excess(parent: &Spec, child: &Spec) -> Vec<Excess> {
     for rule in &child.rules {
         for verb in &rule.verbs {
             let name = || (verb.to_string(), rule.on.to_string());
-            let mut covering = parent.rules.iter().filter(|p| p.delegate && p.covers(verb, &rule.on)).peekable();
+            let mut covering = parent
+                .rules
+                .iter()
+                .filter(|p| p.delegate && p.covers(verb, &rule.on))
+                .peekable();
             if covering.peek().is_none() {
                 let (verb, on) = name();
                 found.push(Excess::Scope { verb, on });
@@ -129,20 +170,33 @@ pub fn excess(parent: &Spec, child: &Spec) -> Vec<Excess> {
                 let (verb, on) = name();
                 found.push(Excess::MustAsk { verb, on });
             }
-            if parent.never.iter().any(|never| never.covers(verb, &rule.on)) {
+            if parent
+                .never
+                .iter()
+                .any(|never| never.covers(verb, &rule.on))
+            {
                 let (verb, on) = name();
                 found.push(Excess::Never { verb, on });
             }
         }
     }
     if child.not_after_ms > parent.not_after_ms {
-        found.push(Excess::NotAfter { wanted: child.not_after_ms, limit: parent.not_after_ms });
+        found.push(Excess::NotAfter {
+            wanted: child.not_after_ms,
+            limit: parent.not_after_ms,
+        });
     }
     if child.not_before_ms < parent.not_before_ms {
-        found.push(Excess::NotBefore { wanted: child.not_before_ms, limit: parent.not_before_ms });
+        found.push(Excess::NotBefore {
+            wanted: child.not_before_ms,
+            limit: parent.not_before_ms,
+        });
     }
     if parent.depth == 0 || child.depth > parent.depth - 1 {
-        found.push(Excess::Depth { wanted: child.depth, left: parent.depth });
+        found.push(Excess::Depth {
+            wanted: child.depth,
+            left: parent.depth,
+        });
     }
     if let (Some(wanted), Some(limit)) = (child.max_agents, parent.max_agents)
         && wanted > limit
@@ -159,7 +213,10 @@ pub fn excess(parent: &Spec, child: &Spec) -> Vec<Excess> {
 
 /// Where the parent must ask, an allowing child must carry an ask that covers the same ground.
 fn keeps_asking(parent: &Spec, child: &Spec, rule: &Rule, verb: &VerbPattern) -> bool {
-    let asks = parent.rules.iter().filter(|p| p.delegate && p.mode == Mode::Ask && p.overlaps(verb, &rule.on));
+    let asks = parent
+        .rules
+        .iter()
+        .filter(|p| p.delegate && p.mode == Mode::Ask && p.overlaps(verb, &rule.on));
     asks.into_iter().all(|ask| {
         ask.verbs.iter().filter(|v| v.overlaps(verb)).all(|theirs| {
             let narrow = if verb.covers(theirs) { theirs } else { verb };

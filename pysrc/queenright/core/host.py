@@ -1,3 +1,31 @@
 """The supervisor's own: the store, the grant tree, restricting oneself."""
 
-__all__: list[str] = []
+from queenright._core.host import (
+    GrantRefused,
+    GrantTree,
+    Refused,
+    Store,
+    check_names,
+    harden_process,
+    resource_covers,
+    resource_overlaps,
+    restrict_self,
+    sealing_keypair,
+    verb_covers,
+    verb_overlaps,
+)
+
+__all__ = [
+    "GrantRefused",
+    "GrantTree",
+    "Refused",
+    "Store",
+    "check_names",
+    "harden_process",
+    "resource_covers",
+    "resource_overlaps",
+    "restrict_self",
+    "sealing_keypair",
+    "verb_covers",
+    "verb_overlaps",
+]

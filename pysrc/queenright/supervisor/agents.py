@@ -17,7 +17,7 @@ from queenright.wire.certificate import NO_PARENT
 
 __all__ = ["TABLE", "Agent", "Agents", "Status"]
 
-TABLE = "agents"
+TABLE = "agent"
 
 Status = Literal["live", "frozen", "paused", "suspect", "quarantined", "stopping", "ended"]
 
@@ -43,7 +43,9 @@ class Agent:
     birth: bytes
     parent_signature: bytes
     runtime_signature: bytes
-    parent_incarnation: bytes  # certificate of the parent's key that signed the birth, empty for the first agent
+    parent_incarnation: (
+        bytes  # certificate of the parent's key that signed the birth, empty for the first agent
+    )
     own_cell: bool
     status: Status = "live"
     turn: int = 0
@@ -112,7 +114,8 @@ class Agents:
         found = self._by_id.get(agent)
         if found is None:
             raise Unknown(
-                f"no agent `agent-{agent.hex()[:12]}` is known here", hint="list them with `queenright agent list`"
+                f"no agent `agent-{agent.hex()[:12]}` is known here",
+                hint="list them with `queenright agent list`",
             )
         return found
 
@@ -150,7 +153,7 @@ class Agents:
             self._by_id[agent.id] = agent
             self._link(agent)
 
-        return Change([("insert", TABLE, agent.id, agent.encode())], applied)
+        return Change((("insert", TABLE, agent.id, agent.encode()),), applied)
 
     def save(self, agent: Agent, **fields: object) -> Change:
         """Set durable fields; memory follows once the store accepted."""
@@ -160,4 +163,4 @@ class Agents:
             for name, value in fields.items():
                 setattr(agent, name, value)
 
-        return Change([("put", TABLE, agent.id, canonical({"v": 1} | body))], applied)
+        return Change((("put", TABLE, agent.id, canonical({"v": 1} | body)),), applied)

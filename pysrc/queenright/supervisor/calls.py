@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_DEPTH", "TABLE", "Calls"]
 
-TABLE = "calls"  # 16-byte call id
+TABLE = "call"  # 16-byte call id
 MAX_DEPTH = 16
 MAX_TIMEOUT_MS = 24 * 3_600_000
 
@@ -48,14 +48,13 @@ class Calls:
         chain = [*self._chain_of(agent), agent.id]
         if to in chain:
             raise CallCycle(
-                f"agent {short('agent', to)} is already waiting in this chain of calls", hint="send it a message instead"
+                f"agent {short('agent', to)} is already waiting in this chain of calls",
+                hint="send it a message instead",
             )
         if len(chain) > MAX_DEPTH:
             raise CallTooDeep(f"this chain of calls is {len(chain)} deep; the limit is {MAX_DEPTH}")
         call = self._rt.rand(16)
-        changes, target, why = self._rt.post.send(
-            agent, request, self._rt.clock.boot_ms(), call=call, chain=chain
-        )
+        changes, target, why = self._rt.post.send(agent, request, call=call, chain=chain)
         if why:
             raise Unknown(f"the call cannot be delivered: {why}", hint="discover who is within reach")
         row = {
@@ -67,7 +66,7 @@ class Calls:
             self._open[call] = row
             self._arm(call)
 
-        self._rt.commit(*changes, Change([("insert", TABLE, call, canonical(row))], applied))
+        self._rt.commit(*changes, Change((("insert", TABLE, call, canonical(row)),), applied))
         self._rt.turns.pump(target)
 
     def _chain_of(self, agent: Agent) -> list[bytes]:
@@ -77,14 +76,18 @@ class Calls:
         head = next((head for head in self._rt.mail.box(agent.id).heads if head.key == turn.key), None)
         return list(self._rt.mail.read(head)["chain"]) if head is not None else []
 
-    def answer(self, callee: Agent, call: bytes, reply: dict[str, Any] | None) -> tuple[list[Change], list[bytes]]:
+    def answer(
+        self, callee: Agent, call: bytes, reply: dict[str, Any] | None
+    ) -> tuple[list[Change], list[bytes]]:
         """The callee's turn ended: its value becomes the caller's step result, in the same commit."""
         row = self._open.get(call)
         if row is None or row["callee"] != callee.id:
             return [], []
         value: dict[str, Any] | None = None
         if reply is not None:
-            if not isinstance(reply.get("type"), str) or (reply.get("body") is None) == (reply.get("sealed") is None):
+            if not isinstance(reply.get("type"), str) or (reply.get("body") is None) == (
+                reply.get("sealed") is None
+            ):
                 raise Malformed("a reply has a type and a body or a seal")
             sealed = reply.get("sealed")
             extra = self._rt.post.open_envelope(callee, row["agent"], reply["type"], sealed) if sealed else []
@@ -100,12 +103,12 @@ class Calls:
         def applied() -> None:
             self._open.pop(call, None)
             if done is not None:
-                self._rt.turns.announce(row["agent"], row["turn"], row["ordinal"])
+                self._rt.soon(lambda: self._rt.turns.announce(row["agent"], row["turn"], row["ordinal"]))
 
         changes = [*extra]
         if done is not None:
             changes.append(done)
-        changes.append(Change([("delete", TABLE, call)], applied))
+        changes.append(Change((("delete", TABLE, call),), applied))
         return changes
 
     def _expired(self, call: bytes) -> None:
@@ -117,7 +120,9 @@ class Calls:
         if callee is not None and callee.waiting_ask is not None:
             error = Parked(f"{callee.name} waits for a person", ask=short("ask", callee.waiting_ask))
         else:
-            error = TimedOut("nobody answered the call by its deadline", hint="raise the timeout or send a message")
+            error = TimedOut(
+                "nobody answered the call by its deadline", hint="raise the timeout or send a message"
+            )
         self._rt.commit(*self._close(call, Outcome.failed(error), []))
 
     def callee_ended(self, callee: bytes) -> list[Change]:
@@ -133,7 +138,7 @@ class Calls:
     def caller_ended(self, caller: bytes) -> list[Change]:
         """The caller is gone; whoever answers later answers nobody."""
         return [
-            Change([("delete", TABLE, call)], lambda call=call: self._open.pop(call, None))  # type: ignore[misc]
+            Change((("delete", TABLE, call),), lambda call=call: self._open.pop(call, None))  # type: ignore[misc]
             for call, row in list(self._open.items())
             if row["agent"] == caller
         ]

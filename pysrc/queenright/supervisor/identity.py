@@ -71,7 +71,12 @@ class Identity:
         if public_key == self.runtime_key:
             raise InvalidSignature("an incarnation cannot use the runtime's key")
         certificate = IncarnationCertificate(
-            runtime=self.runtime_key, agent=agent, number=number, cell=cell, shared=shared, public_key=public_key
+            runtime=self.runtime_key,
+            agent=agent,
+            number=number,
+            cell=cell,
+            shared=shared,
+            public_key=public_key,
         ).encode()
         return certificate, self._runtime.sign(digest(INCARNATION, certificate))
 

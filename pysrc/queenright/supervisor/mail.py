@@ -17,7 +17,7 @@ from queenright.store import Change, Store
 __all__ = ["MAILBOX_BYTES", "MAILBOX_MESSAGES", "RUNTIME", "TABLE", "Head", "Mail", "Mailbox"]
 
 TABLE = "mail"
-DEAD = "dead"
+DEAD = "mail.dead"
 MAILBOX_MESSAGES = 1000  # design section 6, point 4
 MAILBOX_BYTES = 8 * 1024 * 1024
 RESERVED = 64  # messages of the reserved lane on top; beyond it even the runtime's own mail is a fault
@@ -32,6 +32,7 @@ class Head:
     size: int
     sender: bytes
     kind: str
+    at_ms: int
     reserved: bool
 
 
@@ -42,6 +43,8 @@ class Mailbox:
     heads: deque[Head] = field(default_factory=deque)
     size: int = 0
     next: int = 0
+    pending: int = 0  # messages and bytes of the commit being put together
+    pending_bytes: int = 0
 
     @property
     def ordinary(self) -> int:
@@ -57,9 +60,10 @@ class Mail:
 
     def load(self) -> None:
         for key, value in self._store.scan(TABLE):
-            mail = decode(value)
+            row = decode(value)
+            mail = row["mail"]
             box = self.box(key[:32])
-            box.heads.append(Head(key, len(value), mail["sender"], mail["type"], key[32] == 0))
+            box.heads.append(Head(key, len(value), mail["sender"], mail["type"], row["t_ms"], key[32] == 0))
             box.size += len(value)
             box.next = max(box.next, int.from_bytes(key[33:], "big") + 1)
 
@@ -72,19 +76,31 @@ class Mail:
     def has_room(self, agent: bytes, size: int, *, reserved: bool = False) -> bool:
         box = self.box(agent)
         if reserved:
-            return len(box.heads) < MAILBOX_MESSAGES + RESERVED
-        return box.ordinary < MAILBOX_MESSAGES and box.size + size <= MAILBOX_BYTES
+            return len(box.heads) + box.pending < MAILBOX_MESSAGES + RESERVED
+        return (
+            box.ordinary + box.pending < MAILBOX_MESSAGES
+            and box.size + box.pending_bytes + size <= MAILBOX_BYTES
+        )
 
-    def put(self, agent: bytes, mail: dict[str, Any], *, reserved: bool = False) -> Change:
+    def forget_pending(self) -> None:
+        """A commit was refused: what it would have queued takes no room."""
+        for box in self._boxes.values():
+            box.pending = box.pending_bytes = 0
+
+    def put(self, agent: bytes, mail: dict[str, Any], now_ms: int, *, reserved: bool = False) -> Change:
         """Queue one message. The caller has asked `has_room`; the sequence is taken now and kept even if refused."""
         box = self.box(agent)
         sequence = box.next
         box.next += 1
-        body = canonical(mail)
+        body = canonical({"v": 1, "t_ms": now_ms, "mail": mail})
         key = agent + bytes([0 if reserved else 1]) + sequence.to_bytes(8, "big")
-        head = Head(key, len(body), mail["sender"], mail["type"], reserved)
+        head = Head(key, len(body), mail["sender"], mail["type"], now_ms, reserved)
+        box.pending += 1
+        box.pending_bytes += head.size
 
         def applied() -> None:
+            box.pending = max(0, box.pending - 1)
+            box.pending_bytes = max(0, box.pending_bytes - head.size)
             if reserved:  # after the reserved ones already waiting, before everybody else
                 at = sum(1 for waiting in box.heads if waiting.reserved)
                 box.heads.insert(at, head)
@@ -92,24 +108,24 @@ class Mail:
                 box.heads.append(head)
             box.size += head.size
 
-        return Change([("insert", TABLE, key, body)], applied)
+        return Change((("insert", TABLE, key, body),), applied)
 
     def read(self, head: Head) -> dict[str, Any]:
         body = self._store.get(TABLE, head.key)
         if body is None:
             raise LookupError(f"mail {head.key.hex()} is listed and not stored")
-        mail: dict[str, Any] = decode(body)
+        mail: dict[str, Any] = decode(body)["mail"]
         return mail
 
     def take(self, agent: bytes, key: bytes) -> Change:
         """The message was consumed: gone with the commit that consumes it."""
-        return Change([("delete", TABLE, key)], lambda: self._drop(agent, key))
+        return Change((("delete", TABLE, key),), lambda: self._drop(agent, key))
 
     def bury(self, agent: bytes, key: bytes, reason: str, now_ms: int) -> Change:
         """To the dead letters, with the reason."""
         body = self._store.get(TABLE, key) or b""
         dead = canonical({"v": 1, "mail": body, "reason": reason, "t_ms": now_ms})
-        return Change([("delete", TABLE, key), ("put", DEAD, key, dead)], lambda: self._drop(agent, key))
+        return Change((("delete", TABLE, key), ("put", DEAD, key, dead)), lambda: self._drop(agent, key))
 
     def bury_all(self, agent: bytes, reason: str, now_ms: int) -> list[Change]:
         return [self.bury(agent, head.key, reason, now_ms) for head in list(self.box(agent).heads)]

@@ -27,7 +27,10 @@ class Outcome:
     def failed(cls, error: Exception) -> Outcome:
         """A refusal as the author will get it. Anything that is not a refusal of ours says only its kind."""
         if not isinstance(error, QueenrightError):
-            return cls(False, error={"code": "error", "message": f"internal error ({type(error).__name__})", "facts": {}})
+            return cls(
+                False,
+                error={"code": "error", "message": f"internal error ({type(error).__name__})", "facts": {}},
+            )
         facts: dict[str, Any] = {"hint": error.hint}
         if isinstance(error, Denied):
             facts |= {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from queenright.clock import Clock
 from queenright.core import canonical, verify
 from queenright.errors import Malformed
 from queenright.store import Change, Store
@@ -20,7 +21,7 @@ from queenright.wire.envelope import Batch, leaf
 
 __all__ = ["SEQUENCES", "Post", "runtime_mail"]
 
-SEQUENCES = "sequences"  # sender + receiver -> the last sequence accepted, u64; outlives incarnations
+SEQUENCES = "mail.sequence"  # sender + receiver -> the last sequence accepted, u64; outlives incarnations
 MAX_BODY = 256 * 1024  # one message; larger things belong in files
 
 _SEALED = {
@@ -40,7 +41,10 @@ def runtime_mail(kind: str, body: dict[str, Any]) -> dict[str, Any]:
 class Post:
     """Turns sends into mailbox changes."""
 
-    def __init__(self, store: Store, agents: Agents, mail: Mail, reach: Reach, runtime_key: bytes) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, agents: Agents, mail: Mail, reach: Reach, runtime_key: bytes
+    ) -> None:
+        self._clock = clock
         self._store = store
         self._agents = agents
         self._mail = mail
@@ -64,7 +68,9 @@ class Post:
             if type(sealed[name]) is not kind_of:
                 raise Malformed(f"sealed message: field `{name}` has the wrong type")
         if not sender.certificate or sealed["certificate"] != sender.certificate:
-            raise Malformed("a sealed message does not carry the certificate of the sender's present incarnation")
+            raise Malformed(
+                "a sealed message does not carry the certificate of the sender's present incarnation"
+            )
         key = IncarnationCertificate.verify(
             sender.certificate, sender.certificate_signature, self._runtime_key
         ).public_key
@@ -84,7 +90,7 @@ class Post:
         def applied() -> None:
             self._sequences[pair] = sequence
 
-        return [Change([("put", SEQUENCES, pair, sequence.to_bytes(8, "big"))], applied)]
+        return [Change((("put", SEQUENCES, pair, sequence.to_bytes(8, "big")),), applied)]
 
     def refusal(self, sender: Agent, target: Agent | None, size: int, now_boot: int) -> str:
         """Why a message may not be queued for the target, or nothing."""
@@ -99,7 +105,12 @@ class Post:
         return ""
 
     def send(
-        self, sender: Agent, op: dict[str, Any], now_boot: int, *, call: bytes | None = None, chain: list[bytes] | None = None
+        self,
+        sender: Agent,
+        op: dict[str, Any],
+        *,
+        call: bytes | None = None,
+        chain: list[bytes] | None = None,
     ) -> tuple[list[Change], bytes, str]:
         """Changes of one send, who to wake, and why it was refused ("" if it was queued)."""
         to, kind, body, sealed = op.get("to"), op.get("type"), op.get("body"), op.get("sealed")
@@ -108,6 +119,7 @@ class Post:
         if (body is None) == (sealed is None) or not isinstance(body, bytes | None):
             raise Malformed("a send has a body or a seal, not both or none")
         changes = self.open_envelope(sender, to, kind, sealed) if sealed is not None else []
+        now, now_boot = self._clock.wall_ms(), self._clock.boot_ms()
         size = len(body) if body is not None else len(sealed["ct"])  # type: ignore[index]
         if size > MAX_BODY:
             raise Malformed(f"a message of {size} bytes is over the limit of {MAX_BODY}")
@@ -117,13 +129,15 @@ class Post:
         why = self.refusal(sender, target, size, now_boot)
         if why or target is None:
             undelivered = {"to": to, "type": kind, "body": body or b"", "reason": why}
-            back = self._mail.put(sender.id, runtime_mail("queenright.Undelivered", undelivered), reserved=True)
+            back = self._mail.put(
+                sender.id, runtime_mail("queenright.Undelivered", undelivered), now, reserved=True
+            )
             return [*changes, back], sender.id, why
         mail = {
             "id": b"", "sender": sender.id, "sender_name": sender.name, "type": kind, "body": body, "sealed": sealed,
             "call": call, "chain": chain or [],
         }  # fmt: skip
-        changes.append(self._mail.put(target.id, mail))
+        changes.append(self._mail.put(target.id, mail, now))
         sender_id = sender.id
-        changes.append(Change([], lambda: target.heard_from.__setitem__(sender_id, now_boot)))
+        changes.append(Change((), lambda: target.heard_from.__setitem__(sender_id, now_boot)))
         return changes, target.id, ""

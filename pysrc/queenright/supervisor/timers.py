@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLE", "Timers"]
 
-TABLE = "timers"  # agent + 16-byte id
+TABLE = "timer"  # agent + 16-byte id
 MINIMUM_EVERY_MS = 50  # a faster tick is a busy loop with extra steps
 MAX_PER_AGENT = 64
 
@@ -43,7 +43,11 @@ class Timers:
         shape = {"op": str, "id": bytes, "after_ms": int, "type": str, "body": bytes}
         if op.keys() != shape.keys() | {"every_ms"} or any(type(op[k]) is not v for k, v in shape.items()):
             raise Malformed("a timer has an id, a delay, a type and a body")
-        if len(op["id"]) != 16 or op["after_ms"] < 0 or not (op["every_ms"] is None or type(op["every_ms"]) is int):
+        if (
+            len(op["id"]) != 16
+            or op["after_ms"] < 0
+            or not (op["every_ms"] is None or type(op["every_ms"]) is int)
+        ):
             raise Malformed("a timer's id has 16 bytes and its delay is not negative")
         if sum(1 for key in self._rows if key[:32] == agent.id) >= MAX_PER_AGENT:
             raise Malformed(f"more than {MAX_PER_AGENT} timers for one agent")
@@ -58,7 +62,7 @@ class Timers:
             self._rows[key] = row
             self._arm(key)
 
-        return Change([("put", TABLE, key, canonical(row))], applied)
+        return Change((("put", TABLE, key, canonical(row)),), applied)
 
     def cancel(self, agent: Agent, op: dict[str, Any]) -> Change:
         """Cancelling a timer that is gone is no error: it may have fired this instant."""
@@ -73,7 +77,7 @@ class Timers:
             if alarm is not None:
                 alarm.cancel()
 
-        return Change([("delete", TABLE, key)], applied)
+        return Change((("delete", TABLE, key),), applied)
 
     def remove_all(self, agent: bytes) -> list[Change]:
         return [self._remove(key) for key in list(self._rows) if key[:32] == agent]
@@ -91,7 +95,7 @@ class Timers:
                 "id": key[32:], "sender": RUNTIME, "sender_name": "timer", "type": row["type"], "body": row["body"],
                 "sealed": None, "call": None, "chain": [],
             }  # fmt: skip
-            change = self._rt.mail.put(agent.id, mail, reserved=True)
+            change = self._rt.mail.put(agent.id, mail, self._rt.clock.wall_ms(), reserved=True)
             changes.append(change)
             row = row | {"queued": change.records[0][2]}
         if row["every_ms"] is None:
@@ -105,6 +109,6 @@ class Timers:
                 self._rows[key] = later
                 self._arm(key)
 
-            changes.append(Change([("put", TABLE, key, canonical(row))], applied))
+            changes.append(Change((("put", TABLE, key, canonical(row)),), applied))
         self._rt.commit(*changes)
         self._rt.turns.pump(agent.id)

@@ -9,8 +9,8 @@ from queenright.core import canonical, decode, digest
 
 __all__ = ["STEPS", "TURNS", "OpenTurn", "StepRow", "step_digest"]
 
-TURNS = "turns"  # agent -> the open turn
-STEPS = "steps"  # agent + u64 turn + u32 ordinal -> a recorded step
+TURNS = "agent.turn"  # agent -> the open turn
+STEPS = "agent.step"  # agent + u64 turn + u32 ordinal -> a recorded step
 
 
 def step_digest(kind: str, request: bytes) -> bytes:
@@ -39,8 +39,16 @@ class StepRow:
     def encode(self) -> bytes:
         return canonical(
             {
-                "v": 1, "ordinal": self.ordinal, "kind": self.kind, "request": self.request, "ops": self.ops,
-                "t_ms": self.t_ms, "done": self.done, "ok": self.ok, "value": self.value, "error": self.error,
+                "v": 1,
+                "ordinal": self.ordinal,
+                "kind": self.kind,
+                "request": self.request,
+                "ops": self.ops,
+                "t_ms": self.t_ms,
+                "done": self.done,
+                "ok": self.ok,
+                "value": self.value,
+                "error": self.error,
             }  # fmt: skip
         )
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STATE", "Turns"]
 
-STATE = "state"  # agent -> canonical {"version", "state"}
+STATE = "agent.state"  # agent -> canonical {"version", "state"}
 ATTEMPTS = 5  # then the message is a dead letter
 DEATHS = 2  # tries that ended with the process
 BACKOFF_MS = 100  # doubled with each attempt
@@ -99,7 +99,9 @@ class Turns:
     def _begin(self, agent: Agent, key: bytes) -> None:
         turn = OpenTurn(agent.id, agent.turn + 1, key, 1, 0)
         self._rt.commit(
-            Change([("insert", TURNS, agent.id, turn.encode())], lambda: self.open.__setitem__(agent.id, turn)),
+            Change(
+                (("insert", TURNS, agent.id, turn.encode()),), lambda: self.open.__setitem__(agent.id, turn)
+            ),
             self._rt.agents.save(agent, turn=turn.turn),
         )
 
@@ -131,7 +133,7 @@ class Turns:
         key = turn.step_key(frame.ordinal)
         turn_steps = turn.steps
         changes.append(
-            Change([("insert", STEPS, key, row.encode())], lambda: turn_steps.__setitem__(row.ordinal, row))
+            Change((("insert", STEPS, key, row.encode()),), lambda: turn_steps.__setitem__(row.ordinal, row))
         )
         if not self._commit(cell, changes):
             return
@@ -153,7 +155,7 @@ class Turns:
         changes, wake = self._ops(agent, frame.ops)
         if frame.state is not None:
             state = canonical({"v": 1, "version": frame.state_version, "state": frame.state})
-            changes.append(Change([("put", STATE, agent.id, state)]))
+            changes.append(Change((("put", STATE, agent.id, state),)))
         if turn.key:
             mail = self._rt.mail.read(next(h for h in self._rt.mail.box(agent.id).heads if h.key == turn.key))
             if mail["call"] is not None:
@@ -195,7 +197,7 @@ class Turns:
                 raise Malformed("an op is a map")
             kind = op.get("op")
             if kind == "send":
-                more, target, _ = self._rt.post.send(agent, op, self._rt.clock.boot_ms())
+                more, target, _ = self._rt.post.send(agent, op)
                 changes += more
                 wake.append(target)
             elif kind == "timer":
@@ -222,7 +224,7 @@ class Turns:
                 if agent == turn.agent and number == turn.turn:
                     task.cancel()
 
-        return Change(records, applied)
+        return Change(tuple(records), applied)
 
     # --- steps --------------------------------------------------------------------------------------------------
 
@@ -257,11 +259,19 @@ class Turns:
         if turn is None or step is None or step.done:
             return None
         done = StepRow(
-            step.ordinal, step.kind, step.request, step.ops, step.t_ms, True, outcome.ok, outcome.value, outcome.error
+            step.ordinal,
+            step.kind,
+            step.request,
+            step.ops,
+            step.t_ms,
+            True,
+            outcome.ok,
+            outcome.value,
+            outcome.error,
         )
         steps = turn.steps
         return Change(
-            [("put", STEPS, turn.step_key(ordinal), done.encode())], lambda: steps.__setitem__(ordinal, done)
+            (("put", STEPS, turn.step_key(ordinal), done.encode()),), lambda: steps.__setitem__(ordinal, done)
         )
 
     def announce(self, agent_id: bytes, number: int, ordinal: int) -> None:
@@ -290,7 +300,7 @@ class Turns:
                 self._rt.cells.evict(agent)
                 return
             records = [("delete", STEPS, turn.step_key(ordinal)) for ordinal in turn.steps]
-            self._rt.commit(Change(records, turn.steps.clear))
+            self._rt.commit(Change(tuple(records), turn.steps.clear))
         if not turn.key:
             self._rt.commit(self._close(turn))
             self._rt.lives.finished(agent)
@@ -316,11 +326,14 @@ class Turns:
         def applied() -> None:
             turn.attempt, turn.deaths = attempt, deaths
 
-        self._rt.commit(Change([("put", TURNS, agent.id, row.encode())], applied))
+        self._rt.commit(Change((("put", TURNS, agent.id, row.encode()),), applied))
 
     def bury(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """Dead letter; the agent goes on with the next message, or as its behaviour says."""
-        changes = [self._rt.mail.bury(agent.id, turn.key, error[:1000], self._rt.clock.wall_ms()), self._close(turn)]
+        changes = [
+            self._rt.mail.bury(agent.id, turn.key, error[:1000], self._rt.clock.wall_ms()),
+            self._close(turn),
+        ]
         self._rt.commit(*changes)
         self._rt.log.warning("message.dead", agent=agent.name, error=error[-300:])
         self._rt.lives.after_failure(agent, error)

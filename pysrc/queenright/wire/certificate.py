@@ -94,7 +94,14 @@ class IncarnationCertificate:
 
     @classmethod
     def decode(cls, data: bytes) -> IncarnationCertificate:
-        shape = {"runtime": bytes, "agent": bytes, "number": int, "cell": str, "shared": bool, "public_key": bytes}
+        shape = {
+            "runtime": bytes,
+            "agent": bytes,
+            "number": int,
+            "cell": str,
+            "shared": bool,
+            "public_key": bytes,
+        }
         return cls(**_fields(data, INCARNATION, shape))
 
     @classmethod
@@ -118,7 +125,11 @@ class SealingCertificate:
 
     @classmethod
     def decode(cls, data: bytes) -> SealingCertificate:
-        return cls(**_fields(data, SEALING, {"runtime": bytes, "agent": bytes, "generation": int, "public_key": bytes}))
+        return cls(
+            **_fields(
+                data, SEALING, {"runtime": bytes, "agent": bytes, "generation": int, "public_key": bytes}
+            )
+        )
 
     @classmethod
     def verify(cls, data: bytes, signature: bytes, runtime_key: bytes) -> SealingCertificate:

@@ -45,7 +45,16 @@ class Batch:
 
     def signed_bytes(self) -> bytes:
         return canonical(
-            [DOMAIN, self.runtime, self.sender, self.incarnation, self.first, self.count, self.previous, self.root]
+            [
+                DOMAIN,
+                self.runtime,
+                self.sender,
+                self.incarnation,
+                self.first,
+                self.count,
+                self.previous,
+                self.root,
+            ]
         )
 
     @property

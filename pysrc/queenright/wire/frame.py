@@ -14,7 +14,9 @@ MAX_FRAME = 4 * 1024 * 1024
 def pack(body: bytes) -> bytes:
     """One frame around `body`. Raises Malformed above MAX_FRAME."""
     if len(body) > MAX_FRAME:
-        raise Malformed(f"frame of {len(body)} bytes is over the limit of {MAX_FRAME}", hint="send it in parts")
+        raise Malformed(
+            f"frame of {len(body)} bytes is over the limit of {MAX_FRAME}", hint="send it in parts"
+        )
     return len(body).to_bytes(4, "big") + body
 
 

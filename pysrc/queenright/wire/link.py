@@ -276,7 +276,8 @@ class Fault(Frame):
 
 _FRAMES: dict[str, type[Frame]] = {cls.t: cls for cls in Frame.__subclasses__()}
 _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
-    t: {field.name: _TYPES[str(field.type)] for field in dataclasses.fields(cls)} for t, cls in _FRAMES.items()
+    t: {field.name: _TYPES[str(field.type)] for field in dataclasses.fields(cls)}
+    for t, cls in _FRAMES.items()
 }
 
 

@@ -54,16 +54,20 @@ struct Inner {
     current: Option<AgentId>,
 }
 
-/// Layout of the shared page, little-endian: u32 version, u32 1 while a handler runs, u64 progress, u64 turn, 32 bytes
-/// agent. `queenright.wire.page` reads it.
-const PAGE_VERSION: u32 = 1;
-const PAGE_USED: usize = 56;
+/// Layout of the shared page (`queenright.wire.page`), little-endian: 32 bytes agent, u64 turn, u64 the clock's reading
+/// when the step began, 0 between steps.
+const PAGE_USED: usize = 48;
+
+struct Page {
+    buffer: PyBuffer<u8>,
+    clock: Py<PyAny>,
+}
 
 /// See `queenright.core.cell.Scheduler`.
 #[pyclass(frozen, module = "queenright._core.cell")]
 pub struct Scheduler {
     inner: Mutex<Inner>,
-    page: Mutex<Option<PyBuffer<u8>>>,
+    page: Mutex<Option<Page>>,
     /// Counts steps; read by a signal handler, so it must not need the lock.
     progress: AtomicU64,
     stepping: AtomicBool,
@@ -95,15 +99,14 @@ impl Scheduler {
         let page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(page) = page.as_ref() else { return };
         let mut image = [0; PAGE_USED];
-        image[..4].copy_from_slice(&PAGE_VERSION.to_le_bytes());
-        image[4..8].copy_from_slice(&u32::from(agent.is_some()).to_le_bytes());
-        image[8..16].copy_from_slice(&self.progress.load(Ordering::Relaxed).to_le_bytes());
         if let Some((agent, turn)) = agent {
-            image[16..24].copy_from_slice(&turn.to_le_bytes());
-            image[24..].copy_from_slice(&agent.0);
+            let since = page.clock.bind(py).call0().and_then(|now| now.extract::<u64>()).unwrap_or(0);
+            image[..32].copy_from_slice(&agent.0);
+            image[32..40].copy_from_slice(&turn.to_le_bytes());
+            image[40..].copy_from_slice(&since.to_le_bytes());
         }
         // It was checked to be writable and of this length; a page that fails later must not end a turn.
-        drop(page.copy_from_slice(py, &image));
+        drop(page.buffer.copy_from_slice(py, &image));
     }
 
     fn enter<'py>(&self, py: Python<'py>, handler: &Py<PyAny>, entry: Entry<'py>) -> Ended<'py> {
@@ -411,13 +414,13 @@ impl Scheduler {
         self.lock().current.map(|agent| PyBytes::new(py, &agent.0))
     }
 
-    fn watch(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn watch(&self, py: Python<'_>, page: &Bound<'_, PyAny>, clock: Py<PyAny>) -> PyResult<()> {
         let buffer = PyBuffer::<u8>::get(page)?;
         if buffer.readonly() || buffer.item_count() != PAGE_USED || !buffer.is_c_contiguous() {
             let wants = format!("the used part of a shared page is {PAGE_USED} writable bytes");
             return Err(Error::malformed(wants)).mapped();
         }
-        *self.page.lock().unwrap_or_else(PoisonError::into_inner) = Some(buffer);
+        *self.page.lock().unwrap_or_else(PoisonError::into_inner) = Some(Page { buffer, clock });
         self.mark(py, None);
         Ok(())
     }

@@ -1,0 +1,362 @@
+//! Making one sandbox: check the request, clone, write the id maps, wait for the child's word.
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::child::{self, ABOUT_TO_RUN, Pipes, Place, Plan, Trees};
+use crate::layout::{self, Access, Layout, Mount};
+use crate::message::{Kind, Reach, Spawn};
+use crate::root::{self, GID, Tmp, UID};
+use crate::step::{self, At, Refusal, Step};
+use crate::sys::{self, Cloned};
+
+/// Kernel uid of slot 0. Above every range that distributions, systemd and subuid give out.
+pub const FIRST_UID: u32 = 0x7000_0000;
+/// Slots 0 to 0x0fff_ffff, below the uids that some systems take for negative.
+pub const MAX_SLOT: u32 = 0x0fff_ffff;
+/// A sandbox takes milliseconds; one that takes this long is stuck in a mount and is given up.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// A sandbox is the first thing the kernel ends when memory runs out, before anything of the operator's.
+const OOM_SCORE: &str = "500";
+/// HOST_NAME_MAX.
+const MAX_HOSTNAME: usize = 64;
+
+const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
+
+/// What the launcher knows about itself and the machine.
+pub struct Machine {
+    pub root: bool,
+    pub abi: u32,
+    pub cell: Layout,
+    pub command: Layout,
+}
+
+impl Machine {
+    pub fn examine(landlock_abi_cap: u32) -> Result<Self, Refusal> {
+        Ok(Self {
+            root: sys::effective_uid() == 0,
+            abi: crate::domain::choose_abi(landlock_abi_cap)?,
+            cell: Layout::find(Kind::Cell)?,
+            command: Layout::find(Kind::Command)?,
+        })
+    }
+}
+
+/// A running sandbox.
+pub struct Running {
+    pub pid: libc::pid_t,
+    pub pidfd: OwnedFd,
+    pub report: Option<OwnedFd>,
+    pub kind: Kind,
+}
+
+/// Makes the sandbox or nothing.
+pub fn spawn(
+    machine: &Machine,
+    request: Spawn,
+    descriptors: Vec<OwnedFd>,
+) -> Result<Running, Refusal> {
+    let (kind, uid_slot) = (request.kind, request.uid_slot);
+    let mut plan = plan(machine, request, &descriptors)?;
+    let (status, child_status) = sys::pipe().at(Step::Descriptors, || "pipe".into())?;
+    let (child_go, go) = sys::pipe().at(Step::Descriptors, || "pipe".into())?;
+    let (report, child_report) = if kind == Kind::Command {
+        let (report, child) = sys::pipe().at(Step::Descriptors, || "pipe".into())?;
+        (Some(report), Some(child))
+    } else {
+        (None, None)
+    };
+    let namespaces = match &mut plan.place {
+        Place::Own {
+            layout,
+            binds,
+            trees,
+            ..
+        } => {
+            if machine.root {
+                *trees = Some(Trees {
+                    host: root::copy_trees(&layout.mounts)?,
+                    asked: root::copy_trees(binds)?,
+                });
+            }
+            NAMESPACES
+        }
+        Place::Host { .. } => 0,
+    };
+    let (pid, pidfd) = match sys::clone3(namespaces).at(Step::Clone, String::new)? {
+        Cloned::Child => child::run(
+            plan,
+            Pipes {
+                status: child_status,
+                go: child_go,
+                report: child_report,
+            },
+            descriptors,
+        ),
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop((child_status, child_go, child_report, plan, descriptors));
+    let ready = let_go(machine, pid, namespaces != 0, uid_slot, go.as_fd())
+        .and_then(|()| await_exec(status.as_fd(), pidfd.as_fd()));
+    if let Err(refusal) = ready {
+        end(pidfd.as_fd());
+        return Err(refusal);
+    }
+    Ok(Running {
+        pid,
+        pidfd,
+        report,
+        kind,
+    })
+}
+
+/// Kills a child that never got to run and takes it off the process table.
+fn end(pidfd: BorrowedFd<'_>) {
+    // It may have ended by itself already; the wait below is what counts.
+    let _ = sys::pidfd_kill(pidfd, libc::SIGKILL);
+    let _ = sys::poll(
+        pidfd,
+        libc::POLLIN,
+        i32::try_from(DEADLINE.as_millis()).unwrap_or(i32::MAX),
+    );
+    let _ = sys::wait_pidfd(pidfd, false);
+}
+
+fn let_go(
+    machine: &Machine,
+    pid: libc::pid_t,
+    own: bool,
+    slot: Option<u32>,
+    go: BorrowedFd<'_>,
+) -> Result<(), Refusal> {
+    if own {
+        let (uid, gid) = match (machine.root, slot) {
+            (true, Some(slot)) => (FIRST_UID + slot, FIRST_UID + slot),
+            _ => (sys::effective_uid(), sys::effective_gid()),
+        };
+        if !machine.root {
+            // Without it an ordinary user may not map a group; root maps first and then empties the groups.
+            set(Step::UidMap, pid, "setgroups", "deny")?;
+        }
+        set(Step::UidMap, pid, "uid_map", &format!("{UID} {uid} 1\n"))?;
+        set(Step::UidMap, pid, "gid_map", &format!("{GID} {gid} 1\n"))?;
+        set(Step::OomScore, pid, "oom_score_adj", OOM_SCORE)?;
+    }
+    sys::write(go, b"g")
+        .at(Step::ParentDeath, || "go pipe".into())
+        .map(drop)
+}
+
+fn set(step: Step, pid: libc::pid_t, file: &str, text: &str) -> Result<(), Refusal> {
+    let path = format!("/proc/{pid}/{file}");
+    // Not truncated, not created, written in one call: the kernel takes these files whole or not at all.
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .and_then(|file| sys::write(file.as_fd(), text.as_bytes()))
+        .at(step, || file.to_owned())
+        .map(drop)
+}
+
+/// Waits for the status pipe's end: after the mark it is the program's start, before it the child's death.
+fn await_exec(status: BorrowedFd<'_>, pidfd: BorrowedFd<'_>) -> Result<(), Refusal> {
+    let started = Instant::now();
+    let mut said = Vec::new();
+    loop {
+        let left = DEADLINE.saturating_sub(started.elapsed());
+        let wait = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
+        if sys::poll(status, libc::POLLIN, wait).at(Step::Deadline, || "status pipe".into())? == 0 {
+            return Err(Refusal::new(
+                Step::Deadline,
+                libc::ETIMEDOUT,
+                format!("no sandbox after {} s", DEADLINE.as_secs()),
+            ));
+        }
+        let mut bytes = [0; 2048];
+        match sys::read(status, &mut bytes).at(Step::Exec, || "status pipe".into())? {
+            0 => break,
+            count => said.extend_from_slice(&bytes[..count]),
+        }
+    }
+    match said.split_first() {
+        Some((&ABOUT_TO_RUN, [])) => Ok(()),
+        Some((&ABOUT_TO_RUN, refusal)) => Err(step::decode(refusal)),
+        Some(_) => Err(step::decode(&said)),
+        None => {
+            let how = match sys::wait_pidfd(pidfd, true) {
+                Ok(Some(end)) => format!("the process ended before its program: {end:?}"),
+                _ => "the process ended before its program".into(),
+            };
+            Err(Refusal::new(Step::Exec, libc::ECHILD, how))
+        }
+    }
+}
+
+fn c_string(what: &str, text: &str) -> Result<CString, Refusal> {
+    CString::new(text).map_err(|_| Refusal::request(format!("{what} holds a NUL byte")))
+}
+
+pub fn arguments(argv: &[String]) -> Result<Vec<CString>, Refusal> {
+    match argv.first() {
+        Some(program) if program.starts_with('/') => {}
+        Some(program) => {
+            return Err(Refusal::request(format!(
+                "argv[0] {program:?} is not an absolute path"
+            )));
+        }
+        None => return Err(Refusal::request("argv is empty")),
+    }
+    argv.iter().map(|word| c_string("argv", word)).collect()
+}
+
+pub fn environment(
+    env: &std::collections::BTreeMap<String, String>,
+) -> Result<Vec<CString>, Refusal> {
+    let line = |(name, value): (&String, &String)| {
+        if name.is_empty() || name.contains('=') {
+            return Err(Refusal::request(format!(
+                "env name {name:?} is empty or holds ="
+            )));
+        }
+        c_string("env", &format!("{name}={value}"))
+    };
+    env.iter().map(line).collect()
+}
+
+pub fn absolute(what: &str, path: &str) -> Result<CString, Refusal> {
+    if !Path::new(path).is_absolute() {
+        return Err(Refusal::request(format!("{what} {path:?} is not absolute")));
+    }
+    c_string(what, path)
+}
+
+/// Checks everything a request says before anything is made.
+fn plan(machine: &Machine, request: Spawn, descriptors: &[OwnedFd]) -> Result<Plan, Refusal> {
+    let refuse = |why: String| Err(Refusal::request(why));
+    if request.fds != descriptors.len() {
+        return refuse(format!(
+            "fds says {}, but {} descriptors came",
+            request.fds,
+            descriptors.len()
+        ));
+    }
+    if !(3..=sys::MAX_DESCRIPTORS).contains(&request.fds) {
+        return refuse(format!(
+            "fds is {}: a program gets 3 to {}",
+            request.fds,
+            sys::MAX_DESCRIPTORS
+        ));
+    }
+    let place = match request.kind {
+        Kind::Executor => on_host(&request)?,
+        Kind::Cell | Kind::Command => of_its_own(machine, &request)?,
+    };
+    Ok(Plan {
+        kind: request.kind,
+        argv: arguments(&request.argv)?,
+        env: environment(&request.env)?,
+        cwd: absolute("cwd", &request.cwd)?,
+        limits: request.limits,
+        abi: machine.abi,
+        root: machine.root,
+        place,
+    })
+}
+
+fn on_host(request: &Spawn) -> Result<Place, Refusal> {
+    let unfit = [
+        (request.uid_slot.is_some(), "uid_slot"),
+        (request.hostname.is_some(), "hostname"),
+        (!request.binds.is_empty(), "binds"),
+        (request.limits.processes.is_some(), "limits.processes"),
+        (request.limits.tmp_bytes.is_some(), "limits.tmp_bytes"),
+    ];
+    if let Some((_, name)) = unfit.iter().find(|(given, _)| *given) {
+        return Err(Refusal::request(format!("an executor has no {name}")));
+    }
+    let Some(Reach { read, write }) = &request.landlock else {
+        return Err(Refusal::request("an executor needs landlock paths"));
+    };
+    let paths = |what: &str, list: &[String]| {
+        list.iter()
+            .map(|path| absolute(what, path))
+            .collect::<Result<_, _>>()
+    };
+    Ok(Place::Host {
+        read: paths("landlock.read", read)?,
+        write: paths("landlock.write", write)?,
+    })
+}
+
+fn of_its_own(machine: &Machine, request: &Spawn) -> Result<Place, Refusal> {
+    let refuse = |why: String| Err(Refusal::request(why));
+    if request.landlock.is_some() {
+        return refuse(
+            "landlock paths are for an executor: a cell or command has what its binds show".into(),
+        );
+    }
+    match (machine.root, request.uid_slot) {
+        (true, None) => {
+            return refuse(
+                "uid_slot is needed: the launcher is root, and no agent runs as root".into(),
+            );
+        }
+        (true, Some(slot)) if slot > MAX_SLOT => {
+            return refuse(format!("uid_slot {slot} is above {MAX_SLOT}"));
+        }
+        (false, Some(_)) => return refuse("uid_slot needs a launcher that is root".into()),
+        (true, Some(_)) | (false, None) => {}
+    }
+    let Some(bytes) = request.limits.tmp_bytes else {
+        return refuse("limits.tmp_bytes is missing".into());
+    };
+    if request.limits.processes.is_none() {
+        return refuse("limits.processes is missing".into());
+    }
+    if bytes == 0 {
+        return refuse("limits.tmp_bytes is 0, which tmpfs takes for no limit".into());
+    }
+    let Some(hostname) = request.hostname.clone() else {
+        return refuse("hostname is missing".into());
+    };
+    let letters = hostname
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+    if hostname.is_empty() || hostname.len() > MAX_HOSTNAME || !letters {
+        return refuse(format!(
+            "hostname {hostname:?} is not 1 to {MAX_HOSTNAME} letters, digits, - and ."
+        ));
+    }
+    let mut binds = Vec::new();
+    for bind in &request.binds {
+        absolute("bind src", &bind.src)?;
+        let access = if bind.writable {
+            Access::Writable
+        } else {
+            Access::ReadOnly
+        };
+        binds.push(Mount {
+            source: PathBuf::from(&bind.src),
+            target: layout::target(&bind.dst)?,
+            access,
+        });
+    }
+    let (layout, programs) = match request.kind {
+        Kind::Command => (machine.command.clone(), true),
+        _ => (machine.cell.clone(), false),
+    };
+    Ok(Place::Own {
+        layout,
+        binds,
+        tmp: Tmp { bytes, programs },
+        hostname,
+        trees: None,
+    })
+}

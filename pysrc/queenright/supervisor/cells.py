@@ -1,0 +1,425 @@
+"""Every cell: placement, starting, the watchdog, putting away, and what happens when one dies (design sections 4 and 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import deque
+from typing import TYPE_CHECKING
+
+from queenright.core import decode
+from queenright.errors import InvalidSignature, Malformed, QueenrightError
+from queenright.store import Change
+from queenright.supervisor.agents import Agent
+from queenright.supervisor.cell_process import CellProcess
+from queenright.supervisor.sandbox_spec import cell_spec
+from queenright.supervisor.turns import STATE
+from queenright.wire.ids import short
+from queenright.wire.link import (
+    Certified,
+    End,
+    Evict,
+    Fault,
+    Frame,
+    Host,
+    Incarnation,
+    Log,
+    NeedSealKey,
+    OpenKey,
+    Ready,
+    SealKey,
+    Shutdown,
+    Start,
+    Step,
+    Volatile,
+)
+
+if TYPE_CHECKING:
+    from queenright.supervisor.runtime import Runtime
+
+__all__ = ["Cells"]
+
+SHARED_AGENTS = 512  # agents of one shared cell before the next is started: one interpreter thread's worth
+IDLE_MS = 10_000  # an idle own cell stays this long
+STUCK_MS = 3_000  # a turn that holds the interpreter this long ends its cell
+WATCH_MS = 500
+DEATHS_HELD = 3  # within a minute: the cell is held and its agents run one at a time
+DEATHS_WINDOW_MS = 60_000
+RESTART_MS = 200  # before a dead cell's agents get the next one
+START_LIMIT = 4  # cells being started at once, on any machine
+NUMBER = b"cell_number"
+_LOG_READ = 16 * 1024
+
+
+class Cells:
+    """All cells, by id."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._cells: dict[str, CellProcess] = {}
+        self._homes: dict[str, asyncio.Task[None]] = {}  # being started, by placement key
+        self._waiting: dict[str, set[bytes]] = {}
+        self._deaths: dict[bytes, deque[int]] = {}  # by intent, boot ms
+        self._open_keys: set[tuple[str, bytes, int]] = set()
+        self._slots = asyncio.Semaphore(START_LIMIT)
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def of(self, agent: Agent) -> CellProcess | None:
+        """The cell that has the agent now."""
+        return self._cells.get(agent.cell) if agent.cell is not None else None
+
+    def of_intent(self, intent: bytes) -> list[CellProcess]:
+        return [cell for cell in self._cells.values() if cell.intent == intent]
+
+    # --- placing ------------------------------------------------------------------------------------------------
+
+    def home(self, agent: Agent) -> CellProcess | None:
+        """A cell that has, or can take, the agent at once; None while one is being started for it."""
+        cell = self.of(agent)
+        if cell is not None:
+            cell.idle_since = None
+            return cell
+        if self._closing or self._rt.locked:
+            return None
+        own = agent.own_cell or agent.status == "suspect"
+        if not own:
+            for cell in self._cells.values():
+                if (
+                    cell.shared
+                    and cell.state != "ended"
+                    and not cell.reason
+                    and cell.intent == agent.intent
+                    and cell.packages == (agent.package,)
+                    and len(cell.agents) < SHARED_AGENTS
+                ):
+                    self._host(cell, agent)
+                    return cell
+        key = short("agent", agent.id) if own else f"{agent.intent.hex()}/{agent.package.hex()}"
+        self._waiting.setdefault(key, set()).add(agent.id)
+        if key not in self._homes:
+            self._homes[key] = asyncio.create_task(
+                self._open(key, agent, not own), name=f"start cell for {key[:24]}"
+            )
+        return None
+
+    async def _open(self, key: str, agent: Agent, shared: bool) -> None:
+        try:
+            async with self._slots:
+                cell = await self._start(agent, shared)
+        except QueenrightError as error:
+            self._rt.log.error("cell.refused", agent=agent.name, error=error.message, hint=error.hint)
+            self._rt.swarms.cell_refused(agent, error)
+            return
+        finally:
+            del self._homes[key]
+            waiting = self._waiting.pop(key, set())
+        for member_id in waiting:
+            member = self._rt.agents.find(member_id)
+            if member is not None and not member.ended and member.cell is None and cell.state != "ended":
+                self._host(cell, member)
+        for member_id in waiting:
+            self._rt.turns.pump(member_id)
+
+    async def _start(self, agent: Agent, shared: bool) -> CellProcess:
+        rt = self._rt
+        package = rt.packages.verified(agent.package)  # re-hashed before it is mounted; raises if altered
+        number = rt.store.counter("meta", NUMBER) + 1
+        rt.commit(Change((("count", "meta", NUMBER, 1, 2**62),)))
+        cell_id = f"cell-{number}"
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        page_fd, page = CellProcess.make_page()
+        output_read, output_write = os.pipe2(os.O_CLOEXEC)
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            spec = cell_spec(packages={agent.package.hex(): package.path}, slot=number)
+            sandbox = await rt.launcher.spawn(
+                spec, [null, output_write, output_write, theirs.fileno(), page_fd]
+            )
+        except BaseException:
+            os.close(output_read)
+            ours.close()
+            page.close()
+            raise
+        finally:
+            theirs.close()
+            for descriptor in (page_fd, output_write, null):
+                os.close(descriptor)
+        ours.setblocking(False)
+        cell = CellProcess(
+            id=cell_id, number=number, intent=agent.intent, packages=(agent.package,), shared=shared,
+            nonce=rt.rand(32), sandbox=sandbox, link=ours, page=page, on_frame=self._on_frame, on_end=self._on_end,
+            started_ms=rt.clock.boot_ms(),
+        )  # fmt: skip
+        self._cells[cell_id] = cell
+        await cell.attach()
+        await self._follow_output(cell, output_read)
+        rt.commit(rt.book.cell_started(cell))
+        cell.send(
+            Start(
+                cell=cell_id,
+                number=number,
+                shared=shared,
+                runtime_key=rt.identity.runtime_key,
+                nonce=cell.nonce,
+                packages=[
+                    {
+                        "name": package.name,
+                        "digest": package.digest,
+                        "path": f"/queenright/behaviours/{agent.package.hex()}",
+                        "classes": list(package.classes),
+                    }
+                ],
+                now_ms=rt.clock.wall_ms(),
+            )  # fmt: skip
+        )
+        return cell
+
+    async def _follow_output(self, cell: CellProcess, descriptor: int) -> None:
+        """A cell's stdout and stderr go to the bounded log of its agents: untrusted text."""
+        rt = self._rt
+
+        class Output(asyncio.Protocol):
+            def data_received(self, data: bytes) -> None:
+                text = data[:_LOG_READ].decode("utf-8", "replace")
+                for agent in list(cell.agents)[:1] if cell.shared else list(cell.agents):
+                    for line in text.splitlines():
+                        rt.logs.line(agent, "stderr", line)
+
+        pipe = os.fdopen(descriptor, "rb", buffering=0)
+        await asyncio.get_running_loop().connect_read_pipe(Output, pipe)
+
+    def _host(self, cell: CellProcess, agent: Agent) -> None:
+        agent.cell = cell.id
+        agent.incarnation = cell.number
+        agent.certificate = agent.certificate_signature = b""
+        agent.batch = bytes(32)
+        cell.agents.add(agent.id)
+        cell.idle_since = None
+        state, version = None, 0
+        stored = self._rt.store.get(STATE, agent.id)
+        if stored is not None:
+            body = decode(stored)
+            state, version = body["state"], body["version"]
+        kin = [agent.parent, *agent.children] if agent.parent != bytes(32) else list(agent.children)
+        cell.send(
+            Host(
+                agent=agent.id,
+                name=agent.name,
+                behaviour=agent.behaviour,
+                args=agent.args,
+                parent=agent.parent,
+                intent=agent.intent,
+                package=agent.package,
+                state=state,
+                state_version=version,
+                kin=kin,
+            )  # fmt: skip
+        )
+
+    # --- frames -------------------------------------------------------------------------------------------------
+
+    def _on_frame(self, cell: CellProcess, frame: Frame) -> None:
+        """One frame of a cell. What no cell of ours would send ends it and is recorded as its violation."""
+        try:
+            match frame:
+                case Step():
+                    self._rt.turns.on_step(cell, frame)
+                case End():
+                    self._rt.turns.on_end(cell, frame)
+                case Volatile():
+                    self._on_volatile(cell, frame)
+                case Incarnation():
+                    self._on_incarnation(cell, frame)
+                case NeedSealKey():
+                    self._on_need_seal_key(cell, frame)
+                case Log():
+                    if frame.agent in cell.agents:
+                        self._rt.logs.line(frame.agent, "log", frame.text)
+                        self._rt.log_line(frame.agent, frame.text)
+                case Ready():
+                    cell.state = "ready"
+                case Fault():
+                    for agent in cell.agents:
+                        self._rt.logs.line(agent, "error", frame.text)
+                    cell.kill(f"cannot go on: {frame.text[:200]}")
+                case _:
+                    raise Malformed(f"a cell does not send `{frame.t}`")
+        except (Malformed, InvalidSignature) as error:
+            cell.violate(str(error))
+
+    def _mine(self, cell: CellProcess, agent_id: bytes) -> Agent | None:
+        """The agent if this cell has it now; None if it was evicted meanwhile; Malformed if it never had it."""
+        agent = self._rt.agents.find(agent_id)
+        if agent is None or agent.incarnation != cell.number:
+            raise Malformed("a frame for an agent that this cell does not host")
+        return agent if agent_id in cell.agents else None
+
+    def _on_incarnation(self, cell: CellProcess, frame: Incarnation) -> None:
+        agent = self._mine(cell, frame.agent)
+        if agent is None:
+            return
+        if agent.certificate:
+            raise Malformed("an incarnation claims its key twice")
+        certificate, signature = self._rt.identity.certify_incarnation(
+            agent=agent.id, number=cell.number, cell=cell.id, shared=cell.shared, nonce=cell.nonce,
+            public_key=frame.public_key, signature=frame.signature,
+        )  # fmt: skip
+        self._rt.commit(self._rt.book.incarnation_begun(agent, cell, certificate, signature))
+        agent.certificate, agent.certificate_signature = certificate, signature
+        cell.send(Certified(agent.id, certificate, signature))
+
+    def _on_need_seal_key(self, cell: CellProcess, frame: NeedSealKey) -> None:
+        sender = self._mine(cell, frame.agent)
+        if sender is None:
+            return
+        receiver = self._rt.agents.find(frame.receiver)
+        # Anybody may ask for anybody's public key by id: ids are digests, and reach is decided at delivery.
+        generation = receiver.generation if receiver is not None else 0
+        sealing = self._rt.identity.sealing(frame.receiver, generation)
+        sequence = self._rt.post.last_sequence(sender.id, frame.receiver) + 1
+        cell.send(
+            SealKey(
+                agent=frame.receiver,
+                sender=sender.id,
+                sequence=sequence,
+                generation=generation,
+                certificate=sealing.certificate,
+                signature=sealing.signature,
+            )  # fmt: skip
+        )
+
+    def give_open_key(self, cell: CellProcess, agent: Agent, generation: int) -> None:
+        """The private half of a sealing key, once a cell and generation, only to the cell the agent lives in."""
+        key = (cell.id, agent.id, generation)
+        if key in self._open_keys:
+            return
+        self._open_keys.add(key)
+        cell.send(OpenKey(agent.id, generation, self._rt.identity.sealing(agent.id, generation).private_key))
+
+    def _on_volatile(self, cell: CellProcess, frame: Volatile) -> None:
+        agent = self._mine(cell, frame.agent)
+        if agent is not None:
+            self._rt.volatile.deliver(agent, frame.op)
+
+    # --- ends ---------------------------------------------------------------------------------------------------
+
+    def evict(self, agent: Agent) -> None:
+        """Take the agent out of its cell now; its open turn goes back to the store's word."""
+        cell = self.of(agent)
+        agent.cell = None
+        agent.certificate = agent.certificate_signature = b""
+        self._rt.turns.forget_delivery(agent, died=False)
+        if cell is None:
+            return
+        cell.agents.discard(agent.id)
+        cell.send(Evict(agent.id))
+        if not cell.agents:
+            cell.idle_since = self._rt.clock.boot_ms() - (0 if cell.shared else IDLE_MS)
+            if not cell.shared:
+                self._put_away(cell, "its agent left")
+
+    def _put_away(self, cell: CellProcess, why: str) -> None:
+        cell.send(Shutdown())
+        cell.kill(why, wanted=True)
+
+    def kill_intent(self, intent: bytes, why: str) -> list[CellProcess]:
+        """End every cell of a swarm; the returned cells' `ended()` tells when the kernel has confirmed it."""
+        cells = self.of_intent(intent)
+        for cell in cells:
+            cell.kill(why, wanted=True)
+        return cells
+
+    def _on_end(self, cell: CellProcess, how: str, wanted: bool) -> None:
+        del self._cells[cell.id]
+        self._open_keys = {key for key in self._open_keys if key[0] != cell.id}
+        in_progress = self._rt.page_reader(cell)
+        members = [self._rt.agents.get(agent) for agent in cell.agents]
+        changes = [self._rt.book.cell_ended(cell, how, wanted)]
+        if cell.violation:
+            changes.append(self._rt.book.violation(cell, cell.violation))
+        for agent in members:
+            if agent.certificate:
+                changes.append(self._rt.book.incarnation_ended(agent, cell))
+        with contextlib.suppress(QueenrightError):
+            self._rt.commit(*changes)
+        for agent in members:
+            agent.cell = None
+            agent.certificate = agent.certificate_signature = b""
+            agent.doing = ""
+            self._rt.turns.forget_delivery(agent, died=not wanted and agent.id == in_progress)
+        if self._closing or wanted:
+            self._rt.soon(lambda: [self._rt.turns.pump(agent.id) for agent in members])
+            return
+        self._rt.log.warning("cell.died", cell=cell.id, how=how, agents=len(members))
+        self._rt.incident("cell.died", cell.id, how)
+        self._suspect(cell, members, in_progress)
+        for agent in members:
+            self._rt.logs.line(agent.id, "runtime", f"its cell {cell.id} ended: {how}")
+        self._rt.alarms.after(
+            RESTART_MS, lambda: [self._rt.turns.pump(agent.id) for agent in members] and None
+        )
+
+    def _suspect(self, cell: CellProcess, members: list[Agent], in_progress: bytes | None) -> None:
+        """Three deaths in a minute: its agents run alone, each in a cell of its own, until the culprit shows itself."""
+        if not cell.shared:
+            return
+        now = self._rt.clock.boot_ms()
+        deaths = self._deaths.setdefault(cell.intent, deque(maxlen=DEATHS_HELD))
+        deaths.append(now)
+        if len(deaths) < DEATHS_HELD or now - deaths[0] > DEATHS_WINDOW_MS:
+            return
+        suspects = [a for a in members if a.id == in_progress] or [
+            a for a in members if a.id in self._rt.turns.open
+        ]
+        for agent in suspects:
+            if agent.status == "live":
+                self._rt.commit(
+                    self._rt.agents.save(
+                        agent, status="suspect", reason=f"{cell.id} died {DEATHS_HELD} times"
+                    )
+                )
+                self._rt.incident(
+                    "agent.suspect", agent.name, f"{cell.id} died {DEATHS_HELD} times in a minute"
+                )
+
+    # --- the watchdog -------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Called every WATCH_MS: stuck turns end their cell, idle own cells are put away."""
+        now = self._rt.clock.boot_ms()
+        for cell in list(self._cells.values()):
+            stuck = self._rt.page_stuck(cell, now, STUCK_MS)
+            if stuck is not None:
+                self._rt.incident(
+                    "cell.stuck", cell.id, f"{stuck} held the interpreter for {STUCK_MS // 1000} s"
+                )
+                cell.kill(f"{stuck} held the interpreter for over {STUCK_MS // 1000} s")
+                continue
+            busy = any(
+                (turn := self._rt.turns.open.get(agent)) is not None and turn.delivered and not turn.parked
+                for agent in cell.agents
+            )
+            if cell.shared and cell.agents:
+                continue
+            if busy or cell.state == "starting":
+                cell.idle_since = None
+            elif cell.idle_since is None:
+                cell.idle_since = now
+            elif now - cell.idle_since >= IDLE_MS:
+                self._put_away(cell, "idle")
+        self._rt.alarms.after(WATCH_MS, self.watch)
+
+    async def close(self) -> None:
+        """End every cell and wait for the kernel's word."""
+        self._closing = True
+        for task in list(self._homes.values()):
+            task.cancel()
+        cells = list(self._cells.values())
+        for cell in cells:
+            self._put_away(cell, "the supervisor goes down")
+        await asyncio.gather(*(cell.ended() for cell in cells), return_exceptions=True)

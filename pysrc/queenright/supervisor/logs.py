@@ -1,0 +1,116 @@
+"""Two kinds of log: the supervisor's own (JSON lines, rotated), and each agent's bounded one (untrusted text).
+
+Neither ever holds a secret: the supervisor logs ids, names and reasons; what agents print comes from processes
+that never had one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from queenright.clock import Clock
+from queenright.core import sanitize
+
+__all__ = ["AgentLine", "AgentLogs", "Log"]
+
+LINES_PER_AGENT = 2_000
+LINE_CHARACTERS = 2_000
+FILE_BYTES = 8 * 1024 * 1024
+FILES_KEPT = 4
+
+
+class Log:
+    """The supervisor's log: one JSON object a line, to a rotated file and, in the foreground, to stderr."""
+
+    def __init__(self, path: Path, clock: Clock, *, echo: bool) -> None:
+        self._clock = clock
+        self._logger = logging.Logger("queenright")
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, delay=False
+        )
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        self._logger.addHandler(handler)
+        if echo:
+            stream = logging.StreamHandler(sys.stderr)
+            stream.setFormatter(logging.Formatter("%(message)s"))
+            self._logger.addHandler(stream)
+        self.path = path
+
+    def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        line = {"t_ms": self._clock.wall_ms(), "level": logging.getLevelName(level).lower(), "event": event}
+        clean = {
+            key: sanitize(value, LINE_CHARACTERS) if isinstance(value, str) else value
+            for key, value in fields.items()
+        }
+        self._logger.log(level, json.dumps(line | clean, ensure_ascii=False, default=str))
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self._write(logging.ERROR, event, fields)
+
+    def tail(self, limit: int) -> list[str]:
+        """The last lines of the current file."""
+        with self.path.open(encoding="utf-8", errors="replace") as file:
+            return list(deque(file, maxlen=limit))
+
+    def close(self) -> None:
+        for handler in list(self._logger.handlers):
+            handler.close()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLine:
+    """One line of an agent's log; `text` is sanitised and still untrusted."""
+
+    seq: int
+    at_ms: int
+    stream: str
+    text: str
+
+
+class AgentLogs:
+    """The bounded logs: a ring of lines for each agent. They are not part of the record and end with the supervisor."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lines: dict[bytes, deque[AgentLine]] = {}
+        self._next: dict[bytes, int] = {}
+        self.on_line: Callable[[bytes, AgentLine], None] = lambda agent, line: None
+
+    def line(self, agent: bytes, stream: str, text: str) -> None:
+        """Add text, split at newlines, each line cut at its bound."""
+        for part in text.splitlines()[:50] or [""]:
+            lines = self._lines.setdefault(agent, deque(maxlen=LINES_PER_AGENT))
+            seq = self._next.get(agent, 0)
+            self._next[agent] = seq + 1
+            entry = AgentLine(seq, self._clock.wall_ms(), stream, sanitize(part, LINE_CHARACTERS))
+            lines.append(entry)
+            self.on_line(agent, entry)
+
+    def read(self, agent: bytes, after: int, limit: int) -> tuple[list[AgentLine], int, int]:
+        """Lines with seq > after, the next `after`, and how many before the first shown were dropped."""
+        lines = self._lines.get(agent, deque())
+        found = [line for line in lines if line.seq > after][:limit]
+        first = lines[0].seq if lines else 0
+        dropped = max(0, first - (after + 1))
+        return found, (found[-1].seq if found else after), dropped
+
+    def last(self, agent: bytes) -> str:
+        """The last line that was an error, or nothing."""
+        for line in reversed(self._lines.get(agent, deque())):
+            if line.stream == "error":
+                return line.text
+        return ""

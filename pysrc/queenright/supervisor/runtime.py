@@ -1,0 +1,184 @@
+"""What the parts of the supervisor share: one object that holds them, the one way to commit, and who is told of changes.
+
+The parts know each other through here and nowhere else; each part's rules are in its own file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from queenright.clock import Clock
+from queenright.errors import LedgerUnwritable
+from queenright.store import Change, Receipt, Store
+from queenright.supervisor.agents import Agent, Agents
+from queenright.supervisor.alarms import Alarms
+from queenright.supervisor.identity import Identity
+from queenright.supervisor.logs import AgentLogs, Log
+from queenright.supervisor.mail import Mail
+from queenright.supervisor.post import Post
+from queenright.supervisor.reach import Reach
+from queenright.wire.ids import short
+
+if TYPE_CHECKING:
+    from queenright.actions.engine import Engine
+    from queenright.authority.asks import Asks
+    from queenright.authority.grants import Grants
+    from queenright.authority.leases import Leases
+    from queenright.behaviours import Packages
+    from queenright.broker.vault import Vault
+    from queenright.ledger.blobs import Blobs
+    from queenright.ledger.log import Ledger
+    from queenright.paths import Paths
+    from queenright.supervisor.book import Book
+    from queenright.supervisor.calls import Calls
+    from queenright.supervisor.cell_process import CellProcess
+    from queenright.supervisor.cells import Cells
+    from queenright.supervisor.documents import Documents
+    from queenright.supervisor.launcher import Launcher
+    from queenright.supervisor.lives import Lives
+    from queenright.supervisor.steps import Steps
+    from queenright.supervisor.swarms import Swarms
+    from queenright.supervisor.timers import Timers
+    from queenright.supervisor.turns import Turns
+
+__all__ = ["Incident", "Runtime"]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something a person should see."""
+
+    at_ms: int
+    kind: str
+    subject: str
+    text: str
+
+
+@dataclass(slots=True, eq=False)
+class Runtime:
+    """The supervisor's parts. Built by `boot`, in the order in which they need each other."""
+
+    paths: Paths
+    clock: Clock
+    rand: Callable[[int], bytes]
+    log: Log
+    launcher: Launcher
+    store: Store
+    ledger: Ledger
+    blobs: Blobs
+    identity: Identity
+    locked: bool = False
+    alarms: Alarms = field(init=False)
+    agents: Agents = field(init=False)
+    mail: Mail = field(init=False)
+    reach: Reach = field(init=False)
+    post: Post = field(init=False)
+    logs: AgentLogs = field(init=False)
+    # set by boot, each part needing the ones before it
+    documents: Documents = field(init=False)
+    packages: Packages = field(init=False)
+    vault: Vault = field(init=False)
+    grants: Grants = field(init=False)
+    asks: Asks = field(init=False)
+    leases: Leases = field(init=False)
+    engine: Engine = field(init=False)
+    book: Book = field(init=False)
+    cells: Cells = field(init=False)
+    turns: Turns = field(init=False)
+    steps: Steps = field(init=False)
+    calls: Calls = field(init=False)
+    timers: Timers = field(init=False)
+    lives: Lives = field(init=False)
+    swarms: Swarms = field(init=False)
+    on_change: Callable[[str, bytes], None] = lambda topic, subject: None
+    on_incident: Callable[[Incident], None] = lambda incident: None
+    fatal: Callable[[str], None] = lambda why: None
+
+    def __post_init__(self) -> None:
+        self.alarms = Alarms(self.clock)
+        self.agents = Agents(self.store)
+        self.mail = Mail(self.store)
+        self.reach = Reach()
+        self.post = Post(self.store, self.clock, self.agents, self.mail, self.reach, self.identity.runtime_key)
+        self.logs = AgentLogs(self.clock)
+
+    def commit(self, *changes: Change) -> Receipt:
+        """One atomic, durable write. A store that fails in doubt ends the process: memory may no longer be trusted."""
+        try:
+            receipt = self.store.commit(*changes)
+        except Exception as error:
+            self.mail.forget_pending()
+            if getattr(error, "code", "") in ("store_failed", "memory_behind"):
+                self.fatal(f"the store failed: {error}")
+            raise
+        if receipt.leaves:
+            try:
+                self.ledger.flush()
+            except LedgerUnwritable as error:
+                # What was committed stands and its leaves are safe in the store; until the ledger's own file can be
+                # written again no action starts (Engine asks `require_writable`).
+                self.log.error("ledger.unwritable", error=error.message)
+                self.incident("ledger.unwritable", "ledger", error.message)
+            self.on_change("ledger", b"")
+        return receipt
+
+    def soon(self, callback: Callable[[], object]) -> None:
+        """After the present commit and its callbacks: never inside one."""
+        asyncio.get_running_loop().call_soon(callback)
+
+    def changed(self, topic: str, subject: bytes) -> None:
+        """Tell watchers that a row is worth reading again."""
+        self.on_change(topic, subject)
+
+    def incident(self, kind: str, subject: str, text: str) -> None:
+        """Show a person something."""
+        self.on_incident(Incident(self.clock.wall_ms(), kind, subject, text))
+
+    # --- parked agents ------------------------------------------------------------------------------------------
+
+    def park(self, agent: Agent, ask: bytes) -> None:
+        """The agent's turn waits for a person."""
+        agent.waiting_ask = ask
+        self.changed("agents", agent.id)
+        self.changed("asks", ask)
+
+    def unpark(self, agent: Agent, ask: bytes) -> None:
+        if agent.waiting_ask == ask:
+            agent.waiting_ask = None
+        self.changed("agents", agent.id)
+
+    # --- the page in which a cell notes whose turn is in progress: a hint, written by untrusted hands ---------------
+
+    def page_reader(self, cell: CellProcess) -> bytes | None:
+        """The agent in progress by the cell's own note, if it is one of its agents."""
+        agent, _, _ = _read_page(cell)
+        return agent if agent in cell.agents else None
+
+    def page_stuck(self, cell: CellProcess, now_boot: int, limit_ms: int) -> str | None:
+        """The agent whose turn has held the interpreter for longer than the limit, by name."""
+        agent, _, since = _read_page(cell)
+        known = self.agents.find(agent)
+        if known is None or since == 0 or agent not in cell.agents or now_boot - since < limit_ms:
+            return None
+        return known.name
+
+    def describe(self, agent: bytes) -> str:
+        """Name and short id, for logs and leaves."""
+        known = self.agents.find(agent)
+        return f"{known.name} ({short('agent', agent)})" if known is not None else short("agent", agent)
+
+    def act_request(self, agent: Agent, turn: int, ordinal: int, request: dict[str, Any]) -> Any:
+        """An act as the engine takes it; set by boot once the engine is known."""
+        raise NotImplementedError
+
+
+_PAGE = struct.Struct("<32sQQ")  # agent, turn, boot ms since when the interpreter is held (0: idle)
+
+
+def _read_page(cell: CellProcess) -> tuple[bytes, int, int]:
+    agent, turn, since = _PAGE.unpack_from(cell.page, 0)
+    return agent, turn, since

@@ -1,0 +1,160 @@
+"""What each kind of step does. A step is recorded before this runs; what comes back is recorded before the agent sees it.
+
+Every kind may be executed again after a crash for the same (agent, turn, ordinal): each is idempotent by that key, by its
+own durable row, or because it changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from queenright.actions.act import AskOpened, Done, Failed, Refused, UnknownEnd
+from queenright.core import decode
+from queenright.errors import AskExpired, Malformed, QueenrightError, UnknownOutcome
+from queenright.supervisor.agents import Agent
+from queenright.supervisor.outcome import Outcome
+from queenright.supervisor.turn import OpenTurn, StepRow
+
+if TYPE_CHECKING:
+    from queenright.supervisor.runtime import Runtime
+
+__all__ = ["Steps"]
+
+MAX_SLEEP_MS = 30 * 24 * 3_600_000
+MAX_RANDOM = 1024
+MAX_DISCOVER = 100  # design section 6, point 7
+
+
+class Steps:
+    """Executes one step to its outcome. Refusals become outcomes; nothing raises but a bug."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._verdicts: dict[tuple[bytes, int, int], asyncio.Event] = {}
+
+    async def execute(self, agent: Agent, turn: OpenTurn, step: StepRow) -> Outcome:
+        """Run the step. Raises only CancelledError, when the turn is closed under it."""
+        try:
+            request = decode(step.request)
+            if not isinstance(request, dict):
+                raise Malformed("a step's request is a map")
+            return await self._run(agent, turn, step, request)
+        except QueenrightError as error:
+            return Outcome.failed(error)
+
+    async def _run(self, agent: Agent, turn: OpenTurn, step: StepRow, request: dict[str, Any]) -> Outcome:
+        match step.kind:
+            case "act":
+                return await self._act(agent, turn, step, request)
+            case "call":
+                return await self._call(agent, turn, step, request)
+            case "spawn":
+                return self._spawn(agent, request)
+            case "sleep":
+                return await self._sleep(step, request)
+            case "discover":
+                return self._discover(agent, request)
+            case "now":
+                return Outcome.done(self._rt.clock.wall_ms())
+            case "random":
+                size = request.get("bytes")
+                if type(size) is not int or not 0 < size <= MAX_RANDOM:
+                    raise Malformed(f"random gives between 1 and {MAX_RANDOM} bytes")
+                return Outcome.done(self._rt.rand(size))
+            case _:
+                raise Malformed(f"unknown kind of step `{step.kind[:32]}`")
+
+    async def _act(self, agent: Agent, turn: OpenTurn, step: StepRow, request: dict[str, Any]) -> Outcome:
+        """An action's whole life; parks here while a person is asked, and nowhere else."""
+        shape = {"verb": str, "resource": str, "args": dict, "reason": str}
+        if request.keys() != shape.keys() or any(type(request[k]) is not v for k, v in shape.items()):
+            raise Malformed("an act has a verb, a resource, arguments and a reason")
+        key = (agent.id, turn.turn, step.ordinal)
+        act = self._rt.act_request(agent, turn.turn, step.ordinal, request)
+        while True:
+            result = await self._rt.engine.perform(act)
+            match result:
+                case Done(value=value):
+                    return Outcome.done(value)
+                case Failed(code=code, message=message):
+                    return Outcome(False, error={"code": code, "message": message, "facts": {}})
+                case Refused(denied=denied):
+                    return Outcome.failed(denied)
+                case UnknownEnd() as end:
+                    return Outcome.failed(
+                        UnknownOutcome(end.message, hint="a person decides; it is not repeated")
+                    )
+                case AskOpened(ask_id=ask):
+                    decided = self._verdicts.setdefault(key, asyncio.Event())
+                    self._rt.park(agent, ask)
+                    try:
+                        await decided.wait()
+                    finally:
+                        self._verdicts.pop(key, None)
+                        self._rt.unpark(agent, ask)
+                case _:
+                    raise AskExpired("the action ended in no known way")
+
+    def decided(self, agent: bytes, turn: int, ordinal: int) -> None:
+        """An ask was answered, expired or voided: its step looks again."""
+        waiting = self._verdicts.get((agent, turn, ordinal))
+        if waiting is not None:
+            waiting.set()
+
+    async def _call(self, agent: Agent, turn: OpenTurn, step: StepRow, request: dict[str, Any]) -> Outcome:
+        self._rt.calls.open(agent, turn.turn, step.ordinal, request)
+        # The answer, the deadline or the callee's end records the result in its own commit and closes the turn's
+        # interest in this task; so wait until cancelled.
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("unreachable")
+
+    def _spawn(self, agent: Agent, request: dict[str, Any]) -> Outcome:
+        child, changes = self._rt.lives.spawn(agent, request)
+        if changes:
+            self._rt.commit(*changes)
+            self._rt.changed("agents", child.id)
+        self._rt.turns.pump(child.id)
+        return Outcome.done({"agent": child.id, "name": child.name})
+
+    async def _sleep(self, step: StepRow, request: dict[str, Any]) -> Outcome:
+        """Until the recorded start plus the delay, on whichever life of the supervisor that falls."""
+        ms = request.get("ms")
+        if type(ms) is not int or not 0 <= ms <= MAX_SLEEP_MS:
+            raise Malformed(f"a sleep lasts between 0 and {MAX_SLEEP_MS} ms")
+        due = asyncio.Event()
+        alarm = self._rt.alarms.at_wall(step.t_ms + ms, due.set)
+        try:
+            await due.wait()
+        finally:
+            alarm.cancel()
+        return Outcome.done(None)
+
+    def _discover(self, agent: Agent, request: dict[str, Any]) -> Outcome:
+        """Only whom the asker may write to; what an agent can do comes from its package's manifest."""
+        behaviour, capability = request.get("behaviour"), request.get("capability")
+        if not all(value is None or isinstance(value, str) for value in (behaviour, capability)):
+            raise Malformed("discover takes a behaviour and a capability, both text or nothing")
+        boot = self._rt.clock.boot_ms()
+        found: list[dict[str, Any]] = []
+        for other in self._rt.agents:
+            if other.id == agent.id or other.status in ("ended", "stopping"):
+                continue
+            capabilities = self._rt.swarms.capabilities(other.package, other.behaviour)
+            if behaviour is not None and other.behaviour != behaviour:
+                continue
+            if capability is not None and capability not in capabilities:
+                continue
+            if self._rt.reach.allows(agent, other, boot):
+                found.append(
+                    {
+                        "agent": other.id,
+                        "name": other.name,
+                        "behaviour": other.behaviour,
+                        "capabilities": sorted(capabilities),
+                        "claimed": [],
+                    }  # fmt: skip
+                )
+            if len(found) == MAX_DISCOVER:
+                break
+        return Outcome.done(found)
