@@ -833,19 +833,11 @@ pub fn send(
 
 fn socket_option<T>(socket: BorrowedFd<'_>, option: libc::c_int, mut value: T) -> io::Result<T> {
     let mut length = size_of::<T>() as libc::socklen_t;
+    let place = ptr::from_mut(&mut value).cast();
+    let number = socket.as_raw_fd();
     // SAFETY: `value` is valid to write for `length` bytes; callers use plain data.
-    done(
-        unsafe {
-            libc::getsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                option,
-                ptr::from_mut(&mut value).cast(),
-                &mut length,
-            )
-        }
-        .into(),
-    )?;
+    let got = unsafe { libc::getsockopt(number, libc::SOL_SOCKET, option, place, &mut length) };
+    done(got.into())?;
     Ok(value)
 }
 

@@ -1,7 +1,7 @@
 """The supervisor's side of the launcher: asks for sandboxes and host services, and hears of every end.
 
-Start it before the process holds a secret and before it restricts itself. The launcher ends every sandbox when
-this process dies or closes the socket.
+Start it before the process holds a secret and before it restricts itself. The launcher ends every sandbox
+when this process dies or closes the socket.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class ServiceProcess:
-    """A host service: with `start_time` (field 22 of /proc/PID/stat, clock ticks since boot) its pid is unique."""
+    """A host service. With `start_time` (proc_pid_stat(5) field 22, ticks since boot) its pid is unique."""
 
     pid: int
     start_time: int
@@ -91,7 +91,7 @@ class Sandbox:
 class Launcher:
     """One launcher process. Belongs to the first event loop that uses it; not safe to use from other threads.
 
-    `landlock_abi` is the version in use, `as_root` whether it can give each sandbox a uid, `memory` "hard" or "soft".
+    `landlock_abi` is the version in use, `as_root` whether each sandbox gets a uid, `memory` "hard" or "soft".
     """
 
     def __init__(self, control: socket.socket, pid: int, hello: Mapping[str, Any]) -> None:
@@ -182,7 +182,7 @@ class Launcher:
     ) -> ServiceProcess:
         """Start a program that belongs to the host: no sandbox, and it outlives this process.
 
-        Its output is appended to `output`; `pidfile` holds its pid. Raises SandboxRefused if it did not start.
+        Its output is appended to `output`; `pidfile` gets its pid. Raises SandboxRefused if it failed.
         """
         number = self._next()
         request = {

@@ -1,7 +1,7 @@
 """What a sandbox is made of: which program, which files, which limits. The launcher makes it or says why not.
 
-A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here, once; the
-launcher refuses any that still holds a symbolic link.
+A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here, once;
+the launcher refuses any that still has a symbolic link.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class SandboxSpec:
     hostname: str | None = None
 
     def request(self, number: int, descriptors: int, *, as_root: bool) -> dict[str, Any]:
-        """The launcher's map for this spec. An ordinary user's sandboxes all have that user's uid: no slot goes out."""
+        """The launcher's map for this spec. An ordinary user's sandboxes all have that user's uid: no slot."""
         executor = self.kind == "executor"
         return {
             "op": "spawn",
@@ -270,7 +270,7 @@ def _system() -> tuple[str, ...]:
         "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
         "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime",
         "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf",
-        "/etc/services", "/etc/passwd", "/etc/group", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs",
-        "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/proc",
+        "/etc/services", "/etc/passwd", "/etc/group", "/etc/ssl/certs", "/etc/ssl/openssl.cnf",
+        "/etc/pki/tls/certs", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/proc",
     )  # fmt: skip
     return tuple(os.path.realpath(path) for path in wanted if os.path.exists(path))
