@@ -16,6 +16,7 @@ __all__ = [
     "Denied",
     "Dimension",
     "DiskFull",
+    "InvalidProof",
     "InvalidSignature",
     "LedgerBroken",
     "LedgerUnwritable",
@@ -34,6 +35,7 @@ __all__ = [
     "TimedOut",
     "Unknown",
     "UnknownOutcome",
+    "WrongPassphrase",
 ]
 
 
@@ -58,6 +60,18 @@ class InvalidSignature(QueenrightError):
     """A signature that does not verify under the key and the bytes it was given with."""
 
     code = "invalid_signature"
+
+
+class InvalidProof(QueenrightError):
+    """A path or consistency proof that does not lead to the hash tree's root it was given with."""
+
+    code = "invalid_proof"
+
+
+class WrongPassphrase(QueenrightError):
+    """A key file or vault that this passphrase, or none, does not open."""
+
+    code = "wrong_passphrase"
 
 
 class NotEntitled(QueenrightError):

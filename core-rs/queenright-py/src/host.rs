@@ -1,5 +1,6 @@
 //! `_core.host`: the supervisor's own. One file a noun in `host/`, one `use` here.
 mod grant;
+mod restrict;
 mod store;
 
 use pyo3::prelude::*;
@@ -11,6 +12,8 @@ pub mod host {
         GrantRefused, GrantTree, check_names, resource_covers, resource_overlaps, verb_covers,
         verb_overlaps,
     };
+    #[pymodule_export]
+    use super::restrict::{harden_process, restrict_self};
     #[pymodule_export]
     use super::store::{Refused, Store};
 }

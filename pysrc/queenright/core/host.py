@@ -6,8 +6,10 @@ from queenright._core.host import (
     Refused,
     Store,
     check_names,
+    harden_process,
     resource_covers,
     resource_overlaps,
+    restrict_self,
     verb_covers,
     verb_overlaps,
 )
@@ -18,8 +20,10 @@ __all__ = [
     "Refused",
     "Store",
     "check_names",
+    "harden_process",
     "resource_covers",
     "resource_overlaps",
+    "restrict_self",
     "verb_covers",
     "verb_overlaps",
 ]
