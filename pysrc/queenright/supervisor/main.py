@@ -51,7 +51,9 @@ def from_descriptor(descriptor: int) -> Options:
         body = json.loads(pipe.read(65536))
     passphrase = body.pop("passphrase")
     return Options(
-        state=Path(body.pop("state")), passphrase=passphrase.encode() if passphrase is not None else None, **body
+        state=Path(body.pop("state")),
+        passphrase=passphrase.encode() if passphrase is not None else None,
+        **body,
     )
 
 
@@ -149,7 +151,9 @@ def _refuse(options: Options, error: Exception, code: int) -> int:
     print(line, file=sys.stderr, flush=True)
     if options.ready_fd is not None:
         with contextlib.suppress(OSError):
-            os.write(options.ready_fd, json.dumps({"error": text, "hint": hint, "exit": code}).encode() + b"\n")
+            os.write(
+                options.ready_fd, json.dumps({"error": text, "hint": hint, "exit": code}).encode() + b"\n"
+            )
             os.close(options.ready_fd)
     return code
 
@@ -169,5 +173,3 @@ def _code_paths() -> list[str]:
 
 def _own_paths(paths: Paths) -> list[str]:
     return [os.path.realpath(paths.state)]
-
-

@@ -87,7 +87,9 @@ def mailbox_heads(rt: Runtime, agent: Agent, limit: int = 20) -> list[MailboxHea
         rows.append(
             {
                 "sender": full("agent", head.sender),
-                "sender_name": sanitize_name(sender.name, NAME_CHARACTERS) if sender is not None else "runtime",
+                "sender_name": sanitize_name(sender.name, NAME_CHARACTERS)
+                if sender is not None
+                else "runtime",
                 "type": head.kind,
                 "bytes": head.size,
                 "at_ms": head.at_ms,
