@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from queenright.core import canonical, digest
+from queenright.core import canonical
 from queenright.errors import Malformed
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
@@ -19,6 +19,7 @@ from queenright.supervisor.cell_process import CellProcess
 from queenright.supervisor.outcome import Outcome
 from queenright.supervisor.turn import STEPS, TURNS, OpenTurn, StepRow
 from queenright.wire.link import Deliver, End, Result, Step, Stop
+from queenright.wire.step import op_digest
 
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
@@ -128,7 +129,7 @@ class Turns:
         now = self._rt.clock.wall_ms()
         changes, wake = self._ops(agent, frame.ops)
         row = StepRow(
-            frame.ordinal, frame.kind, frame.request, [digest("op", canonical(op)) for op in frame.ops], now
+            frame.ordinal, frame.kind, frame.request, [op_digest(op) for op in frame.ops], now
         )
         key = turn.step_key(frame.ordinal)
         turn_steps = turn.steps
@@ -213,6 +214,17 @@ class Turns:
     def _wake(self, agents: list[bytes]) -> None:
         for agent in dict.fromkeys(agents):
             self.pump(agent)
+
+    def abandon(self, agent: bytes) -> None:
+        """The agent is about to stop: an open turn, its message consumed by nobody, ends now."""
+        turn = self.open.get(agent)
+        if turn is not None and turn.key:
+            self._rt.commit(self._close(turn))
+
+    def close_for(self, agent: bytes) -> list[Change]:
+        """The change that ends whatever turn the agent has open."""
+        turn = self.open.get(agent)
+        return [self._close(turn)] if turn is not None else []
 
     def _close(self, turn: OpenTurn) -> Change:
         records: list[tuple[Any, ...]] = [("delete", TURNS, turn.agent)]
