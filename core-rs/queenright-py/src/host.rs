@@ -1,5 +1,7 @@
 //! `_core.host`: the supervisor's own. One file a noun in `host/`, one `use` here.
 mod grant;
+mod restrict;
+mod seal;
 mod store;
 
 use pyo3::prelude::*;
@@ -11,6 +13,10 @@ pub mod host {
         GrantRefused, GrantTree, check_names, resource_covers, resource_overlaps, verb_covers,
         verb_overlaps,
     };
+    #[pymodule_export]
+    use super::restrict::{harden_process, restrict_self};
+    #[pymodule_export]
+    use super::seal::sealing_keypair;
     #[pymodule_export]
     use super::store::{Refused, Store};
 }

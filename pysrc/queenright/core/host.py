@@ -6,8 +6,11 @@ from queenright._core.host import (
     Refused,
     Store,
     check_names,
+    harden_process,
     resource_covers,
     resource_overlaps,
+    restrict_self,
+    sealing_keypair,
     verb_covers,
     verb_overlaps,
 )
@@ -18,8 +21,11 @@ __all__ = [
     "Refused",
     "Store",
     "check_names",
+    "harden_process",
     "resource_covers",
     "resource_overlaps",
+    "restrict_self",
+    "sealing_keypair",
     "verb_covers",
     "verb_overlaps",
 ]
