@@ -15,7 +15,9 @@ __all__ = [
     "Conflict",
     "Denied",
     "Dimension",
+    "ForeignAwaitable",
     "DiskFull",
+    "InvalidProof",
     "InvalidSignature",
     "LedgerBroken",
     "LedgerUnwritable",
@@ -28,12 +30,17 @@ __all__ = [
     "QueenrightError",
     "SandboxRefused",
     "StaleVerdict",
+    "StepFailed",
+    "StepMismatch",
     "StateTooNew",
     "StepOverlap",
     "StoreFailed",
     "TimedOut",
+    "TooManySteps",
     "Unknown",
     "UnknownOutcome",
+    "VolatileTurn",
+    "WrongPassphrase",
 ]
 
 
@@ -58,6 +65,18 @@ class InvalidSignature(QueenrightError):
     """A signature that does not verify under the key and the bytes it was given with."""
 
     code = "invalid_signature"
+
+
+class InvalidProof(QueenrightError):
+    """A path or consistency proof that does not lead to the hash tree's root it was given with."""
+
+    code = "invalid_proof"
+
+
+class WrongPassphrase(QueenrightError):
+    """A key file or vault that this passphrase, or none, does not open."""
+
+    code = "wrong_passphrase"
 
 
 class NotEntitled(QueenrightError):
@@ -228,3 +247,33 @@ class UnknownOutcome(QueenrightError):
     """An effect that began and whose end nobody saw. A person decides; it is never repeated blindly."""
 
     code = "unknown_outcome"
+
+
+class ForeignAwaitable(QueenrightError):
+    """A handler awaited something that no step of `ctx` made; nothing in a cell would ever wake it."""
+
+    code = "foreign_awaitable"
+
+
+class StepFailed(QueenrightError):
+    """The function given to `ctx.run` raised; recorded, so a re-run raises the same."""
+
+    code = "step_failed"
+
+
+class StepMismatch(QueenrightError):
+    """A re-run asked for something else than what the turn had recorded at that place."""
+
+    code = "mismatch"
+
+
+class TooManySteps(QueenrightError):
+    """A turn opened more steps than a turn may have."""
+
+    code = "too_many_steps"
+
+
+class VolatileTurn(QueenrightError):
+    """A turn over a volatile message records nothing, so it may not open a step."""
+
+    code = "volatile_turn"

@@ -5,8 +5,12 @@ use std::fmt;
 pub enum Kind {
     /// Bytes or text that are not what their place demands.
     Malformed,
-    /// A signature or proof that does not verify.
+    /// A signature that does not verify.
     InvalidSignature,
+    /// A proof over a hash tree that does not lead to the root.
+    InvalidProof,
+    /// A key file or vault that this passphrase, or none, does not open.
+    WrongPassphrase,
     /// A name or id that nothing answers to.
     Unknown,
     /// Somebody else was first, or the state does not allow it.

@@ -1,9 +1,19 @@
 //! Pure state machines of queenright: no I/O, no clock, no threads.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod agent_id;
 pub mod budget;
+pub mod canonical;
 pub mod digest;
 pub mod error;
 pub mod grant;
+pub mod mailbox;
+pub mod merkle;
+pub mod operator_key;
 pub mod pattern;
 pub mod rule;
+pub mod sanitize;
+pub mod scheduler;
+pub mod seal;
+pub mod signature;
+pub mod sshsig;

@@ -6,9 +6,13 @@ use pyo3::types::PyDict;
 use queenright_core::error::{Error, Kind};
 
 import_exception!(queenright.errors, Conflict);
+import_exception!(queenright.errors, ForeignAwaitable);
+import_exception!(queenright.errors, InvalidProof);
 import_exception!(queenright.errors, InvalidSignature);
+import_exception!(queenright.errors, MailboxFull);
 import_exception!(queenright.errors, Malformed);
 import_exception!(queenright.errors, Unknown);
+import_exception!(queenright.errors, WrongPassphrase);
 
 /// `core_call().mapped()?`
 pub trait Mapped<T> {
@@ -21,10 +25,12 @@ impl<T> Mapped<T> for Result<T, Error> {
     }
 }
 
-fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     let class = match error.kind {
         Kind::Malformed => py.get_type::<Malformed>(),
         Kind::InvalidSignature => py.get_type::<InvalidSignature>(),
+        Kind::InvalidProof => py.get_type::<InvalidProof>(),
+        Kind::WrongPassphrase => py.get_type::<WrongPassphrase>(),
         Kind::Unknown => py.get_type::<Unknown>(),
         Kind::Conflict => py.get_type::<Conflict>(),
     };

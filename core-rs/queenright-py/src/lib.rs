@@ -32,6 +32,10 @@ mod _core {
             let submodule = module.getattr(name)?;
             let full = format!("queenright._core.{name}");
             submodule.setattr("__name__", &full)?;
+            // Each face is listed in its stub; PyO3 would have every stub list it twice.
+            if submodule.hasattr("__all__")? {
+                submodule.delattr("__all__")?;
+            }
             modules.set_item(full, submodule)?;
         }
         Ok(())

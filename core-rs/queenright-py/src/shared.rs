@@ -1,10 +1,30 @@
 //! `_core.shared`: what every process needs.
+mod canonical;
 mod digest;
+mod merkle;
+mod sanitize;
+mod signature;
+mod sshsig;
 
 use pyo3::prelude::*;
 
 #[pymodule(submodule)]
 pub mod shared {
     #[pymodule_export]
+    use super::canonical::{canonical, decode};
+    #[pymodule_export]
     use super::digest::digest;
+    #[pymodule_export]
+    use super::merkle::{
+        MerkleTree, leaf_hash, merkle_root, node_hash, verify_consistency, verify_inclusion,
+    };
+    #[pymodule_export]
+    use super::sanitize::{sanitize, sanitize_name};
+    #[pymodule_export]
+    use super::signature::{SigningKey, verify, verify_many};
+    #[pymodule_export]
+    use super::sshsig::{KeyLine, SshSignature, parse_key_line, verify_sshsig};
+
+    #[pymodule_export]
+    const MAX_DEPTH: usize = queenright_core::canonical::MAX_DEPTH;
 }

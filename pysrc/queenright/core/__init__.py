@@ -5,6 +5,46 @@ only importer of `_core`; `core.cell`, `core.host` and `core.operator` are its o
 and whoever holds an operator's key.
 """
 
-from queenright._core.shared import digest
+from queenright._core.shared import (
+    MAX_DEPTH,
+    KeyLine,
+    MerkleTree,
+    SigningKey,
+    SshSignature,
+    canonical,
+    decode,
+    digest,
+    leaf_hash,
+    merkle_root,
+    node_hash,
+    parse_key_line,
+    sanitize,
+    sanitize_name,
+    verify,
+    verify_consistency,
+    verify_inclusion,
+    verify_many,
+    verify_sshsig,
+)
 
-__all__ = ["digest"]
+__all__ = [
+    "MAX_DEPTH",
+    "KeyLine",
+    "MerkleTree",
+    "SigningKey",
+    "SshSignature",
+    "canonical",
+    "decode",
+    "digest",
+    "leaf_hash",
+    "merkle_root",
+    "node_hash",
+    "parse_key_line",
+    "sanitize",
+    "sanitize_name",
+    "verify",
+    "verify_consistency",
+    "verify_inclusion",
+    "verify_many",
+    "verify_sshsig",
+]
