@@ -16,7 +16,7 @@ from pathlib import Path
 from .database import INDEX, drop_index
 
 FAULTS = ("bad-release", "dead-worker", "stuck-sessions", "missing-index", "bad-config", "false-alarm")
-BLIP = 1.0  # seconds of the false alarm: longer than a write waits, shorter than anyone may act on
+BLIP = 0.8  # seconds of the false alarm: longer than a write waits, shorter than anyone may act on
 LONGEST_HOLD = 600.0  # seconds after which a stuck client gives up, whatever happened
 
 

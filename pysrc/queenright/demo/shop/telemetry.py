@@ -68,7 +68,7 @@ class Metrics:
                     lines.append(f"{_series(name + '_bucket', (*labels, ('le', bound)))} {total:.15g}")
                 lines.append(f"{_series(name + '_sum', labels)} {cells[-1]:.15g}")
                 lines.append(f"{_series(name + '_count', labels)} {total:.15g}")
-        return "\n".join(lines) + "\n"
+        return "".join(f"{line}\n" for line in lines)
 
 
 class Log:
