@@ -1,4 +1,4 @@
-"""The commander of one incident: sizes the swarm, hears its findings, has one remedy applied, and measures."""
+"""The commander of one incident: sizes the swarm, hears it, has one remedy applied, and measures."""
 
 from __future__ import annotations
 
