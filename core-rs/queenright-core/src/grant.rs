@@ -12,6 +12,12 @@ use crate::budget::Budget;
 use crate::rule::{Excess, MAX_CHAIN, MAX_RULES, Mode, Rule, Spec, excess};
 
 pub type GrantId = [u8; 32];
+/// Who used a rule, and when (wall milliseconds).
+pub type Use = (GrantId, u64);
+/// A rule's id, counters and last uses.
+pub type Spending = (u32, Budget, Vec<Use>);
+/// What a reservation is called, and what it holds.
+pub type Held = (u64, Vec<Charge>);
 
 /// How many of the last spenders of a budget are remembered for the explanation of a denial.
 pub const RECENT: usize = 4;
@@ -183,14 +189,15 @@ pub struct Charge {
     pub rule: u32,
     pub cost: u64,
     pub max: Option<u64>,
-    pub recent: Vec<(GrantId, u64)>,
+    pub min_gap_ms: u64,
+    pub recent: Vec<Use>,
 }
 
 /// What the store kept of one rule's counter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spent {
     pub used: u64,
-    pub recent: Vec<(GrantId, u64)>,
+    pub recent: Vec<Use>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -202,7 +209,7 @@ struct Key {
 #[derive(Debug, Default)]
 struct Counters {
     budget: Budget,
-    recent: VecDeque<(GrantId, u64)>,
+    recent: VecDeque<Use>,
     tat_all: u128,
     tat_agent: HashMap<Key, u128>,
 }
@@ -266,20 +273,20 @@ struct Node {
 }
 
 #[derive(Debug)]
-struct Held {
+struct Hold {
     key: Key,
     rule: u32,
     /// How many rules of the level below had this use promised to them.
     promises: u64,
     below: Option<Key>,
-    entry: (GrantId, u64),
+    entry: Use,
 }
 
 #[derive(Debug)]
 struct Reservation {
     cost: u64,
     committed: bool,
-    held: Vec<Held>,
+    held: Vec<Hold>,
 }
 
 /// The forest of all intents' grants.
@@ -354,7 +361,7 @@ impl GrantTree {
         &self,
         acting: Key,
         request: &Request<'_>,
-        mut held: Option<&mut Vec<Held>>,
+        mut held: Option<&mut Vec<Hold>>,
     ) -> Decision {
         let mut decision = Decision {
             outcome: Outcome::Allow,
@@ -414,7 +421,7 @@ impl GrantTree {
                 if let Some(held) = held.as_deref_mut()
                     && (rule.has_limit() || node.parent.is_none())
                 {
-                    held.push(Held {
+                    held.push(Hold {
                         key,
                         rule: line.id,
                         promises: mine,
@@ -463,7 +470,7 @@ impl GrantTree {
         &mut self,
         grant: &GrantId,
         request: &Request<'_>,
-    ) -> Result<(Decision, Option<(u64, Vec<Charge>)>), TreeError> {
+    ) -> Result<(Decision, Option<Held>), TreeError> {
         let acting = self.key(grant)?;
         let mut held = Vec::new();
         let decision = self.judge(acting, request, Some(&mut held));
@@ -507,6 +514,7 @@ impl GrantTree {
                 rule: hold.rule,
                 cost: request.cost(),
                 max: rule.max,
+                min_gap_ms: rule.min_gap_ms,
                 recent,
             });
         }
@@ -563,7 +571,7 @@ impl GrantTree {
             let Some(line) = node.lines.iter_mut().find(|line| line.id == hold.rule) else {
                 continue;
             };
-            let max = line.rule.max;
+            let (max, min_gap_ms) = (line.rule.max, line.rule.min_gap_ms);
             let Some(counters) = line.counters.as_mut() else {
                 continue;
             };
@@ -590,6 +598,7 @@ impl GrantTree {
                 rule: hold.rule,
                 cost: open.cost,
                 max,
+                min_gap_ms,
                 recent,
             });
         }
@@ -608,7 +617,7 @@ impl GrantTree {
         }
     }
 
-    fn counters(&mut self, hold: &Held) -> Option<&mut Counters> {
+    fn counters(&mut self, hold: &Hold) -> Option<&mut Counters> {
         let node = self.node_mut(hold.key)?;
         node.lines
             .iter_mut()
@@ -999,10 +1008,7 @@ impl GrantTree {
     }
 
     /// Each rule's id, counters and last uses, in the order of the rules.
-    pub fn spending(
-        &self,
-        grant: &GrantId,
-    ) -> Result<Vec<(u32, Budget, Vec<(GrantId, u64)>)>, TreeError> {
+    pub fn spending(&self, grant: &GrantId) -> Result<Vec<Spending>, TreeError> {
         let lines = self.named(grant)?.lines.iter();
         Ok(lines
             .map(|line| (line.id, line.budget(), spent(line).recent))

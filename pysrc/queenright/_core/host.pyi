@@ -32,8 +32,8 @@ class Store:
 
 Use = tuple[bytes, int]
 """(agent, wall ms)"""
-Charge = tuple[bytes, int, int, int | None, list[Use]]
-"""(grant, rule id, cost, maximum, recent uses)"""
+Charge = tuple[bytes, int, int, int | None, int, list[Use]]
+"""(grant, rule id, cost, maximum, least gap in ms, recent uses)"""
 Decided = tuple[str, list[dict[str, Any]], list[tuple[int, bytes, int | None, int | None]]]
 """("allow" | "ask" | "deny", failing dimensions, (level, grant, rule id, clause) of each level that asks)"""
 

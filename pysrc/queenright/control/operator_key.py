@@ -144,7 +144,7 @@ def _candidates(agent: SshAgent | None) -> list[AgentKey]:
     try:
         return [key for key in agent.identities() if key.kind in ENROLLABLE]
     except AgentRefused:
-        return []  # SSH_AUTH_SOCK may name an agent that has gone: then there are no candidates, and we say so
+        return []  # SSH_AUTH_SOCK may name an agent that has gone: then there are no candidates
 
 
 def _why_not(candidates: list[AgentKey], mine: list[AgentKey]) -> str:

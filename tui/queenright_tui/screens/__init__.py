@@ -1,1 +1,1 @@
-"""The terminal of queenright: runs in the operator's session."""
+"""One module and one .tcss a place. Screens turn the model into lines and keys into wishes; they call nobody."""

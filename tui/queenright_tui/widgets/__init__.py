@@ -1,1 +1,1 @@
-"""The terminal of queenright: runs in the operator's session."""
+"""Line-API widgets: each draws its own lines from values it was given. None holds a connection or parses markup."""

@@ -10,7 +10,7 @@ use queenright_core::budget::Rate;
 use queenright_core::error::{Error, Result};
 use queenright_core::grant::{
     Asks, Cause, Charge, Decision, Failure, Fix, GrantId, GrantTree as Tree, Outcome, Refusal,
-    Request, Spent, TreeError,
+    Request, Spent, TreeError, Use,
 };
 use queenright_core::pattern::{
     BadPattern, ResourcePattern, VerbPattern, check_resource, check_verb,
@@ -386,8 +386,7 @@ fn decision<'py>(py: Python<'py>, decision: &Decision, now_ms: u64) -> PyResult<
     ))
 }
 
-type Use = (GrantId, u64);
-type ChargeFields = (GrantId, u32, u64, Option<u64>, Vec<Use>);
+type ChargeFields = (GrantId, u32, u64, Option<u64>, u64, Vec<Use>);
 
 fn charges(all: Vec<Charge>) -> Vec<ChargeFields> {
     all.into_iter()
@@ -397,6 +396,7 @@ fn charges(all: Vec<Charge>) -> Vec<ChargeFields> {
                 charge.rule,
                 charge.cost,
                 charge.max,
+                charge.min_gap_ms,
                 charge.recent,
             )
         })

@@ -1,0 +1,174 @@
+"""What the screens need from the runtime, and the shapes it comes in. Nothing here knows a socket.
+
+`events` never ends by itself: when the connection is lost it says so (`LinkDown`), tries again, and after `LinkUp` lists
+everything anew between `Listing` and `Listed`, so that what vanished meanwhile vanishes from the screen too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from queenright.control.protocol import (
+    AgentDetail,
+    AskDetail,
+    Decided,
+    Done,
+    LedgerPage,
+    LogPage,
+    Status,
+    UndoPreview,
+    UndoResult,
+    WhoAmI,
+    Why,
+)
+
+__all__ = [
+    "Approval",
+    "Changed",
+    "Feed",
+    "Heard",
+    "LinkDown",
+    "LinkUp",
+    "Listed",
+    "Listing",
+    "OpenAsk",
+    "Passphrase",
+    "Rows",
+    "Sign",
+    "Signer",
+    "Verified",
+]
+
+Topic = Literal["agents", "asks", "ledger", "status", "incidents", "intents"]
+Sign = Callable[[str, bytes], str]
+"""(namespace, message) -> SSHSIG armor."""
+Passphrase = Callable[[str], Awaitable[str | None]]
+"""Ask the operator for the passphrase of the named key; None if they gave up."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """Connected and proved."""
+
+    whoami: WhoAmI
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """Not connected: what is on screen is the past. `why` is our own words."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of `topic` begins: rows not named before its `Listed` are gone."""
+
+    topic: Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Part of a list."""
+
+    topic: Topic
+    rows: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The list is whole."""
+
+    topic: Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One event: a row as it is now, or {"id", "gone": True}. `topic` may be `log:<agent>`."""
+
+    topic: str
+    data: Any
+
+
+Heard = LinkUp | LinkDown | Listing | Rows | Listed | Changed
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAsk:
+    """A request as it is drawn and signed. `body` and `digest` were computed in this process from `detail["bytes"]`."""
+
+    detail: AskDetail
+    body: dict[str, Any]
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What the operator wants to sign: exactly what stood in the SIGN block. Times are wall-clock ms."""
+
+    ask: OpenAsk
+    kind: Literal["once", "narrower", "shorter"]
+    narrowed: dict[str, Any]
+    max_uses: int
+    not_after_ms: int
+    factor: str
+    """The words the operator typed, or the key they pressed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What verification in this process found. `complete` False: everything seen is sound, but the tail was not checked."""
+
+    ok: bool
+    complete: bool
+    entries: int
+    root: bytes
+    words: str
+    """The result in our own words; on failure what failed, at which entry."""
+
+
+class Signer(Protocol):
+    """The operator's key, in this process. Widgets never see it."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    async def unlock(self, passphrase: Passphrase) -> None:
+        """Make `sign` usable. Raises QueenrightError if the key cannot be opened."""
+
+    def lock(self) -> None:
+        """Wipe what `unlock` opened."""
+
+    def sign(self, namespace: str, message: bytes) -> str:
+        """Raises QueenrightError while locked."""
+
+
+class Feed(Protocol):
+    """One connection of one operator. Every call raises QueenrightError; a lost connection raises NoSupervisor."""
+
+    def events(self) -> AsyncIterator[Heard]: ...
+
+    def watch_log(self, agent: str | None) -> None:
+        """Also hear `log:<agent>`; None stops."""
+
+    async def ask(self, ask: str) -> OpenAsk: ...
+    async def agent(self, agent: str) -> AgentDetail: ...
+    async def agent_log(self, agent: str) -> LogPage: ...
+    async def ledger(self, query: str, after: int | None = None) -> LedgerPage: ...
+    async def why(self, target: str) -> Why: ...
+    async def verify(self) -> Verified: ...
+
+    # taking away: a session is enough
+    async def take(self, method: Literal["revoke", "pause", "freeze", "stop"], target: str, reason: str) -> Done: ...
+    async def deny(self, ask: str, reason: str) -> Decided: ...
+
+    # giving: signed
+    async def approve(self, approval: Approval, sign: Sign) -> Decided: ...
+    async def give(self, method: Literal["resume", "unfreeze"], target: str, sign: Sign) -> Done: ...
+    async def undo_preview(self, target: str) -> UndoPreview: ...
+    async def undo(self, preview: UndoPreview, sign: Sign) -> UndoResult: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,260 @@
+"""What all places share: the bars, the prompt, and keys looked up in the registry. Layout is in place.tcss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+
+from queenright_tui.commands import REGISTRY
+from queenright_tui.look import Look
+from queenright_tui.model import Model
+from queenright_tui.widgets.bars import Bar, KeyBar, spread
+from queenright_tui.widgets.cell_text import Bit, Line, bit, mark
+from queenright_tui.widgets.prompt import Prompt
+from queenright_tui.words import ago, clock, left
+
+if TYPE_CHECKING:
+    from queenright_tui.app import Terminal
+
+__all__ = ["WIDE", "Place", "css"]
+
+WIDE: Final = (120, 30)  # from this size on the full layout; below it the narrow one, made for 80x24
+SMALLEST: Final = (80, 24)
+
+
+def css(name: str) -> Path:
+    """The stylesheet that lies beside the module of that name."""
+    return Path(__file__).with_name(f"{name}.tcss")
+
+
+class Place(Screen[None]):
+    """One of the five places. Subclasses give `body`, `refresh_view` and methods `do_<command>`."""
+
+    CSS_PATH: ClassVar = [css("place")]
+    BINDINGS: ClassVar = []
+    AUTO_FOCUS: ClassVar = None
+    ALLOW_SELECT: ClassVar = False
+    place: ClassVar[str] = ""
+
+    def __init__(self, model: Model, look: Look) -> None:
+        super().__init__()
+        self.model = model
+        self.look = look
+        self.wide = False
+        self.notice: Line = ()
+        self._answer: Callable[[str], None] | None = None
+        self._typing: Callable[[str], None] | None = None
+        self._if_left: Callable[[], None] | None = None
+        self._before: Widget | None = None
+        self._pending: Callable[[], None] | None = None
+
+    @property
+    def terminal(self) -> Terminal:
+        """The app, by its own type."""
+        return cast("Terminal", self.app)
+
+    # --- layout -------------------------------------------------------------------------------------------------------
+
+    def body(self) -> ComposeResult:
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        yield Bar(self.look, ground="line", id="top")
+        yield Bar(self.look, id="crumb")
+        yield from self.body()
+        yield Bar(self.look, id="notice")
+        yield Prompt(self.look, id="prompt")
+        yield KeyBar(self.look, id="keybar")
+        yield Bar(self.look, id="too-small")
+
+    def on_mount(self) -> None:
+        self.prompt.display = False
+        self._fit()
+        self.refresh_all()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        self._fit()
+        self.refresh_all()
+
+    def _fit(self) -> None:
+        width, height = self.app.size
+        self.wide = width >= WIDE[0] and height >= WIDE[1]
+        self.set_class(self.wide, "wide")
+        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "small")
+        self.arrange()
+
+    def arrange(self) -> None:
+        """Take on the wide or the narrow layout. Called when the size changes."""
+
+    # --- what is shown ------------------------------------------------------------------------------------------------
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.query_one("#prompt", Prompt)
+
+    def refresh_all(self) -> None:
+        """Draw the model as it is now. Called once a frame at most, and after a key."""
+        if not self.is_mounted:
+            return
+        self.query_one("#top", Bar).line = self._top_line()
+        self.query_one("#crumb", Bar).line = self._crumb_line()
+        self.query_one("#notice", Bar).line = self.notice
+        self.query_one("#keybar", KeyBar).keys = self.key_hints()
+        small = f" {self.size.width}x{self.size.height} is too small (80x24 needed). Use: queenright ask list, agent list, swarm stop"
+        self.query_one("#too-small", Bar).line = (bit(small, "need"),)
+        self.refresh_view()
+
+    def refresh_view(self) -> None:
+        raise NotImplementedError
+
+    def crumb(self) -> str:
+        """Where this is, in our own words and cleaned names."""
+        return self.place
+
+    def key_hints(self) -> tuple[tuple[str, str], ...]:
+        """The keys of this place, most wanted first, as many as the bar holds."""
+        return tuple((c.key_text, c.does) for c in REGISTRY.of(self.place) if c.key and c.name not in ("up", "open"))
+
+    def say(self, text: str, style: str = "") -> None:
+        """One line about what just happened. `text` is sanitised like everything."""
+        self.notice = (bit(f" {text}", style),)
+        if self.is_mounted:
+            self.query_one("#notice", Bar).line = self.notice
+
+    def _top_line(self) -> Line:
+        model, wide = self.model, self.wide
+        status, me = model.status, model.whoami
+        name = status["name"] if status is not None else "no supervisor"
+        lead: list = [bit(f" queenright {name}" if wide else f" {name}", "line-bold")]
+        if status is not None and wide:
+            lead.append(bit(f" · up {left(status['uptime_ms'])}", "line"))
+        if me is not None:
+            finger = f" {me['fingerprint'][:11]}…{me['fingerprint'][-2:]}" if wide else ""
+            lead.append(bit(f"{' · ' if wide else ' '}{me['operator']}{finger} key:{me['distance']}", "line"))
+        lead.append(mark(" ", "line"))
+        lead.append(bit(f" {self.terminal.arming.words} ", "armed" if self.terminal.arming.armed else "observe"))
+        tail: list = []
+        oldest = model.oldest_ask_ms
+        if oldest is not None:
+            age = ago(model.now_ms() - oldest)
+            words = f" {model.open_asks} need you (oldest {age}) " if wide else f"{model.open_asks} need you {age} "
+            tail += [mark("▲", "need"), bit(words, "need")]
+        else:
+            tail.append(bit("0 need you ", "line"))
+        if not model.up:
+            tail.append(bit(f" NOT CONNECTED {ago(model.clock.boot_ms() - model.down_since)} ", "bad"))
+        elif status is not None:
+            tail += [self._stop_words(), mark(" ", "line"), bit(clock(model.now_ms()), "line")]
+        return spread(tuple(lead), (mark(" ", "line"), *tail, mark(" ", "line")), self.size.width)
+
+    def _stop_words(self) -> Bit:
+        status = self.model.status
+        assert status is not None
+        if status["stop_unacked"]:
+            return bit(f" stop: NOT ACKED {status['stop_unacked']} ", "bad")
+        if status["stop"] == "ready":
+            return bit(" stop: ready ", "line")
+        return bit(f" stop: {status['stop']} ", "bad")
+
+    def _crumb_line(self) -> Line:
+        tabs: list = [mark(" ")]
+        for key, name in (("1", "Swarm"), ("2", "Inbox"), ("3", "Agent"), ("4", "Ledger"), ("!", "Stop")):
+            here = name.lower() == self.place
+            if not self.wide and not here:
+                continue
+            tabs.append(bit(f"{key} {name}", "bold" if here else "dim"))
+            if name == "Inbox" and self.model.open_asks:
+                tabs += [mark("▲", "need"), bit(str(self.model.open_asks), "need")]
+            tabs.append(mark("  "))
+        right = self.crumb_right()
+        return spread((*tabs, bit(self.crumb(), "")), (*right, mark(" ")), self.size.width)
+
+    def crumb_right(self) -> Line:
+        return ()
+
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    async def on_key(self, event: events.Key) -> None:
+        if self.has_class("small") and event.key not in ("q", "question_mark"):
+            return
+        key = event.character if event.is_printable and event.character else event.key
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            event.stop()
+            if key == "enter":
+                self.say("")
+                pending()
+            else:
+                self.say("left as it was", "dim")
+            self.refresh_all()
+            return
+        command = REGISTRY.find(key, self.place)
+        if command is None:
+            return
+        event.stop()
+        self.run(command.name)
+
+    def run(self, name: str) -> None:
+        """Carry out a command of this place, or hand it to the app."""
+        handler = getattr(self, f"do_{name.replace('-', '_')}", None)
+        if handler is None:
+            handler = getattr(self.terminal, f"do_{name.replace('-', '_')}")
+        handler()
+        self.refresh_all()
+
+    def confirm(self, words: str, then: Callable[[], None]) -> None:
+        """Do `then` if the very next key is enter; any other key leaves things as they are and means nothing else."""
+        self._pending = then
+        self.say(f"{words}?  enter does it, any other key leaves it", "need")
+
+    # --- asking for a line of text --------------------------------------------------------------------------------------
+
+    def ask_line(
+        self,
+        label: str,
+        answer: Callable[[str], None],
+        *,
+        value: str = "",
+        hidden: bool = False,
+        typing: Callable[[str], None] | None = None,
+        left: Callable[[], None] | None = None,
+    ) -> None:
+        """Open the prompt; `answer` gets the line on enter, `left` is called on escape; `typing` hears each change."""
+        self._answer, self._typing, self._if_left, self._before = answer, typing, left, self.focused
+        self.query_one("#notice", Bar).display = False
+        self.prompt.ask(label, value=value, hidden=hidden)
+
+    def _close_prompt(self) -> None:
+        self.prompt.forget()
+        self.query_one("#notice", Bar).display = True
+        self._answer = self._typing = None
+        if self._before is not None and self._before.is_attached:
+            self._before.focus()
+
+    def on_prompt_done(self, event: Prompt.Done) -> None:
+        event.stop()
+        answer = self._answer
+        self._close_prompt()
+        self._if_left = None
+        if answer is not None:
+            answer(event.value)
+        self.refresh_all()
+
+    def on_prompt_changed(self, event: Prompt.Changed) -> None:
+        event.stop()
+        if self._typing is not None:
+            self._typing(event.value)
+
+    def on_prompt_left(self, event: Prompt.Left) -> None:
+        event.stop()
+        self._close_prompt()
+        left, self._if_left = self._if_left, None
+        if left is not None:
+            left()
+        self.refresh_all()

@@ -1,0 +1,124 @@
+"""A framed block of lines: the card, the identity, a peek. Draws from `lines`, scrolls by whole lines, never wraps."""
+
+from __future__ import annotations
+
+from textual.geometry import Region
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from queenright_tui.look import Look
+from queenright_tui.widgets.cell_text import Line, bit, line_cells, line_text, mark, strip
+
+__all__ = ["Panel"]
+
+
+class Panel(Widget):
+    """`lines` under an optional title row. With `framed`, a box around them; else a rule above them if there is a title."""
+
+    lines: reactive[tuple[Line, ...]] = reactive((), repaint=False)
+    title: reactive[Line] = reactive((), repaint=False)
+    top: reactive[int] = reactive(0, repaint=False)
+    """The first line shown."""
+
+    def __init__(self, look: Look, *, framed: bool = False, focusable: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.look = look
+        self.framed = framed
+        self.can_focus = focusable
+        self.seen_to = 0
+        """How many lines from the first on have stood on the screen since the lines were last replaced."""
+
+    # --- what it holds ------------------------------------------------------------------------------------------------
+
+    def show(self, lines: tuple[Line, ...], title: Line = (), *, reset: bool = False) -> None:
+        """Replace what is shown; only rows that differ are repainted. `reset` starts again from the first line."""
+        old, old_title, old_top = self.lines, self.title, self.top
+        self.lines, self.title = lines, title
+        if reset:
+            self.seen_to = 0
+        self.top = 0 if reset else min(self.top, self.last_top)
+        if self.top != old_top or old_title != title:
+            self.refresh()
+            return
+        shift = self.head_rows - self.top
+        for index in range(max(len(old), len(lines))):
+            if (old[index] if index < len(old) else None) != (lines[index] if index < len(lines) else None):
+                self.refresh(Region(0, index + shift, self.size.width, 1))
+
+    @property
+    def head_rows(self) -> int:
+        return 1 if self.framed or self.title else 0
+
+    @property
+    def room(self) -> int:
+        """How many lines fit."""
+        return max(0, self.size.height - self.head_rows - (1 if self.framed else 0))
+
+    @property
+    def inner_width(self) -> int:
+        """Cells of a line inside the frame."""
+        return max(1, self.size.width - (4 if self.framed else 2))
+
+    @property
+    def last_top(self) -> int:
+        return max(0, len(self.lines) - self.room)
+
+    @property
+    def hidden_below(self) -> int:
+        return max(0, len(self.lines) - self.top - self.room)
+
+    @property
+    def seen_whole(self) -> bool:
+        """Whether every line has stood on the screen. Only what was drawn counts."""
+        return self.seen_to >= len(self.lines)
+
+    def scroll_by(self, rows: int) -> None:
+        """Move by `rows`, stopping at either end."""
+        self.top = max(0, min(self.last_top, self.top + rows))
+
+    def watch_top(self) -> None:
+        self.refresh()
+
+    def watch_has_focus(self, _value: bool) -> None:
+        self.refresh(Region(0, 0, self.size.width, 1))
+
+    # --- how it is drawn ----------------------------------------------------------------------------------------------
+
+    def render_line(self, y: int) -> Strip:
+        width, look = self.size.width, self.look
+        if y < self.head_rows:
+            return strip(self._head(width), width, look)
+        if self.framed and y == self.size.height - 1:
+            return strip(self._foot(width), width, look)
+        index = y - self.head_rows + self.top
+        line: Line = ()
+        if index < len(self.lines):
+            line = self.lines[index]
+            if index == self.seen_to:
+                self.seen_to = index + 1
+        if not self.framed:
+            return strip((mark(" "), *line), width, look)
+        inside = strip(line, width - 4, look)
+        side = mark("│", "frame")
+        return Strip.join([strip((side, mark(" ")), 2, look), inside, strip((mark(" "), side), 2, look)])
+
+    def _head(self, width: int) -> Line:
+        focused = self.has_focus and self.can_focus
+        title = tuple(part._replace(style="observe") if focused and not part.style else part for part in self.title)
+        left, right = ("┌─ ", "┐") if self.framed else (" ", "")
+        if not self.title:
+            return (mark("┌" + "─" * (width - 2) + "┐", "frame"),)
+        used = line_cells(title) + len(left) + 1 + len(right)
+        return (
+            mark(left, "frame"), *title, mark(" " + "─" * max(0, width - used) + right, "frame"),
+        )  # fmt: skip
+
+    def _foot(self, width: int) -> Line:
+        below = self.hidden_below
+        note = f" {below} more below " if below else ""
+        return (mark("└─", "frame"), bit(note, "need"), mark("─" * (width - 3 - len(note)) + "┘", "frame"))
+
+    def text(self) -> str:
+        """Everything the panel holds, as plain rows."""
+        return "\n".join(line_text(line, self.look) for line in self.lines)
