@@ -13,7 +13,7 @@ from .evidence import Evidence
 from .hypotheses import Hypothesis, Runbook, Witness, hypotheses
 from .investigators import LogAgent, MetricAgent
 from .measure import Sample, thaw_reading, thaw_sample
-from .messages import Act, Acted, Beat, Finding, Investigate, Late, Open, Report
+from .messages import Act, Acted, Beat, Finding, Investigate, Late, Open, Report, from_parent
 from .pieces import STAFF, Piece, pieces
 from .remedy import Remedy
 from .scrape import look
@@ -31,7 +31,10 @@ class Case:
     samples: list[Any] = field(default_factory=list)
     level: str = ""
     agents: int = 0  # investigators so far
-    waiting: list[str] = field(default_factory=list)  # names of those that have not answered
+    waiting: dict[str, str] = field(
+        default_factory=dict
+    )  # id in hex and name of those that have not answered
+    remedy: bytes = b""
     witnesses: list[Any] = field(default_factory=list)  # [who, kind, subject, value]
     phase: str = "new"  # investigating, acting, verifying, done
     cause: str = ""
@@ -52,6 +55,8 @@ class Commander(Agent):
     @handles
     async def open(self, ctx: Context, message: Open) -> None:
         case, book = self.state, Runbook.of(ctx.args)
+        if from_parent(ctx) is None or case.phase != "new":
+            return
         case.number, case.onset_ms = message.number, message.onset_ms
         case.normal_p50_ms = message.normal_p50_ms
         case.samples = [list(row) for row in message.samples]
@@ -79,7 +84,7 @@ class Commander(Agent):
         case.phase = "investigating"
         agents = await ctx.gather(*(self._staff(ctx, n, piece) for n, piece in enumerate(chosen, first)))
         for agent, piece in zip(agents, chosen, strict=True):
-            case.waiting.append(agent.name)
+            case.waiting[agent.id.hex()] = agent.name
             ctx.send(agent, Investigate(*piece))
         ctx.log(f"{case.agents + STAFF} agents in all: {len(chosen)} pieces, no two alike")
         ctx.after(PATIENCE, Late())
@@ -88,14 +93,14 @@ class Commander(Agent):
 
     def _staff(self, ctx: Context, number: int, piece: Piece) -> Any:
         kind, verb = (MetricAgent, "metrics.read") if piece.source == "metrics" else (LogAgent, "logs.read")
-        return ctx.spawn(kind, name=f"{piece.source}-{number:02}", exercise=[Allow(verb, on=piece.target)])
+        return ctx.spawn(kind, name=f"{piece.source}-{number:02}", exercise=[Allow(verb, piece.target)])
 
     @handles
     async def finding(self, ctx: Context, message: Finding) -> None:
-        case, who = self.state, ctx.sender.name
-        if case.phase != "investigating" or who not in case.waiting:
+        case = self.state
+        who = case.waiting.pop(ctx.sender.id.hex(), None) if ctx.sender is not None else None
+        if who is None:
             return
-        case.waiting.remove(who)
         if message.read == 0:
             ctx.log(f"{who} read nothing: {message.trouble or 'no reason given'}")
         case.witnesses += [[who, *row] for row in message.evidence]
@@ -105,19 +110,17 @@ class Commander(Agent):
     @handles
     async def late(self, ctx: Context, message: Late) -> None:
         if self.state.phase == "investigating":
-            ctx.log(f"no finding within {PATIENCE:.0f} s from {', '.join(self.state.waiting)}")
-            self.state.waiting = []
+            ctx.log(f"no finding within {PATIENCE:.0f} s from {', '.join(self.state.waiting.values())}")
+            self.state.waiting = {}
             await self._decide(ctx)
 
     @handles
     async def child_ended(self, ctx: Context, message: ChildEnded) -> None:
-        case, who = self.state, message.child.name
-        if case.phase == "investigating" and who in case.waiting:
-            case.waiting.remove(who)
-            if not case.waiting:
-                await self._decide(ctx)
-        elif case.phase == "acting" and who.startswith("remedy"):
-            self._end(ctx, "failed", f"{who} ended without a word: {message.reason}")
+        case = self.state
+        if case.waiting.pop(message.agent.hex(), None) is not None and not case.waiting:
+            await self._decide(ctx)
+        elif case.phase == "acting" and message.agent == case.remedy:
+            self._end(ctx, "failed", f"{message.name} ended without a word: {message.reason}")
 
     # --- act ---
 
@@ -144,14 +147,15 @@ class Commander(Agent):
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         ctx.log(f"cause {best.cause}: {best.because} (say {shown})")
         asks = best.remedy.verb in IRREVERSIBLE
-        rule = (Ask if asks else Allow)(best.remedy.verb, on=best.remedy.resource)
-        remedy = await ctx.spawn(Remedy, name="remedy-1", exercise=[rule])
+        rule = (Ask if asks else Allow)(best.remedy.verb, best.remedy.resource)
+        remedy = await ctx.spawn(Remedy, name="remedy", exercise=[rule])
+        case.remedy = remedy.id
         ctx.log(f"{'asks for' if asks else 'does'} {best.remedy.verb} on {best.remedy.resource}")
         ctx.send(remedy, Act(best.remedy.verb, best.remedy.resource, _pairs(best.remedy.args), best.because))
 
     @handles
     async def acted(self, ctx: Context, message: Acted) -> None:
-        if self.state.phase != "acting":
+        if self.state.phase != "acting" or ctx.sender is None or ctx.sender.id != self.state.remedy:
             return
         if message.outcome != "done":
             return self._end(ctx, message.outcome, f"{message.detail}: not healed")
@@ -185,12 +189,13 @@ class Commander(Agent):
         """Report and stop; with a commander its whole swarm ends, back to the watcher."""
         self.state.phase = "done"
         ctx.log(f"incident {self.state.number}: {outcome}: {detail}")
-        ctx.send(ctx.parent, Report(self.state.number, outcome, detail))
+        if ctx.parent is not None:
+            ctx.send(ctx.parent, Report(self.state.number, outcome, detail))
         ctx.stop()
 
     def _samples(self) -> tuple[Sample, ...]:
         return tuple(thaw_sample(row) for row in self.state.samples)
 
 
-def _pairs(args: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
+def _pairs(args: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in args.items())

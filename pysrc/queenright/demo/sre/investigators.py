@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from queenright.agent import ActionFailed, Agent, Context, Denied, handles
+from queenright.agent import Agent, AgentRef, Context, QueenrightError, handles
 
 from .evidence import Evidence, from_logs, from_metrics, parse
-from .messages import Finding, Investigate
+from .messages import Finding, Investigate, from_parent
 from .pieces import Piece
 from .scrape import scrape
 
@@ -17,11 +17,13 @@ def _piece(message: Investigate) -> Piece:
     return Piece(source, message.signal, message.target, message.from_ms, message.to_ms)
 
 
-def _report(ctx: Context, piece: Piece, read: int, evidence: tuple[Evidence, ...], trouble: str = "") -> None:
+def _report(
+    ctx: Context, parent: AgentRef, piece: Piece, read: int, evidence: tuple[Evidence, ...], trouble: str = ""
+) -> None:
     unit = "series" if piece.source == "metrics" else "lines"
     facts = ", ".join(f"{e.kind} {e.subject} {e.value:.6g}" for e in evidence) or "nothing odd"
     ctx.log(f"{piece.signal} of {piece.target}: read {read} {unit}: {trouble or facts}")
-    ctx.send(ctx.parent, Finding(piece.signal, piece.target, read, tuple(map(tuple, evidence)), trouble))
+    ctx.send(parent, Finding(piece.signal, piece.target, read, tuple(map(tuple, evidence)), trouble))
 
 
 class MetricAgent(Agent):
@@ -31,16 +33,18 @@ class MetricAgent(Agent):
 
     @handles
     async def investigate(self, ctx: Context, message: Investigate) -> None:
-        piece = _piece(message)
+        parent, piece = from_parent(ctx), _piece(message)
+        if parent is None:
+            return
         try:
             before = await scrape(ctx, piece.target)
             await ctx.sleep(max(0, piece.to_ms - await ctx.now()) / 1000)
             after = await scrape(ctx, piece.target)
-        except Denied as denied:
-            return _report(ctx, piece, 0, (), f"denied: {denied.message}")
+        except QueenrightError as error:
+            return _report(ctx, parent, piece, 0, (), f"cannot scrape: {error.message}")
         if before is None or after is None:
-            return _report(ctx, piece, 0, (), "the target does not answer a scrape")
-        _report(ctx, piece, len(before) + len(after), from_metrics(piece, before, after))
+            return _report(ctx, parent, piece, 0, (), "the target does not answer a scrape")
+        _report(ctx, parent, piece, len(before) + len(after), from_metrics(piece, before, after))
 
 
 class LogAgent(Agent):
@@ -50,7 +54,9 @@ class LogAgent(Agent):
 
     @handles
     async def investigate(self, ctx: Context, message: Investigate) -> None:
-        piece = _piece(message)
+        parent, piece = from_parent(ctx), _piece(message)
+        if parent is None:
+            return
         offset, text = 0, ""
         try:
             for _ in range(PAGES):
@@ -59,7 +65,7 @@ class LogAgent(Agent):
                 if page["next"] == offset:
                     break
                 offset = page["next"]
-        except (ActionFailed, Denied) as error:
-            return _report(ctx, piece, 0, (), f"cannot read: {error.message}")
+        except QueenrightError as error:
+            return _report(ctx, parent, piece, 0, (), f"cannot read: {error.message}")
         lines = parse(text)
-        _report(ctx, piece, len(lines), from_logs(piece, lines))
+        _report(ctx, parent, piece, len(lines), from_logs(piece, lines))

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from queenright.agent import Message
+from queenright.agent import AgentRef, Context, Message
+
+
+def from_parent(ctx: Context) -> AgentRef | None:
+    """The parent, if it was the sender: an agent obeys it alone, whatever others are called."""
+    parent, sender = ctx.parent, ctx.sender
+    return parent if parent is not None and sender is not None and sender.id == parent.id else None
 
 
 class Beat(Message, volatile=True):
@@ -15,7 +21,7 @@ class Open(Message):
     number: int
     onset_ms: int
     normal_p50_ms: float
-    samples: tuple[tuple[object, ...], ...]
+    samples: tuple[tuple[int, int, int, float, float, str, tuple[str, ...]], ...]
 
 
 class Investigate(Message):
@@ -47,7 +53,7 @@ class Act(Message):
 
     verb: str
     resource: str
-    args: tuple[tuple[str, object], ...]
+    args: tuple[tuple[str, str | int | tuple[str, ...]], ...]
     reason: str
 
 

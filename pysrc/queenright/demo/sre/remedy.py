@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queenright.agent import Agent, AskExpired, Context, Denied, QueenrightError, UnknownOutcome, handles
 
-from .messages import Act, Acted
+from .messages import Act, Acted, from_parent
 
 
 class Remedy(Agent):
@@ -12,6 +12,9 @@ class Remedy(Agent):
 
     @handles
     async def act(self, ctx: Context, message: Act) -> None:
+        parent = from_parent(ctx)
+        if parent is None:
+            return
         ctx.log(f"{message.verb} on {message.resource}: {message.reason}")
         outcome, detail = "done", ""
         try:
@@ -26,4 +29,4 @@ class Remedy(Agent):
         except QueenrightError as error:
             outcome, detail = "failed", error.message
         ctx.log(f"{message.verb}: {outcome} {detail}".rstrip())
-        ctx.send(ctx.parent, Acted(outcome, detail))
+        ctx.send(parent, Acted(outcome, detail))

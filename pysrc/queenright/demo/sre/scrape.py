@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from queenright.agent import ActionFailed, Context
+from queenright.agent import Context, QueenrightError
 
 from .measure import Reading, Sample, Series, read_edge, sample
+
+SILENT = frozenset({"unreachable", "timed_out"})  # how an action says that the target did not answer
 
 
 async def scrape(ctx: Context, target: str) -> list[Series] | None:
     """The target's metrics, or None if it does not answer. A denial is no measurement: it is raised."""
     try:
         value = await ctx.act("metrics.read", target)
-    except ActionFailed:
+    except QueenrightError as error:
+        if error.code not in SILENT:
+            raise
         return None
     return [Series(name, labels, number) for name, labels, number in value["samples"]]
 

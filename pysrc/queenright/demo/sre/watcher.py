@@ -24,7 +24,7 @@ class Memory:
     recent: list[bool] = field(default_factory=list)
     evidence: list[Any] = field(default_factory=list)
     incidents: int = 0
-    open: bool = False
+    commander: bytes = b""  # whose incident is open, or nobody's
     given_up: bool = False  # the last incident did not end well: wait until the service was healthy once
 
 
@@ -43,7 +43,7 @@ class Watcher(Agent):
     @handles
     async def beat(self, ctx: Context, message: Beat) -> None:
         memory = self.state
-        if memory.open:
+        if memory.commander:
             return  # the commander measures now
         book = Runbook.of(ctx.args)
         reading, sample = await look(
@@ -75,28 +75,25 @@ class Watcher(Agent):
         """Found a commander with what an incident may take, and no more."""
         memory = self.state
         memory.incidents += 1
-        memory.open, memory.before = True, None
+        memory.before = None
         shop = [*book.targets, book.release, book.database]
         commander = await ctx.spawn(
             Commander,
             name=f"commander-{memory.incidents}",
             args=dict(ctx.args),
-            exercise=[Allow("metrics.read", on=target) for target in book.targets],
+            exercise=[Allow("metrics.read", target) for target in book.targets],
             delegate=[
-                *(
-                    Allow(verb, on=target)
-                    for verb in ("metrics.read", "logs.read")
-                    for target in book.targets
-                ),
-                *(Allow("svc.restart", on=worker) for worker in book.service.workers),
-                Allow("release.rollback", on=shop[-2]),
-                Allow("config.restore", on=book.service.edge),
-                Allow("db.index.create", on=book.database),
-                Ask("db.session.kill", on=book.database),
+                *(Allow(verb, target) for verb in ("metrics.read", "logs.read") for target in book.targets),
+                *(Allow("svc.restart", worker) for worker in book.service.workers),
+                Allow("release.rollback", shop[-2]),
+                Allow("config.restore", book.service.edge),
+                Allow("db.index.create", book.database),
+                Ask("db.session.kill", book.database),
             ],
             depth=1,
             agents=book.agents - 2,
         )
+        memory.commander = commander.id
         samples = tuple(tuple(sample) for sample in detector.evidence)
         onset = detector.evidence[0].at_ms - int(PERIOD * 1000)
         ctx.log(f"confirmed by {len(samples)} samples: incident {memory.incidents} goes to {commander.name}")
@@ -104,14 +101,16 @@ class Watcher(Agent):
 
     @handles
     async def report(self, ctx: Context, message: Report) -> None:
+        if ctx.sender is None or ctx.sender.id != self.state.commander:
+            return
         self._close(message.outcome == "healed")
         ctx.log(f"incident {message.number}: {message.outcome}: {message.detail}")
 
     @handles
     async def child_ended(self, ctx: Context, message: ChildEnded) -> None:
-        if self.state.open:
+        if message.agent == self.state.commander:
             self._close(well=False)
             ctx.log("the commander ended without a report: not healed")
 
     def _close(self, well: bool) -> None:
-        self.state.open, self.state.given_up = False, not well
+        self.state.commander, self.state.given_up = b"", not well
