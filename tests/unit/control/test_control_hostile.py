@@ -54,7 +54,9 @@ async def test_rubbish_closes_only_its_own_client_and_is_attributed(world, kit, 
         answer = await bad.receive()
         assert (answer["t"], answer["error"]["code"]) == ("bye", "malformed")
         assert await bad.closed()
-        await good.send({"t": "call", "id": 1, "method": "health", "params": {}, "order": None, "signature": None})
+        await good.send(
+            {"t": "call", "id": 1, "method": "health", "params": {}, "order": None, "signature": None}
+        )
         assert (await good.receive())["ok"]
     await kit.until(lambda: world.violations)
     assert [(v.peer.pid, v.operator) for v in world.violations] == [(os.getpid(), "")]
@@ -90,7 +92,9 @@ async def test_frame_that_never_ends_is_given_up(world, kit, monkeypatch):
 async def test_client_that_never_reads_its_answers_is_closed_and_holds_nobody_up(world, kit, monkeypatch):
     monkeypatch.setattr(connection, "FRAME_WITHIN_S", 0.2)
     world.service.answers["health"] = {"padding": "x" * 1_000_000}
-    frame = to_frame({"t": "call", "id": 1, "method": "health", "params": {}, "order": None, "signature": None})
+    frame = to_frame(
+        {"t": "call", "id": 1, "method": "health", "params": {}, "order": None, "signature": None}
+    )
     async with kit.raw(world) as deaf:
         deaf.writer.transport.pause_reading()
         for _ in range(20):
@@ -118,7 +122,14 @@ async def test_calls_in_flight_of_one_client_are_bounded(world, kit):
         await client.receive()
         for number in range(30):
             await client.send(
-                {"t": "call", "id": number, "method": "health", "params": {}, "order": None, "signature": None}
+                {
+                    "t": "call",
+                    "id": number,
+                    "method": "health",
+                    "params": {},
+                    "order": None,
+                    "signature": None,
+                }
             )
         await kit.until(lambda: running == connection.IN_FLIGHT)
         for _ in range(50):
@@ -185,16 +196,20 @@ def test_any_bytes_are_a_request_or_malformed(body):
         assert all(ord(char) < 127 for char in error.message)
 
 
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=8) | st.binary(max_size=8)
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=8) | st.binary(max_size=8)
+)
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
 )
 
 
 @given(
     st.sampled_from(["offer", "prove", "token", "call", "watch", "hello", ""]),
     st.dictionaries(
-        st.sampled_from(["keys", "key", "signature", "id", "proof", "method", "params", "order", "topics"]), values
+        st.sampled_from(["keys", "key", "signature", "id", "proof", "method", "params", "order", "topics"]),
+        values,
     ),
 )
 @settings(suppress_health_check=[HealthCheck.too_slow])

@@ -47,7 +47,9 @@ async def proved(world, kit, client, number=1):
     hello = await client.receive()
     signer = kit.signer(number)
     message = session_bytes(hello["runtime"], hello["nonce"], hello["socket"])
-    await client.send({"t": "prove", "key": signer.key.line, "signature": signer.sign(SESSION_NAMESPACE, message)})
+    await client.send(
+        {"t": "prove", "key": signer.key.line, "signature": signer.sign(SESSION_NAMESPACE, message)}
+    )
     assert (await client.receive())["t"] == "session"
     return signer
 
@@ -385,4 +387,3 @@ async def test_offer_tells_only_which_public_keys_are_enrolled(world, kit):
     lines = [kit.signer(n).key.line for n in (kit.eve, kit.bo, kit.ana)]
     assert await client.enrolled(lines) == lines[1:]
     await client.close()
-
