@@ -15,6 +15,7 @@ __all__ = [
     "Conflict",
     "Denied",
     "Dimension",
+    "ForeignAwaitable",
     "DiskFull",
     "InvalidProof",
     "InvalidSignature",
@@ -29,12 +30,16 @@ __all__ = [
     "QueenrightError",
     "SandboxRefused",
     "StaleVerdict",
+    "StepFailed",
+    "StepMismatch",
     "StateTooNew",
     "StepOverlap",
     "StoreFailed",
     "TimedOut",
+    "TooManySteps",
     "Unknown",
     "UnknownOutcome",
+    "VolatileTurn",
     "WrongPassphrase",
 ]
 
@@ -242,3 +247,33 @@ class UnknownOutcome(QueenrightError):
     """An effect that began and whose end nobody saw. A person decides; it is never repeated blindly."""
 
     code = "unknown_outcome"
+
+
+class ForeignAwaitable(QueenrightError):
+    """A handler awaited something that no step of `ctx` made; nothing in a cell would ever wake it."""
+
+    code = "foreign_awaitable"
+
+
+class StepFailed(QueenrightError):
+    """The function given to `ctx.run` raised; recorded, so a re-run raises the same."""
+
+    code = "step_failed"
+
+
+class StepMismatch(QueenrightError):
+    """A re-run asked for something else than what the turn had recorded at that place."""
+
+    code = "mismatch"
+
+
+class TooManySteps(QueenrightError):
+    """A turn opened more steps than a turn may have."""
+
+    code = "too_many_steps"
+
+
+class VolatileTurn(QueenrightError):
+    """A turn over a volatile message records nothing, so it may not open a step."""
+
+    code = "volatile_turn"

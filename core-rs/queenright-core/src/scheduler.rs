@@ -290,8 +290,15 @@ impl<M> Scheduler<M> {
     }
 
     /// A message to itself in the reserved lane at `due_ms`; an id that is set already is set anew.
-    pub fn set_timer(&mut self, agent: &AgentId, id: &[u8], due_ms: u64, letter: Letter<M>) -> Result<()> {
-        self.cancel_timer(agent, id);
+    /// The message of the timer that was replaced comes back.
+    pub fn set_timer(
+        &mut self,
+        agent: &AgentId,
+        id: &[u8],
+        due_ms: u64,
+        letter: Letter<M>,
+    ) -> Result<Option<Letter<M>>> {
+        let replaced = self.cancel_timer(agent, id);
         let owner = self.agents.get_mut(agent).ok_or_else(|| unknown(agent))?;
         if owner.timers >= self.limits.timers {
             return Err(Error::conflict(format!("{agent} has {} timers already", owner.timers)).hint("cancel one first"));
@@ -301,19 +308,16 @@ impl<M> Scheduler<M> {
         let at = (due_ms, self.serial);
         self.timers.insert(at, Timer { agent: *agent, id: id.to_vec(), letter });
         self.by_name.insert((*agent, id.to_vec()), at);
-        Ok(())
+        Ok(replaced)
     }
 
-    /// Whether there was such a timer.
-    pub fn cancel_timer(&mut self, agent: &AgentId, id: &[u8]) -> bool {
-        let Some(at) = self.by_name.remove(&(*agent, id.to_vec())) else {
-            return false;
-        };
-        self.timers.remove(&at);
+    /// The message of the timer, if it was set.
+    pub fn cancel_timer(&mut self, agent: &AgentId, id: &[u8]) -> Option<Letter<M>> {
+        let at = self.by_name.remove(&(*agent, id.to_vec()))?;
         if let Some(owner) = self.agents.get_mut(agent) {
             owner.timers = owner.timers.saturating_sub(1);
         }
-        true
+        self.timers.remove(&at).map(|timer| timer.letter)
     }
 
     /// When the next timer falls due.

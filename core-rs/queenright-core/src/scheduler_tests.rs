@@ -104,8 +104,8 @@ fn timers_fire_in_order_once_and_a_renewed_one_replaces_the_old() {
     scheduler.set_timer(&id(1), b"b", 10, letter(1, 2)).unwrap();
     scheduler.set_timer(&id(1), b"a", 30, letter(1, 3)).unwrap();
     scheduler.set_timer(&id(1), b"c", 10, letter(1, 4)).unwrap();
-    assert!(scheduler.cancel_timer(&id(1), b"c"));
-    assert!(!scheduler.cancel_timer(&id(1), b"c"));
+    assert_eq!(scheduler.cancel_timer(&id(1), b"c").map(|l| l.message), Some(4));
+    assert!(scheduler.cancel_timer(&id(1), b"c").is_none());
     assert_eq!((scheduler.next_due(), scheduler.advance(9)), (Some(10), 0));
     assert_eq!(scheduler.advance(40), 2);
     assert_eq!(scheduler.advance(40), 0);

@@ -110,6 +110,19 @@ pub fn keypair(material: &[u8; KEY]) -> (Zeroizing<[u8; KEY]>, [u8; KEY]) {
     (Zeroizing::new(private_key.to_bytes().into()), public_key.to_bytes().into())
 }
 
+/// The pair that belongs to an agent in a generation, from the supervisor's sealing subkey by HKDF-SHA256 (RFC 5869).
+pub fn agent_keypair(
+    subkey: &[u8],
+    agent: &[u8],
+    generation: u64,
+) -> Result<(Zeroizing<[u8; KEY]>, [u8; KEY])> {
+    let mut material = Zeroizing::new([0; KEY]);
+    hkdf::Hkdf::<Sha256>::new(None, subkey)
+        .expand_multi_info(&[b"queenright/sealing/v1\0", agent, &generation.to_be_bytes()], &mut material[..])
+        .map_err(|_| Error::malformed("the sealing key cannot be derived"))?;
+    Ok(keypair(&material))
+}
+
 #[cfg(test)]
 #[path = "seal_tests.rs"]
 mod tests;

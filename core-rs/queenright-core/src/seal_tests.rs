@@ -51,3 +51,18 @@ fn seed_that_runs_out_does_not_repeat() {
     assert_ne!(out[32..64], out[..32]);
     assert_ne!(out[64..], out[32..64]);
 }
+
+#[test]
+fn sealing_keys_differ_by_subkey_agent_and_generation() {
+    let base = agent_keypair(&[1; 32], &[2; 32], 0).unwrap();
+    assert_eq!(agent_keypair(&[1; 32], &[2; 32], 0).unwrap().1, base.1);
+    for other in [
+        agent_keypair(&[9; 32], &[2; 32], 0),
+        agent_keypair(&[1; 32], &[9; 32], 0),
+        agent_keypair(&[1; 32], &[2; 32], 1),
+    ] {
+        assert_ne!(other.unwrap().1, base.1);
+    }
+    let (enc, ciphertext) = seal(&base.1, b"i", b"a", b"body", &SEED).unwrap();
+    assert_eq!(open(&base.0[..], &enc, b"i", b"a", &ciphertext).unwrap(), b"body");
+}

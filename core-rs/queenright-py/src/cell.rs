@@ -1,5 +1,27 @@
 //! `_core.cell`: what runs inside a cell. One file a noun in `cell/`, one `use` here.
+mod message;
+mod schema;
+mod scheduler;
+mod seal;
+
 use pyo3::prelude::*;
 
 #[pymodule(submodule)]
-pub mod cell {}
+pub mod cell {
+    #[pymodule_export]
+    use super::message::Field;
+    #[pymodule_export]
+    use super::message::MessageBase;
+    #[pymodule_export]
+    use super::message::build_message;
+    #[pymodule_export]
+    use super::schema::Schema;
+    #[pymodule_export]
+    use super::scheduler::Scheduler;
+    #[pymodule_export]
+    use super::scheduler::Suspension;
+    #[pymodule_export]
+    use super::seal::open_sealed;
+    #[pymodule_export]
+    use super::seal::seal_message;
+}

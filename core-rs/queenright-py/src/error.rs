@@ -6,8 +6,10 @@ use pyo3::types::PyDict;
 use queenright_core::error::{Error, Kind};
 
 import_exception!(queenright.errors, Conflict);
+import_exception!(queenright.errors, ForeignAwaitable);
 import_exception!(queenright.errors, InvalidProof);
 import_exception!(queenright.errors, InvalidSignature);
+import_exception!(queenright.errors, MailboxFull);
 import_exception!(queenright.errors, Malformed);
 import_exception!(queenright.errors, Unknown);
 import_exception!(queenright.errors, WrongPassphrase);

@@ -1,6 +1,7 @@
 //! `_core.host`: the supervisor's own. One file a noun in `host/`, one `use` here.
 mod grant;
 mod restrict;
+mod seal;
 mod store;
 
 use pyo3::prelude::*;
@@ -14,6 +15,8 @@ pub mod host {
     };
     #[pymodule_export]
     use super::restrict::{harden_process, restrict_self};
+    #[pymodule_export]
+    use super::seal::sealing_keypair;
     #[pymodule_export]
     use super::store::{Refused, Store};
 }

@@ -10,6 +10,7 @@ from queenright._core.host import (
     resource_covers,
     resource_overlaps,
     restrict_self,
+    sealing_keypair,
     verb_covers,
     verb_overlaps,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "resource_covers",
     "resource_overlaps",
     "restrict_self",
+    "sealing_keypair",
     "verb_covers",
     "verb_overlaps",
 ]
