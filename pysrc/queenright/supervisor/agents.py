@@ -59,7 +59,6 @@ class Agent:
     batch: bytes = bytes(32)
     waiting_ask: bytes | None = None
     doing: str = ""
-    turns_done: int = 0
     children: set[bytes] = field(default_factory=set)
     heard_from: dict[bytes, int] = field(default_factory=dict)  # sender -> boot ms of its last message
 

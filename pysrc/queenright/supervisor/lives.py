@@ -88,7 +88,9 @@ class Lives:
         if known is not None:  # the step ran before a crash and its result was not recorded
             return known, []
         self._rt.swarms.check_behaviour(parent.intent, birth.behaviour, birth.package)
-        granted = self._rt.grants.derive(parent.id, birth.agent, birth.name, GrantRequest.from_wire(request["grant"]))
+        granted = self._rt.grants.derive(
+            parent.id, birth.agent, birth.name, GrantRequest.from_wire(request["grant"])
+        )
         agent, born = self._born(birth, request["signature"], parent.certificate, request["args"])
         return agent, [granted, *born]
 

@@ -75,7 +75,9 @@ class Steps:
         if request.keys() != shape.keys() or any(type(request[k]) is not v for k, v in shape.items()):
             raise Malformed("a computed step has a name, whether it went well, and a value")
         if len(request["value"]) > MAX_COMPUTED:
-            raise Malformed(f"a computed value of {len(request['value'])} bytes is over the limit of {MAX_COMPUTED}")
+            raise Malformed(
+                f"a computed value of {len(request['value'])} bytes is over the limit of {MAX_COMPUTED}"
+            )
         return Outcome.done(request)
 
     async def _act(self, agent: Agent, turn: OpenTurn, step: StepRow, request: dict[str, Any]) -> Outcome:

@@ -91,21 +91,30 @@ class Swarms:
     def get(self, intent: bytes) -> Swarm:
         found = self._swarms.get(intent)
         if found is None:
-            raise Unknown(f"no intent `{short('intent', intent)}` is known here", hint="queenright intent list")
+            raise Unknown(
+                f"no intent `{short('intent', intent)}` is known here", hint="queenright intent list"
+            )
         return found
 
     # --- applying -------------------------------------------------------------------------------------------------
 
-    def apply(self, intent: Intent, document: bytes, signature: str, fingerprint: str, operator: str) -> Swarm:
+    def apply(
+        self, intent: Intent, document: bytes, signature: str, fingerprint: str, operator: str
+    ) -> Swarm:
         """Found the swarm of a verified intent and give birth to its first agent: one commit. Once for ever per id."""
         if intent.amends is not None:
             raise Malformed("this is an amendment", hint="queenright intent amend")
         if intent.id in self._swarms:
-            raise Conflict(f"{short('intent', intent.id)} was applied before", hint="sign it anew: each signing has its own id")
+            raise Conflict(
+                f"{short('intent', intent.id)} was applied before",
+                hint="sign it anew: each signing has its own id",
+            )
         for name, pinned in intent.packages.items():
             package = self._rt.packages.get(pinned)
             if package.name != name:
-                raise Malformed(f"package digest {pinned.hex()[:12]} is `{package.name}`, the intent calls it `{name}`")
+                raise Malformed(
+                    f"package digest {pinned.hex()[:12]} is `{package.name}`, the intent calls it `{name}`"
+                )
         package = self._package_of(intent, intent.start)
         self._check_class(package, intent.start)
         swarm = Swarm(intent, document, signature, fingerprint, operator, self._rt.clock.wall_ms())
@@ -205,7 +214,14 @@ class Swarms:
         swarm = self._swarms[intent]
         now = self._rt.clock.wall_ms()
         after = Swarm(
-            swarm.intent, swarm.document, swarm.signature, swarm.fingerprint, swarm.operator, swarm.applied_ms, state, now
+            swarm.intent,
+            swarm.document,
+            swarm.signature,
+            swarm.fingerprint,
+            swarm.operator,
+            swarm.applied_ms,
+            state,
+            now,
         )
 
         def applied() -> None:
@@ -225,7 +241,13 @@ class Swarms:
         state: State = "frozen" if frozen else "live"
         change = self._rt.grants.freeze(intent) if frozen else self._rt.grants.unfreeze(intent)
         after = Swarm(
-            swarm.intent, swarm.document, swarm.signature, swarm.fingerprint, swarm.operator, swarm.applied_ms, state
+            swarm.intent,
+            swarm.document,
+            swarm.signature,
+            swarm.fingerprint,
+            swarm.operator,
+            swarm.applied_ms,
+            state,
         )
 
         def applied() -> None:
