@@ -137,8 +137,10 @@ class Calls:
 
     def caller_ended(self, caller: bytes) -> list[Change]:
         """The caller is gone; whoever answers later answers nobody."""
-        return [
-            Change((("delete", TABLE, call),), lambda call=call: self._open.pop(call, None))  # type: ignore[misc]
-            for call, row in list(self._open.items())
-            if row["agent"] == caller
-        ]
+        return [self._forget(call) for call, row in list(self._open.items()) if row["agent"] == caller]
+
+    def _forget(self, call: bytes) -> Change:
+        def applied() -> None:
+            self._open.pop(call, None)
+
+        return Change((("delete", TABLE, call),), applied)

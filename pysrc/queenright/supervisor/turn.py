@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from queenright.core import canonical, decode, digest
+from queenright.core import canonical, decode
+from queenright.wire.step import step_digest
 
-__all__ = ["STEPS", "TURNS", "OpenTurn", "StepRow", "step_digest"]
+__all__ = ["STEPS", "TURNS", "OpenTurn", "StepRow"]
 
 TURNS = "agent.turn"  # agent -> the open turn
 STEPS = "agent.step"  # agent + u64 turn + u32 ordinal -> a recorded step
-
-
-def step_digest(kind: str, request: bytes) -> bytes:
-    """What a re-run must present at the same ordinal to get the recorded result."""
-    return digest("step", canonical([kind, request]))
 
 
 @dataclass(slots=True)
