@@ -24,7 +24,7 @@ Status = Literal["live", "frozen", "paused", "suspect", "quarantined", "stopping
 _DURABLE = (
     "name", "behaviour", "package", "intent", "parent", "args", "born_ms", "birth", "parent_signature",
     "runtime_signature", "parent_incarnation", "own_cell", "status", "turn", "generation", "ended_ms", "reason",
-)  # fmt: skip
+)
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ class Calls:
         row = {
             "v": 1, "agent": agent.id, "turn": turn, "ordinal": ordinal, "callee": to,
             "deadline_ms": self._rt.clock.wall_ms() + timeout,
-        }  # fmt: skip
+        }
 
         def applied() -> None:
             self._open[call] = row

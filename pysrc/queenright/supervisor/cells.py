@@ -155,7 +155,7 @@ class Cells:
             id=cell_id, number=number, intent=agent.intent, packages=(agent.package,), shared=shared,
             nonce=rt.rand(32), sandbox=sandbox, link=ours, page=page, on_frame=self._on_frame, on_end=self._on_end,
             started_ms=rt.clock.boot_ms(),
-        )  # fmt: skip
+        )
         self._cells[cell_id] = cell
         await cell.attach()
         await self._follow_output(cell, output_read)
@@ -176,7 +176,7 @@ class Cells:
                     }
                 ],
                 now_ms=rt.clock.wall_ms(),
-            )  # fmt: skip
+            )
         )
         return cell
 
@@ -219,7 +219,7 @@ class Cells:
                 state=state,
                 state_version=version,
                 kin=kin,
-            )  # fmt: skip
+            )
         )
 
     # --- frames -------------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class Cells:
         certificate, signature = self._rt.identity.certify_incarnation(
             agent=agent.id, number=cell.number, cell=cell.id, shared=cell.shared, nonce=cell.nonce,
             public_key=frame.public_key, signature=frame.signature,
-        )  # fmt: skip
+        )
         self._rt.commit(self._rt.book.incarnation_begun(agent, cell, certificate, signature))
         agent.certificate, agent.certificate_signature = certificate, signature
         cell.send(Certified(agent.id, certificate, signature))
@@ -290,7 +290,7 @@ class Cells:
                 generation=generation,
                 certificate=sealing.certificate,
                 signature=sealing.signature,
-            )  # fmt: skip
+            )
         )
 
     def give_open_key(self, cell: CellProcess, agent: Agent, generation: int) -> None:

@@ -126,7 +126,7 @@ async def _serve(options: Options, paths: Paths, keyring: Keyring, launcher: Lau
     booted: Booted = await boot(
         paths=paths, keyring=keyring, launcher=launcher, log=log, clock=SystemClock(), rand=os.urandom,
         stop=stopped.set, fatal=fatal,
-    )  # fmt: skip
+    )
     paths.pid.write_text(f"{os.getpid()}\n")
     if options.ready_fd is not None:
         with contextlib.suppress(OSError):
@@ -167,7 +167,7 @@ def _code_paths() -> list[str]:
         sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path, "/usr", "/lib", "/lib64", "/etc/ld.so.cache",
         "/etc/localtime", "/dev/urandom", "/dev/null", "/proc/self",
         *(os.path.dirname(module.__file__ or "") for module in (queenright, queenright_tui)),
-    ]  # fmt: skip
+    ]
     return sorted({os.path.realpath(path) for path in wanted if path and os.path.exists(path)})
 
 

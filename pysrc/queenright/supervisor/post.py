@@ -28,7 +28,7 @@ MAX_BODY = 256 * 1024  # one message; larger things belong in files
 _SEALED = {
     "generation": int, "enc": bytes, "counter": int, "ct": bytes, "salted": bytes, "sequence": int,
     "incarnation": int, "previous": bytes, "signature": bytes, "certificate": bytes,
-}  # fmt: skip
+}
 
 
 def runtime_mail(kind: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def runtime_mail(kind: str, body: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": b"", "sender": RUNTIME, "sender_name": "runtime", "type": kind, "body": canonical(body), "sealed": None,
         "call": None, "chain": [],
-    }  # fmt: skip
+    }
 
 
 class Post:
@@ -83,7 +83,7 @@ class Post:
         batch = Batch(
             runtime=self._runtime_key, sender=sender.id, incarnation=sender.incarnation, first=sequence, count=1,
             previous=sender.batch, root=leaf(receiver, sequence, kind, sealed["ct"], sealed["salted"]),
-        )  # fmt: skip
+        )
         verify(key, batch.signed_bytes(), sealed["signature"])
         sender.batch = batch.digest
         pair = sender.id + receiver
@@ -138,7 +138,7 @@ class Post:
                 "sealed": sealed,
                 "call": None,
                 "chain": [],
-            },  # fmt: skip
+            },
         )
 
     def send(
@@ -173,7 +173,7 @@ class Post:
         mail = {
             "id": b"", "sender": sender.id, "sender_name": sender.name, "type": kind, "body": body, "sealed": sealed,
             "call": call, "chain": chain or [],
-        }  # fmt: skip
+        }
         changes.append(self._mail.put(target.id, mail, now))
         sender_id = sender.id
         changes.append(Change((), lambda: target.heard_from.__setitem__(sender_id, now_boot)))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from queenright.actions.engine import Engine
     from queenright.authority.asks import Asks
     from queenright.authority.grants import Grants
+    from queenright.authority.intents import Intents
     from queenright.authority.leases import Leases
     from queenright.behaviours import Packages
     from queenright.broker.vault import Vault
@@ -85,6 +86,7 @@ class Runtime:
     packages: Packages = field(init=False)
     vault: Vault = field(init=False)
     grants: Grants = field(init=False)
+    intents: Intents = field(init=False)
     asks: Asks = field(init=False)
     leases: Leases = field(init=False)
     engine: Engine = field(init=False)

@@ -155,7 +155,7 @@ class Steps:
         for other in self._rt.agents:
             if other.id == agent.id or other.status in ("ended", "stopping"):
                 continue
-            capabilities = self._rt.swarms.capabilities(other.package, other.behaviour)
+            capabilities = self._rt.swarms.manifest(other.package, other.behaviour).capabilities
             if behaviour is not None and other.behaviour != behaviour:
                 continue
             if capability is not None and capability not in capabilities:
@@ -168,7 +168,7 @@ class Steps:
                         "behaviour": other.behaviour,
                         "capabilities": sorted(capabilities),
                         "claimed": [],
-                    }  # fmt: skip
+                    }
                 )
             if len(found) == MAX_DISCOVER:
                 break

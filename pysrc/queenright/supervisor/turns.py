@@ -68,7 +68,7 @@ class Turns:
     def pump(self, agent_id: bytes) -> None:
         """Give the agent its next work if it may have any. Safe to call at any time."""
         agent = self._rt.agents.find(agent_id)
-        if agent is None or agent.ended or not agent.runnable:
+        if agent is None or not agent.runnable or self._rt.swarms.frozen(agent.intent):
             return
         turn = self.open.get(agent_id)
         if turn is None:
