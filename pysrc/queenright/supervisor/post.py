@@ -27,7 +27,7 @@ MAX_BODY = 256 * 1024  # one message; larger things belong in files
 
 _SEALED = {
     "generation": int, "enc": bytes, "counter": int, "ct": bytes, "salted": bytes, "sequence": int,
-    "incarnation": int, "previous": bytes, "signature": bytes, "certificate": bytes,
+    "incarnation": int, "previous": bytes, "signature": bytes, "certificate": bytes, "certified": bytes,
 }
 
 
