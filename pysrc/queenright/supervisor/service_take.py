@@ -159,14 +159,18 @@ class Taking(Reading):
         if caller.operator is None or not reason.strip():
             raise Malformed("a denial has a reason", hint="the agent is told it")
         _, digest = find(rt, ask, ("ask",))
-        heads, change = rt.asks.deny(digest, caller.operator.name, reason)
-        receipt = rt.commit(change, *(rt.book.ask("ask.decided", head, self._actor(caller)) for head in heads))
-        for head in heads:
+        # One card stands for all equal asks; a no to the card is a no to each of them.
+        receipt = None
+        for member in rt.asks.members(digest):
+            head, change = rt.asks.deny(member.id, caller.operator.name, reason)
+            written = rt.commit(change, rt.book.ask("ask.decided", head, self._actor(caller)))
+            receipt = receipt or written
             rt.settle(head.id)
+        head = rt.asks.get(digest)
         if freeze:
             with contextlib.suppress(Conflict):
-                await self.freeze(caller, full("agent", heads[0].agent), reason)
-        return {"ask": full("ask", digest), "state": rt.asks.get(digest).state, "leaf": receipt.first_leaf}
+                await self.freeze(caller, full("agent", head.agent), reason)
+        return {"ask": full("ask", digest), "state": head.state, "leaf": receipt.first_leaf if receipt else 0}
 
     async def down(self, caller: Caller) -> Done:
         """Stop the supervisor and everything it started; what is durable stays."""
