@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from queenright_tui.feed import OpenAsk
 from queenright_tui.friction import Confirm, Demand
@@ -38,9 +38,11 @@ class Choice:
     narrowed: tuple[tuple[str, str], ...] = ()
     """(field, value) pairs that replace what was asked."""
 
+    shortened: bool = False
+
     @property
-    def kind(self) -> str:
-        return "narrower" if self.narrowed else "once"
+    def kind(self) -> Literal["once", "narrower", "shorter"]:
+        return "narrower" if self.narrowed else "shorter" if self.shortened else "once"
 
 
 def exact(value: Any) -> str:
@@ -56,7 +58,7 @@ def exact(value: Any) -> str:
         return "{" + ", ".join(f"{exact(k)}={exact(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(exact, value)) + "]"
-    return {None: "none", True: "yes", False: "no"}.get(value, str(value)) if not isinstance(value, int | float) or isinstance(value, bool) else str(value)
+    return {None: "none", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def ask_deadline(ask: OpenAsk) -> int:
@@ -201,8 +203,7 @@ def _diff(text: str, room: int, *, whole: bool) -> list[Line]:
     shown = rows if whole else rows[:DIFF_ROWS]
     lines: list[Line] = []
     for index, row in enumerate(shown):
-        style = "verified" if row.startswith("+") else "bad" if row.startswith("-") else "fence"
-        style = {"verified": "write", "bad": "need"}.get(style, style)
+        style = {"+": "write", "-": "need"}.get(row[:1], "fence")
         lines.append((bit(("DIFF" if index == 0 else "").ljust(LABEL), "head"), bit("| ", "fence"), bit(row[: room - 2], style)))
     if len(rows) > len(shown):
         lines.append((bit("".ljust(LABEL)), bit(f"… {len(rows) - len(shown)} more rows: = shows the whole diff", "need")))

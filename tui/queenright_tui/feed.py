@@ -6,10 +6,11 @@ everything anew between `Listing` and `Listed`, so that what vanished meanwhile 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from queenright.control.operator_key import AskPassphrase, Signer
 from queenright.control.protocol import (
     AgentDetail,
     AskDetail,
@@ -34,18 +35,14 @@ __all__ = [
     "Listed",
     "Listing",
     "OpenAsk",
-    "Passphrase",
     "Rows",
-    "Sign",
-    "Signer",
+    "SignerFactory",
     "Verified",
 ]
 
 Topic = Literal["agents", "asks", "ledger", "status", "incidents", "intents"]
-Sign = Callable[[str, bytes], str]
-"""(namespace, message) -> SSHSIG armor."""
-Passphrase = Callable[[str], Awaitable[str | None]]
-"""Ask the operator for the passphrase of the named key; None if they gave up."""
+SignerFactory = Callable[[AskPassphrase], Signer]
+"""Opens the operator's key; called in a thread, because a passphrase or a touch may take its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +127,6 @@ class Verified:
     """The result in our own words; on failure what failed, at which entry."""
 
 
-class Signer(Protocol):
-    """The operator's key, in this process. Widgets never see it."""
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    async def unlock(self, passphrase: Passphrase) -> None:
-        """Make `sign` usable. Raises QueenrightError if the key cannot be opened."""
-
-    def lock(self) -> None:
-        """Wipe what `unlock` opened."""
-
-    def sign(self, namespace: str, message: bytes) -> str:
-        """Raises QueenrightError while locked."""
-
-
 class Feed(Protocol):
     """One connection of one operator. Every call raises QueenrightError; a lost connection raises NoSupervisor."""
 
@@ -165,10 +146,16 @@ class Feed(Protocol):
     async def take(self, method: Literal["revoke", "pause", "freeze", "stop"], target: str, reason: str) -> Done: ...
     async def deny(self, ask: str, reason: str) -> Decided: ...
 
-    # giving: signed
-    async def approve(self, approval: Approval, sign: Sign) -> Decided: ...
-    async def give(self, method: Literal["resume", "unfreeze"], target: str, sign: Sign) -> Done: ...
+    # giving: signed with the armed key, in this process
+    def arm(self, signer: Signer) -> None:
+        """Keep the key for giving until `disarm`. Raises NotEntitled if it is not the key of this session."""
+
+    def disarm(self) -> None:
+        """Let go of the key and wipe what was held of it."""
+
+    async def approve(self, approval: Approval) -> Decided: ...
+    async def give(self, method: Literal["resume", "unfreeze"], target: str) -> Done: ...
     async def undo_preview(self, target: str) -> UndoPreview: ...
-    async def undo(self, preview: UndoPreview, sign: Sign) -> UndoResult: ...
+    async def undo(self, preview: UndoPreview) -> UndoResult: ...
 
     async def close(self) -> None: ...

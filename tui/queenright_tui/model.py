@@ -224,7 +224,7 @@ class Model:
     def _ask(self, key: bytes, row: Any) -> None:
         if row["state"] != "open":
             if self._drop_ask(key):
-                self.decided.appendleft(row)
+                self.decided.appendleft(row | {"heard_ms": self.now_ms()})
             return
         self.asks[key] = row
         # By risk, then by age: the riskiest first, and of those the one that waits longest.

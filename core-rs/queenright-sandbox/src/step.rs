@@ -38,6 +38,7 @@ steps! {
     Bind "bind" "";
     Dev "dev" "check that /dev holds null, zero, full, random and urandom";
     Tmp "tmp" "mounting tmpfs in a user namespace is forbidden here";
+    Overlay "overlay" "the kernel must allow overlayfs in a user namespace: Linux 5.11 or newer with CONFIG_OVERLAY_FS";
     Proc "proc" "a container that masks parts of /proc forbids a fresh one: run it with an unmasked /proc (docker: --security-opt systempaths=unconfined)";
     Etc "etc" "";
     NoNesting "max_user_namespaces" "/proc/sys is read-only here: run the container with an unmasked /proc";
@@ -86,6 +87,7 @@ impl Refusal {
         let cause = std::io::Error::from_raw_os_error(self.errno);
         match (self.step, self.detail.is_empty()) {
             (Step::Request, _) => self.detail.clone(),
+            (_, false) if self.errno == 0 => self.detail.clone(),
             (_, true) => format!("{cause}"),
             (_, false) => format!("{}: {cause}", self.detail),
         }

@@ -18,6 +18,7 @@ const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 0x4;
 const MOVE_MOUNT_T_EMPTY_PATH: libc::c_uint = 0x40;
 const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
+const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 const SECCOMP_SET_MODE_FILTER: libc::c_uint = 1;
@@ -610,7 +611,8 @@ pub fn attach(tree: BorrowedFd<'_>, directory: BorrowedFd<'_>, path: &CStr) -> i
     })
 }
 
-/// A new, detached filesystem of `kind` with `options` (given one by one: no string to escape).
+/// A new, detached filesystem of `kind` with `options` (given one by one: no string to escape; one without a value
+/// is a flag).
 pub fn new_filesystem(
     kind: &CStr,
     options: &[(&CStr, &CStr)],
@@ -619,14 +621,18 @@ pub fn new_filesystem(
     // SAFETY: C string and integer.
     let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
     for (key, value) in options {
-        // SAFETY: C strings.
+        let (command, value) = match value.is_empty() {
+            true => (FSCONFIG_SET_FLAG, ptr::null()),
+            false => (FSCONFIG_SET_STRING, value.as_ptr()),
+        };
+        // SAFETY: C strings; a flag takes a null value.
         done(unsafe {
             libc::syscall(
                 libc::SYS_fsconfig,
                 context.as_raw_fd(),
-                FSCONFIG_SET_STRING,
+                command,
                 key.as_ptr(),
-                value.as_ptr(),
+                value,
                 0,
             )
         })?;

@@ -6,6 +6,7 @@ line. A new request never takes the focus and never replaces the one on the card
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -73,7 +74,7 @@ class InboxScreen(Place):
 
     # --- layout ---------------------------------------------------------------------------------------------------------
 
-    def arrange(self) -> None:
+    def take_layout(self) -> None:
         self.table.set_columns(self._columns(), boxed=self.wide)
         for name in ("#card", "#decided", "#sign"):
             self.query_one(name, Panel).framed = self.wide
@@ -215,7 +216,12 @@ class InboxScreen(Place):
         why = self._why_not(ask)
         if why:
             return (bit(f" {why}", "need"),)
-        return (bit(" keys are ready (shown and unchanged)", "dim"),)
+        if not self.card.seen_whole:
+            return (bit(f" {self._unseen()} more lines to see before you can approve: j or pgdn", "need"),)
+        return (bit(" keys are ready (shown whole and unchanged)", "dim"),)
+
+    def _unseen(self) -> int:
+        return len(self.card.lines) - self.card.seen_to
 
     def _why_not(self, ask: OpenAsk) -> str:
         if self.busy:
@@ -307,8 +313,7 @@ class InboxScreen(Place):
             self.say(f"you may not decide this: {clean(forbidden, 120)}", "bad")
             return None
         if not self.card.seen_whole:
-            rest = len(self.card.lines) - self.card.seen_to
-            self.say(f"{rest} lines of the request were not on screen yet: j or pgdn", "need")
+            self.say(f"{self._unseen()} lines of the request were not on screen yet: j or pgdn", "need")
             return None
         return ask if self.terminal.may_give() else None
 
@@ -342,10 +347,8 @@ class InboxScreen(Place):
         self.busy = True
         self.outcome = (bit("verdict sent, waiting for the runtime", "need"),)
         choice = self.choice
-        kind = "narrower" if choice.narrowed else "shorter" if choice.not_after_ms < ttl_default(ask, self.model.now_ms()) - 1000 else "once"
-        self.post_message(
-            Approve(Approval(ask, kind, dict(choice.narrowed), choice.max_uses, choice.not_after_ms, factor))
-        )
+        approval = Approval(ask, choice.kind, dict(choice.narrowed), choice.max_uses, choice.not_after_ms, factor)
+        self.post_message(Approve(approval))
 
     def do_shorten(self) -> None:
         ask = self._decidable()
@@ -363,7 +366,7 @@ class InboxScreen(Place):
             self.say(f"the request itself ends {clock(ask_deadline(ask))}: a verdict cannot outlive it", "need")
             return
         assert self.choice is not None
-        self.choice = Choice(self.choice.max_uses, end, self.choice.narrowed)
+        self.choice = replace(self.choice, not_after_ms=end, shortened=True)
 
     def do_narrow(self) -> None:
         ask = self._decidable()
@@ -375,14 +378,14 @@ class InboxScreen(Place):
     def _set_narrow(self, ask: OpenAsk, text: str) -> None:
         assert self.choice is not None
         if not text.strip():
-            self.choice = Choice(self.choice.max_uses, self.choice.not_after_ms)
+            self.choice = replace(self.choice, narrowed=())
             return
         name, equals, value = text.partition("=")
         if not equals or name.strip() not in ask.body["args"]:
             self.say(f"`{text}` names no field of this request", "need")
             return
         kept = tuple(pair for pair in self.choice.narrowed if pair[0] != name.strip())
-        self.choice = Choice(self.choice.max_uses, self.choice.not_after_ms, (*kept, (name.strip(), value.strip())))
+        self.choice = replace(self.choice, narrowed=(*kept, (name.strip(), value.strip())))
 
     # taking away: no arming, but the same look at the same request
 
@@ -405,7 +408,7 @@ class InboxScreen(Place):
         row = ask.detail["row"]
         what = f"revoke leases and grants of {clean(row['agent_name'], 40)}"
         wish = Take("revoke", row["agent"], "", what)
-        self.confirm(what, lambda: self.post_message(wish) and None)
+        self.confirm(what, lambda: self.wish(wish))
 
 
 def _span_ms(text: str) -> int | None:

@@ -7,7 +7,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from queenright_tui.look import Look
-from queenright_tui.widgets.cell_text import Line, bit, line_cells, mark, strip
+from queenright_tui.widgets.cell_text import Bit, Line, bit, line_cells, mark, strip
 
 __all__ = ["Bar", "KeyBar", "spread"]
 
@@ -17,7 +17,7 @@ def spread(left: Line, right: Line, width: int) -> Line:
     gap = width - line_cells(left) - line_cells(right)
     if gap >= 1:
         return (*left, mark(" " * gap), *right)
-    kept: list = []
+    kept: list[Bit] = []
     room = width - line_cells(right) - 1
     for part in left:
         size = line_cells((part,))
@@ -49,7 +49,7 @@ class KeyBar(Bar):
     """(key as shown, what it does)"""
 
     def render_line(self, y: int) -> Strip:
-        line: list = [mark(" ")]
+        line: list[Bit] = [mark(" ")]
         room = self.size.width - 1
         for key, label in self.keys:
             size = len(key) + len(label) + 2

@@ -1,0 +1,10 @@
+"""What the terminal's tests share."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import standin_view
+
+standin_view.install()
