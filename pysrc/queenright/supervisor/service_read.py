@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from queenright.authority.ask import Ask
@@ -27,6 +28,7 @@ from queenright.control.protocol import (
     LeaseRow,
     LedgerCopy,
     LedgerExport,
+    LedgerFile,
     LedgerPage,
     LogPage,
     OperatorsView,
@@ -40,9 +42,12 @@ from queenright.control.protocol import (
 )
 from queenright.control.service import Caller
 from queenright.core import sanitize_name
-from queenright.errors import Malformed, Unknown
-from queenright.ledger.query import LedgerQuery
+from queenright.errors import LedgerUnwritable, Malformed, Unknown
+from queenright.ledger import Query
+from queenright.ledger.export import EVIDENCE
+from queenright.ledger.log import ENTRIES, LOG_VKEY
 from queenright.supervisor.agents import Agent
+from queenright.supervisor.explain import explain, leaf_row
 from queenright.supervisor.find import find
 from queenright.supervisor.rows import NAME_CHARACTERS, agent_row, agent_state, lease_row, mailbox_heads
 from queenright.wire.ids import full
@@ -87,7 +92,6 @@ class Reading:
         rt = self.rt
         boot = rt.clock.boot_ms()
         opened = [head.raised_ms for head in rt.asks if head.state == "open"]
-        size, root = rt.ledger.head()
         return {
             "name": self.name,
             "version": rt.version,
@@ -105,8 +109,8 @@ class Reading:
             "asks_open": len(opened),
             "oldest_ask_ms": min(opened, default=None),
             "leases": len(rt.leases),
-            "ledger_size": size,
-            "ledger_root": root,
+            "ledger_size": rt.ledger.size,
+            "ledger_root": rt.ledger.root(),
             "ledger_ok": rt.ledger_ok(),
             "messages_per_s": rt.meters.total_rate(boot),
             "denials_per_min": rt.meters.denials_per_minute(boot),
@@ -406,37 +410,59 @@ class Reading:
         newest: bool | None = None,
     ) -> LedgerPage:
         rt = self.rt
-        wanted = LedgerQuery.parse(query or "", rt.clock.wall_ms())
-        rows, following = rt.ledger_rows(wanted, after, min(limit or PAGE, PAGE), newest=bool(newest))
-        return {"rows": rows, "next": following, "size": rt.ledger.head()[0]}
+        count = min(limit or PAGE, PAGE)
+        found = list(
+            Query.parse(query or "").search(
+                rt.ledger, rt.clock.wall_ms(), newest=bool(newest), after=after, limit=count
+            )
+        )
+        rows = [leaf_row(rt, one.index, one.entry) for one in found]
+        return {"rows": rows, "next": rows[-1]["index"] if len(rows) == count else None, "size": rt.ledger.size}
+
+    def _published(self) -> tuple[int, bytes, str]:
+        published, vkey = self.rt.ledger.checkpoint(), self.rt.ledger.vkey
+        if published is None or vkey is None:
+            raise LedgerUnwritable("the ledger has no checkpoint yet", hint="queenright unlock")
+        return published[0], published[1], vkey
 
     async def ledger_checkpoint(self, caller: Caller, since: int | None = None) -> Checkpoint:
         rt = self.rt
-        note = rt.ledger.checkpoint()
-        size, root = rt.ledger.signed_head()
+        size, note, vkey = self._published()
+        root = rt.ledger.root(size)
         if since is not None and not 0 <= since <= size:
             raise Malformed(f"no tree of {since} entries is a prefix of one of {size}")
         if caller.operator is not None:
             rt.copies[caller.operator.name] = (size, root, rt.clock.wall_ms())
         return {
             "note": note.decode(),
-            "vkey": rt.ledger.vkey,
+            "vkey": vkey,
             "size": size,
             "root": root,
             "since": since,
             "proof": rt.ledger.consistency(since, size) if since else [],
         }
 
-    async def ledger_export(self, caller: Caller) -> LedgerExport:
-        files = self.rt.export_files()
-        return {
-            "files": [{"name": name, "bytes": size, "sha256": None} for name, (_, size) in files.items()],
-            "checkpoint": self.rt.ledger.checkpoint().decode(),
-            "vkey": self.rt.ledger.vkey,
+    def _export_files(self, size: int) -> dict[str, tuple[Path, int]]:
+        """What an outsider needs, by name: entries up to the checkpoint, the log's key, the signed documents."""
+        ledger = self.rt.ledger
+        files = {
+            ENTRIES: (ledger.directory / ENTRIES, sum(4 + len(leaf) for _, leaf in ledger.leaves(0, size))),
+            LOG_VKEY: (ledger.directory / LOG_VKEY, (ledger.directory / LOG_VKEY).stat().st_size),
         }
+        for name in self.rt.evidence.names():
+            path = self.rt.paths.ledger / EVIDENCE / name.hex()
+            files[f"{EVIDENCE}/{name.hex()}"] = (path, path.stat().st_size)
+        return files
+
+    async def ledger_export(self, caller: Caller) -> LedgerExport:
+        size, note, vkey = self._published()
+        files: list[LedgerFile] = [
+            {"name": name, "bytes": length, "sha256": None} for name, (_, length) in self._export_files(size).items()
+        ]
+        return {"files": files, "checkpoint": note.decode(), "vkey": vkey}
 
     async def ledger_read(self, caller: Caller, name: str, offset: int, limit: int) -> bytes:
-        files = self.rt.export_files()
+        files = self._export_files(self._published()[0])
         if name not in files:
             raise Unknown(f"no file `{name[:80]}` is exported", hint="ledger_export lists them")
         path, size = files[name]
@@ -450,7 +476,7 @@ class Reading:
         ]
 
     async def why(self, caller: Caller, id: str) -> Why:
-        return self.rt.explain.why(id)
+        return explain(self.rt, id)
 
     async def undo_preview(self, caller: Caller, target: str, since_ms: int | None = None) -> UndoPreview:
         preview = await self.rt.undo.preview(self.undo_target(target, since_ms))

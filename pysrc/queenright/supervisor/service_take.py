@@ -35,7 +35,7 @@ class Taking(Reading):
         return Book.person(caller)
 
     def _leaf(self) -> int:
-        return self.rt.ledger.head()[0] - 1
+        return self.rt.ledger.size - 1
 
     async def _acknowledged(self, cells: list[CellProcess]) -> int:
         """How many of these cells the kernel has not confirmed as ended within the promise's time."""
