@@ -144,14 +144,14 @@ class Service(Taking):
     async def undo(self, caller: Caller, target: str, preview: bytes, since_ms: int | None = None) -> UndoResult:
         """Undo exactly what was previewed: a preview that is no longer true is refused."""
         rt, person = self.rt, self._person(caller)
-        now = await rt.undo.preview(self.undo_target(target, since_ms))
+        now = await rt.acting.undo.preview(self.undo_target(target, since_ms))
         if digest("undo", now.encode()) != preview:
             raise Conflict("the preview is no longer what would be undone", hint="look at it again and sign it anew")
         signer = rt.documents.operators.holder(person.fingerprint, rt.clock.wall_ms())
         for step in now.steps:
             if not step.skipped:
                 rt.documents.operators.entitle(signer, "undo", step.verb, step.resource)
-        outcome = await rt.undo.execute(now, person)
+        outcome = await rt.acting.undo.execute(now, person)
         return {
             "target": target,
             "done": [full("act", act) for act in outcome.done],

@@ -212,7 +212,7 @@ class Reading:
             "not_after_ms": not_after,
             "leases": [lease_row(rt, lease) for lease in rt.leases if lease.agent == digest],
             "mailbox": mailbox_heads(rt, found),
-            "actions": rt.action_rows(digest),
+            "actions": rt.acting.rows(digest),
             "ask": full("ask", found.waiting_ask) if found.waiting_ask is not None else None,
             "last_error": rt.logs.last(digest),
         }
@@ -333,7 +333,7 @@ class Reading:
             signer = rt.documents.operators.holder(caller.operator.fingerprint, rt.clock.wall_ms())
             forbidden = rt.asks.forbidden(head, signer, rt.documents.operators, standing)
             same = caller.operator.name in standing.signers
-        card = rt.plan_card(head.id)
+        card = rt.acting.card(head.id)
         distance = rt.gate.distance(caller.operator) if caller.operator is not None else "none"
         used, most = self._budget(head)
         return {
@@ -391,11 +391,11 @@ class Reading:
 
     async def can(self, caller: Caller, agent: str, verb: str, resource: str) -> CanResult:
         _, digest = find(self.rt, agent, ("agent",))
-        irreversible = self.rt.irreversible(verb)
+        irreversible = self.rt.acting.irreversible(verb)
         return self._can(self.rt.grants.can(digest, verb, resource, irreversible=irreversible))
 
     async def who_can(self, caller: Caller, verb: str, resource: str) -> list[CanResult]:
-        irreversible = self.rt.irreversible(verb)
+        irreversible = self.rt.acting.irreversible(verb)
         decisions = self.rt.grants.who_can(verb, resource, irreversible=irreversible)
         return [self._can(one) for one in decisions if self.rt.agents.find(one.grant) is not None][:PAGE]
 
@@ -479,7 +479,7 @@ class Reading:
         return explain(self.rt, id)
 
     async def undo_preview(self, caller: Caller, target: str, since_ms: int | None = None) -> UndoPreview:
-        preview = await self.rt.undo.preview(self.undo_target(target, since_ms))
+        preview = await self.rt.acting.undo.preview(self.undo_target(target, since_ms))
         steps: list[UndoStep] = []
         skipped: list[UndoStep] = []
         for step in preview.steps:
