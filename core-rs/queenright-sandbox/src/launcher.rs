@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
+use crate::cgroup::Group;
+use crate::memory;
 use crate::message::{self, Kind, MAX_PACKET, Request};
 use crate::spawn::{self, Machine, Running};
 use crate::step::{At, Refusal, Step};
@@ -14,6 +16,8 @@ const CONTROL: RawFd = 3;
 const CONTROL_TOKEN: u64 = 0;
 const PARENT_TOKEN: u64 = 1;
 const FIRST_TOKEN: u64 = 2;
+/// The watch's interval, in the unit of epoll_wait.
+const WATCH_MS: i32 = 1000;
 /// Ids of requests; the tokens of the epoll set lie above two of our own.
 const MAX_ID: u64 = u64::MAX - FIRST_TOKEN;
 /// How long killed sandboxes may take to be gone when the launcher ends; after that the kernel still kills them.
@@ -33,6 +37,9 @@ struct Launcher {
     running: HashMap<u64, Running>,
     /// What the socket had no room for. While anything waits here no request is read, so it grows by exits only.
     waiting: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
+    /// Groups of ended sandboxes that the kernel was not done with.
+    leaving: Vec<Group>,
+    looked: Instant,
     /// The limit of open files this process was started with, which services get back.
     open_files: (u64, u64),
 }
@@ -68,7 +75,11 @@ pub fn run(landlock_abi_cap: u32) -> io::Result<Ended> {
         version: env!("CARGO_PKG_VERSION"),
         landlock_abi: machine.abi,
         root: machine.root,
-        memory: "soft",
+        memory: match (machine.cgroup.is_hard(), memory::can_watch()) {
+            (true, _) => "hard",
+            (false, true) => "soft",
+            (false, false) => "none",
+        },
     };
     sys::send(control.as_fd(), &message::hello(&hello), None)?;
     let mut launcher = Launcher {
@@ -77,6 +88,8 @@ pub fn run(landlock_abi_cap: u32) -> io::Result<Ended> {
         epoll,
         running: HashMap::new(),
         waiting: VecDeque::new(),
+        leaving: Vec::new(),
+        looked: Instant::now(),
         open_files,
     };
     let ended = launcher.serve();
@@ -134,7 +147,13 @@ impl Launcher {
     fn serve(&mut self) -> io::Result<Ended> {
         let mut buffer = vec![0; MAX_PACKET];
         loop {
-            for (token, events) in sys::epoll_wait(self.epoll.as_fd(), -1)? {
+            let watching = !self.machine.cgroup.is_hard() && !self.running.is_empty();
+            let wait = if watching { WATCH_MS } else { -1 };
+            let events = sys::epoll_wait(self.epoll.as_fd(), wait)?;
+            if watching && self.looked.elapsed() >= memory::INTERVAL {
+                self.look_at_memory();
+            }
+            for (token, events) in events {
                 match token {
                     PARENT_TOKEN => return Ok(Ended::SupervisorGone),
                     CONTROL_TOKEN
@@ -249,6 +268,18 @@ impl Launcher {
         }
     }
 
+    /// Ends every cell and command that holds more memory than its limit; its exit event says why.
+    fn look_at_memory(&mut self) {
+        for running in self.running.values_mut() {
+            if running.kind != Kind::Executor && memory::is_over(running.pid, running.memory_bytes)
+            {
+                running.over = true;
+                kill_whole(running);
+            }
+        }
+        self.looked = Instant::now();
+    }
+
     /// A sandbox's first process has ended: reap it and tell.
     fn ended(&mut self, id: u64) -> io::Result<()> {
         let Some(running) = self.running.get(&id) else {
@@ -279,7 +310,10 @@ impl Launcher {
         {
             end = reported;
         }
-        self.reply(message::exited(id, end, false), None)
+        let over = running.over || running.group.as_ref().is_some_and(Group::ran_out);
+        self.leaving.extend(running.group);
+        self.leaving.retain(|group| !group.remove());
+        self.reply(message::exited(id, end, over), None)
     }
 
     fn reply(&mut self, bytes: Vec<u8>, descriptor: Option<OwnedFd>) -> io::Result<()> {
@@ -329,14 +363,14 @@ impl Launcher {
     fn end_all(&mut self) {
         self.running.values().for_each(kill_whole);
         let started = Instant::now();
-        for running in self.running.values() {
+        for (_, running) in self.running.drain() {
             let left = LAST_WAIT.saturating_sub(started.elapsed());
-            let _ = sys::poll(
-                running.pidfd.as_fd(),
-                libc::POLLIN,
-                i32::try_from(left.as_millis()).unwrap_or(i32::MAX),
-            );
+            let left = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
+            let _ = sys::poll(running.pidfd.as_fd(), libc::POLLIN, left);
+            self.leaving.extend(running.group);
         }
+        self.leaving.retain(|group| !group.remove());
+        self.machine.cgroup.remove();
     }
 }
 

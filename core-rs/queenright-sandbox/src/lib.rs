@@ -6,13 +6,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod caps;
+pub mod cgroup;
 pub mod child;
 pub mod domain;
 pub mod harden;
 pub mod init;
-pub mod json;
 pub mod launcher;
 pub mod layout;
+pub mod memory;
 pub mod message;
 pub mod probe;
 pub mod restrict;

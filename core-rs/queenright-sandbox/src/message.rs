@@ -67,6 +67,26 @@ pub struct Spawn {
     pub hostname: Option<String>,
 }
 
+impl Spawn {
+    /// A command without a workspace, for looking whether this machine makes sandboxes.
+    pub fn command(argv: Vec<String>, limits: Limits, uid_slot: Option<u32>) -> Self {
+        Self {
+            _op: String::new(),
+            id: 0,
+            kind: Kind::Command,
+            argv,
+            env: BTreeMap::new(),
+            cwd: "/".into(),
+            binds: Vec::new(),
+            landlock: None,
+            fds: 3,
+            limits,
+            uid_slot,
+            hostname: Some("probe".into()),
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {

@@ -118,7 +118,7 @@ fn socket(filter: &mut Filter, kind: Kind) {
             filter.add(JUMP_EQUAL, 4, 0, INET6);
             filter.add(JUMP_EQUAL, 0, 2, NETLINK);
             filter.load(at_argument(2));
-            filter.add(JUMP_EQUAL, 5, 0, 0); // NETLINK_ROUTE: what getaddrinfo asks
+            filter.add(JUMP_EQUAL, 6, 0, 0); // NETLINK_ROUTE: what getaddrinfo asks
             filter.end(DENY);
             filter.load(at_argument(1));
             filter.add(AND, 0, 0, SOCKET_TYPE);

@@ -4,9 +4,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::cgroup::{Control, Group};
 use crate::child::{self, ABOUT_TO_RUN, Pipes, Place, Plan, Trees};
 use crate::layout::{self, Access, Layout, Mount};
-use crate::message::{Kind, Reach, Spawn};
+use crate::message::{Kind, Limits, Reach, Spawn};
 use crate::root::{self, GID, Tmp, UID};
 use crate::step::{self, At, Refusal, Step};
 use crate::sys::{self, Cloned};
@@ -36,17 +37,42 @@ pub struct Machine {
     pub abi: u32,
     pub cell: Layout,
     pub command: Layout,
+    pub cgroup: Control,
 }
 
 impl Machine {
     pub fn examine(landlock_abi_cap: u32) -> Result<Self, Refusal> {
+        let root = sys::effective_uid() == 0;
+        if root {
+            let map = std::fs::read_to_string("/proc/self/uid_map")
+                .at(Step::Identity, || "uid_map".into())?;
+            if !has_slots(&map) {
+                let why = "root of a user namespace that lacks the uids agents would get, and no agent runs as root";
+                return Err(Refusal::new(Step::Identity, libc::EPERM, why));
+            }
+        }
         Ok(Self {
-            root: sys::effective_uid() == 0,
+            root,
             abi: crate::domain::choose_abi(landlock_abi_cap)?,
             cell: Layout::find(Kind::Cell)?,
             command: Layout::find(Kind::Command)?,
+            cgroup: Control::find(),
         })
     }
+}
+
+/// Whether one line of a uid_map (inside, outside, count) covers every slot.
+fn has_slots(map: &str) -> bool {
+    let (first, last) = (u64::from(FIRST_UID), u64::from(FIRST_UID + MAX_SLOT));
+    map.lines().any(|line| {
+        let mut fields = line
+            .split_ascii_whitespace()
+            .map(|field| field.parse::<u64>().ok());
+        match (fields.next().flatten(), fields.nth(1).flatten()) {
+            (Some(inside), Some(count)) => inside <= first && last < inside.saturating_add(count),
+            _ => false,
+        }
+    })
 }
 
 /// A running sandbox.
@@ -55,6 +81,10 @@ pub struct Running {
     pub pidfd: OwnedFd,
     pub report: Option<OwnedFd>,
     pub kind: Kind,
+    pub group: Option<Group>,
+    pub memory_bytes: u64,
+    /// The memory watch has ended it.
+    pub over: bool,
 }
 
 /// Makes the sandbox or nothing.
@@ -63,7 +93,7 @@ pub fn spawn(
     request: Spawn,
     descriptors: Vec<OwnedFd>,
 ) -> Result<Running, Refusal> {
-    let (kind, uid_slot) = (request.kind, request.uid_slot);
+    let (id, kind, uid_slot, limits) = (request.id, request.kind, request.uid_slot, request.limits);
     let mut plan = plan(machine, request, &descriptors)?;
     let (status, child_status) = sys::pipe().at(Step::Descriptors, || "pipe".into())?;
     let (child_go, go) = sys::pipe().at(Step::Descriptors, || "pipe".into())?;
@@ -103,10 +133,18 @@ pub fn spawn(
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop((child_status, child_go, child_report, plan, descriptors));
-    let ready = let_go(machine, pid, namespaces != 0, uid_slot, go.as_fd())
+    let mut group = None;
+    let ready = machine
+        .cgroup
+        .enclose(id, pid, &limits)
+        .map(|made| group = made)
+        .and_then(|()| let_go(machine, pid, namespaces != 0, uid_slot, go.as_fd()))
         .and_then(|()| await_exec(status.as_fd(), pidfd.as_fd()));
     if let Err(refusal) = ready {
         end(pidfd.as_fd());
+        if let Some(group) = group {
+            group.remove();
+        }
         return Err(refusal);
     }
     Ok(Running {
@@ -114,6 +152,9 @@ pub fn spawn(
         pidfd,
         report,
         kind,
+        group,
+        memory_bytes: limits.memory_bytes,
+        over: false,
     })
 }
 
@@ -152,6 +193,58 @@ fn let_go(
     sys::write(go, b"g")
         .at(Step::ParentDeath, || "go pipe".into())
         .map(drop)
+}
+
+/// Maps this user alone into the user namespace of a probe.
+pub fn map_self(pid: libc::pid_t) -> Result<(), Refusal> {
+    set(Step::UidMap, pid, "setgroups", "deny")?;
+    set(
+        Step::UidMap,
+        pid,
+        "uid_map",
+        &format!("{UID} {} 1\n", sys::effective_uid()),
+    )?;
+    set(
+        Step::UidMap,
+        pid,
+        "gid_map",
+        &format!("{GID} {} 1\n", sys::effective_gid()),
+    )
+}
+
+/// Makes a command's sandbox, lets it run /bin/true and sees it end well.
+pub fn try_one(machine: &Machine, limits: Limits) -> Result<(), Refusal> {
+    let here = sys::open_path(c"/").at(Step::Descriptors, String::new)?;
+    let open = |_| {
+        sys::openat(here.as_fd(), c"/dev/null", libc::O_RDWR, 0)
+            .at(Step::Descriptors, || "/dev/null".into())
+    };
+    let descriptors = (0..3).map(open).collect::<Result<Vec<_>, _>>()?;
+    let request = Spawn::command(vec!["/bin/true".into()], limits, machine.root.then_some(0));
+    let running = spawn(machine, request, descriptors)?;
+    let ended =
+        sys::poll(running.pidfd.as_fd(), libc::POLLIN, 10_000).at(Step::Deadline, String::new)?;
+    end(running.pidfd.as_fd());
+    let code = running
+        .report
+        .as_ref()
+        .and_then(|report| crate::init::read_report(report.as_fd()));
+    if let Some(group) = &running.group {
+        group.remove();
+    }
+    match (ended, code) {
+        (0, _) => Err(Refusal::new(
+            Step::Deadline,
+            libc::ETIMEDOUT,
+            "/bin/true does not end",
+        )),
+        (_, Some(sys::End::Code(0))) => Ok(()),
+        (_, other) => Err(Refusal::new(
+            Step::Exec,
+            libc::ECHILD,
+            format!("/bin/true ended with {other:?}"),
+        )),
+    }
 }
 
 fn set(step: Step, pid: libc::pid_t, file: &str, text: &str) -> Result<(), Refusal> {
@@ -359,4 +452,24 @@ fn of_its_own(machine: &Machine, request: &Spawn) -> Result<Place, Refusal> {
         hostname,
         trees: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_map_that_covers_every_slot_will_do() {
+        assert!(has_slots("         0          0 4294967295\n"));
+        assert!(has_slots("0 0 65536\n1879048192 1879048192 268435456\n"));
+        for map in [
+            "0 1000 1\n",
+            "0 100000 65536\n",
+            "1879048192 5 268435455\n",
+            "",
+            "a b c",
+        ] {
+            assert!(!has_slots(map), "{map}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ steps! {
     Clone "clone" "user namespaces are forbidden here: set sysctl user.max_user_namespaces above 0, kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, or in a container use one that allows them";
     UidMap "uid_map" "the kernel refused to map this user into a new user namespace: check /proc is mounted and not masked";
     ParentDeath "parent_death" "";
-    Identity "identity" "the launcher runs as root without the right to change uid: give it CAP_SETUID and CAP_SETGID or start it as an ordinary user";
+    Identity "identity" "start it as an ordinary user, or as a root that has every uid and CAP_SETUID and CAP_SETGID";
     Session "session" "";
     OomScore "oom_score" "check that /proc is mounted and writable";
     Source "source" "the path must exist, be readable by the supervisor and hold no symbolic link";
@@ -38,6 +38,7 @@ steps! {
     Bind "bind" "";
     Dev "dev" "check that /dev holds null, zero, full, random and urandom";
     Tmp "tmp" "mounting tmpfs in a user namespace is forbidden here";
+    Overlay "overlay" "the kernel must allow overlayfs in a user namespace: Linux 5.11 or newer with CONFIG_OVERLAY_FS";
     Proc "proc" "a container that masks parts of /proc forbids a fresh one: run it with an unmasked /proc (docker: --security-opt systempaths=unconfined)";
     Etc "etc" "";
     NoNesting "max_user_namespaces" "/proc/sys is read-only here: run the container with an unmasked /proc";
@@ -86,6 +87,7 @@ impl Refusal {
         let cause = std::io::Error::from_raw_os_error(self.errno);
         match (self.step, self.detail.is_empty()) {
             (Step::Request, _) => self.detail.clone(),
+            (_, false) if self.errno == 0 => self.detail.clone(),
             (_, true) => format!("{cause}"),
             (_, false) => format!("{}: {cause}", self.detail),
         }

@@ -18,6 +18,7 @@ const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 0x4;
 const MOVE_MOUNT_T_EMPTY_PATH: libc::c_uint = 0x40;
 const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
+const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 const SECCOMP_SET_MODE_FILTER: libc::c_uint = 1;
@@ -160,18 +161,10 @@ pub fn wait_pidfd(pidfd: BorrowedFd<'_>, keep: bool) -> io::Result<Option<End>> 
     // SAFETY: siginfo_t is plain data; zero is a valid value of it.
     let mut info: libc::siginfo_t = unsafe { zeroed() };
     let flags = libc::WEXITED | libc::WNOHANG | if keep { libc::WNOWAIT } else { 0 };
+    let number = pidfd.as_raw_fd().cast_unsigned();
     // SAFETY: `info` is a valid siginfo_t for the kernel to write.
-    done(
-        unsafe {
-            libc::waitid(
-                libc::P_PIDFD,
-                pidfd.as_raw_fd().cast_unsigned(),
-                &mut info,
-                flags,
-            )
-        }
-        .into(),
-    )?;
+    let waited = unsafe { libc::waitid(libc::P_PIDFD, number, &mut info, flags) };
+    done(waited.into())?;
     // SAFETY: after a successful waitid these fields are set, or all zero when nothing ended.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     if pid == 0 {
@@ -424,13 +417,13 @@ pub fn poll(
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         // SAFETY: the buffer is valid for its length.
-        match check(
-            unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) }
-                as libc::c_long,
-        ) {
-            Ok(count) => return usize::try_from(count).map_err(io::Error::other),
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
-            Err(error) => return Err(error),
+        let count = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+        match usize::try_from(count) {
+            Ok(count) => return Ok(count),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.raw_os_error() == Some(libc::EINTR) => {}
+                error => return Err(error),
+            },
         }
     }
 }
@@ -438,13 +431,13 @@ pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
 pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     loop {
         // SAFETY: the buffer is valid for its length.
-        match check(
-            unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) }
-                as libc::c_long,
-        ) {
-            Ok(count) => return usize::try_from(count).map_err(io::Error::other),
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
-            Err(error) => return Err(error),
+        let count = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+        match usize::try_from(count) {
+            Ok(count) => return Ok(count),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.raw_os_error() == Some(libc::EINTR) => {}
+                error => return Err(error),
+            },
         }
     }
 }
@@ -618,7 +611,8 @@ pub fn attach(tree: BorrowedFd<'_>, directory: BorrowedFd<'_>, path: &CStr) -> i
     })
 }
 
-/// A new, detached filesystem of `kind` with `options` (given one by one: no string to escape).
+/// A new, detached filesystem of `kind` with `options` (given one by one: no string to escape; one without a value
+/// is a flag).
 pub fn new_filesystem(
     kind: &CStr,
     options: &[(&CStr, &CStr)],
@@ -627,14 +621,18 @@ pub fn new_filesystem(
     // SAFETY: C string and integer.
     let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
     for (key, value) in options {
-        // SAFETY: C strings.
+        let (command, value) = match value.is_empty() {
+            true => (FSCONFIG_SET_FLAG, ptr::null()),
+            false => (FSCONFIG_SET_STRING, value.as_ptr()),
+        };
+        // SAFETY: C strings; a flag takes a null value.
         done(unsafe {
             libc::syscall(
                 libc::SYS_fsconfig,
                 context.as_raw_fd(),
-                FSCONFIG_SET_STRING,
+                command,
                 key.as_ptr(),
-                value.as_ptr(),
+                value,
                 0,
             )
         })?;
@@ -841,19 +839,11 @@ pub fn send(
 
 fn socket_option<T>(socket: BorrowedFd<'_>, option: libc::c_int, mut value: T) -> io::Result<T> {
     let mut length = size_of::<T>() as libc::socklen_t;
+    let place = ptr::from_mut(&mut value).cast();
+    let number = socket.as_raw_fd();
     // SAFETY: `value` is valid to write for `length` bytes; callers use plain data.
-    done(
-        unsafe {
-            libc::getsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                option,
-                ptr::from_mut(&mut value).cast(),
-                &mut length,
-            )
-        }
-        .into(),
-    )?;
+    let got = unsafe { libc::getsockopt(number, libc::SOL_SOCKET, option, place, &mut length) };
+    done(got.into())?;
     Ok(value)
 }
 
@@ -900,11 +890,10 @@ pub fn epoll_control(
 /// Waits for events; (token, events) each. A negative time waits without end.
 pub fn epoll_wait(epoll: BorrowedFd<'_>, milliseconds: i32) -> io::Result<Vec<(u64, u32)>> {
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
+    let room = events.as_mut_ptr();
     // SAFETY: room for 64 events.
-    let count = match check(
-        unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), 64, milliseconds) }
-            .into(),
-    ) {
+    let count = unsafe { libc::epoll_wait(epoll.as_raw_fd(), room, 64, milliseconds) };
+    let count = match check(count.into()) {
         Ok(count) => usize::try_from(count).map_err(io::Error::other)?,
         Err(error) if error.raw_os_error() == Some(libc::EINTR) => 0,
         Err(error) => return Err(error),

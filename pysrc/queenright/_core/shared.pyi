@@ -113,3 +113,38 @@ class MerkleTree:
         """The path of leaf `index` to the root at `size`. Raises Unknown."""
     def consistency(self, old_size: int, new_size: int) -> list[bytes]:
         """The proof from `old_size` (at least 1) to `new_size`. Raises Malformed, Unknown."""
+
+@final
+class View:
+    """A table's rows by identity: sorted, filtered, flat or as a tree, given out a window at a time.
+
+    Columns are (name, "text" | "int" | "float"). Used by one thread at a time; the order is worked out, without the
+    interpreter lock, when it is next read.
+    """
+
+    def __new__(cls, columns: Sequence[tuple[str, str]]) -> View: ...
+    def upsert(self, row: bytes, values: Sequence[str | int | float], parent: bytes | None = None) -> None:
+        """Add a row or renew it. A parent not there yet may come later. Raises Malformed, also for a row under itself."""
+    def remove(self, row: bytes) -> None:
+        """Take a row out; its children stand at the top. Raises Unknown."""
+    def set_sort(self, column: str, descending: bool) -> None:
+        """Equal cells keep the order in which their rows came. Raises Unknown for a column."""
+    def set_filter(self, query: str) -> None:
+        """Terms between spaces that must all match: `text`, `column:text`, `column:>5` (also < >= <= =), `/glob*?/`,
+        `column:/glob/`, `!term`; `"two words"`. Without regard to case. In a tree, what a match hangs under is shown too.
+        Raises Malformed, and then the filter stays as it was.
+        """
+    def set_tree(self, tree: bool) -> None: ...
+    def toggle(self, row: bytes) -> None:
+        """Open or close a row's children. Raises Unknown."""
+    def hold(self, held: bool) -> None:
+        """While held, cells change and removed rows go, but no row moves and none is added; sort, filter, tree and
+        toggle are obeyed at once."""
+    def total(self) -> int:
+        """Rows in all, shown or not."""
+    def __len__(self) -> int:
+        """Rows shown."""
+    def index_of(self, row: bytes) -> int | None:
+        """Where a row stands; None if it is hidden or not there."""
+    def window(self, offset: int, count: int) -> list[tuple[bytes, int, bool, bool, list[Any]]]:
+        """(row id, depth, has children, is open, values) of at most `count` rows from `offset`."""

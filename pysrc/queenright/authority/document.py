@@ -18,7 +18,15 @@ NONCE: Final = 16
 """Bytes: 128 bits, so that two documents of one kind never meet by chance."""
 
 Fields = dict[str, Any]
-_NAMES = {int: "a whole number", str: "text", bytes: "bytes", list: "a list", dict: "a map", bool: "yes or no", type(None): "nothing"}
+_NAMES = {
+    int: "a whole number",
+    str: "text",
+    bytes: "bytes",
+    list: "a list",
+    dict: "a map",
+    bool: "yes or no",
+    type(None): "nothing",
+}
 
 
 def fields(data: bytes, kind: str, shape: Mapping[str, type | tuple[type, ...]]) -> Fields:
@@ -31,11 +39,15 @@ def fields(data: bytes, kind: str, shape: Mapping[str, type | tuple[type, ...]])
     del body["v"], body["kind"]
     if body.keys() != shape.keys():
         wrong = sorted(body.keys() ^ shape.keys())
-        raise Malformed(f"a {kind} has other fields than its version says: {', '.join(map(str, wrong))[:120]}")
+        raise Malformed(
+            f"a {kind} has other fields than its version says: {', '.join(map(str, wrong))[:120]}"
+        )
     for name, wanted in shape.items():
         allowed = wanted if isinstance(wanted, tuple) else (wanted,)
         if type(body[name]) not in allowed:
-            raise Malformed(f"field `{name}` of a {kind} is not {' or '.join(_NAMES[one] for one in allowed)}")
+            raise Malformed(
+                f"field `{name}` of a {kind} is not {' or '.join(_NAMES[one] for one in allowed)}"
+            )
     return body
 
 
@@ -48,6 +60,10 @@ def exact(value: bytes, size: int, name: str) -> bytes:
 
 def texts(value: object, name: str) -> tuple[str, ...]:
     """A list of different texts, as a tuple."""
-    if not isinstance(value, list) or any(type(item) is not str for item in value) or len(set(value)) != len(value):
+    if (
+        not isinstance(value, list)
+        or any(type(item) is not str for item in value)
+        or len(set(value)) != len(value)
+    ):
         raise Malformed(f"`{name}` is a list of different texts")
     return tuple(value)

@@ -19,7 +19,9 @@ def explain(data: bytes) -> list[str]:
         f" ({show_duration(intent.not_after - intent.not_before)}); to be applied before {show_time(intent.apply_by)}",
     ]
     if intent.amends:
-        lines.append(f"replaces revision {intent.revision - 1}, {intent.amends.previous.hex()[:12]}; spent budgets carry over")
+        lines.append(
+            f"replaces revision {intent.revision - 1}, {intent.amends.previous.hex()[:12]}; spent budgets carry over"
+        )
     lines += _swarm(intent)
     for word, mode in (("may, alone:", "allow"), ("may, if a person says so each time:", "ask")):
         found = [clause for clause in intent.clauses if clause.rule.mode == mode]
@@ -43,14 +45,21 @@ def _swarm(intent: Intent) -> list[str]:
     limits = intent.limits
     lines = [f"founds the swarm {intent.swarm}: starts {intent.start}"]
     if intent.args:
-        lines.append(f"  with {', '.join(f'{name} = {value!r}' for name, value in sorted(intent.args.items()))}")
+        lines.append(
+            f"  with {', '.join(f'{name} = {value!r}' for name, value in sorted(intent.args.items()))}"
+        )
     packages = sorted(intent.packages.items())
-    lines.append("  running only the packages " + ", ".join(f"{name} sha256:{pin.hex()[:16]}" for name, pin in packages))
+    lines.append(
+        "  running only the packages "
+        + ", ".join(f"{name} sha256:{pin.hex()[:16]}" for name, pin in packages)
+    )
     if limits.depth == 0:
         lines.append("  it may not spawn")
     else:
         deep = "one generation" if limits.depth == 1 else f"{limits.depth} generations"
-        lines.append(f"  it may grow {deep} deep, to {limits.max_agents} agents at once, {limits.agents_ever} in all")
+        lines.append(
+            f"  it may grow {deep} deep, to {limits.max_agents} agents at once, {limits.agents_ever} in all"
+        )
     lines.append(
         f"  at most {limits.open_asks} open asks, {limits.open_asks_per_agent} of one agent,"
         f" {limits.asks_per_hour} an hour of one agent"
@@ -61,7 +70,9 @@ def _swarm(intent: Intent) -> list[str]:
     if all(talk.swarm for talk in intent.talk):
         lines.append("  every agent may write to every other of its swarm")
     else:
-        lines.append("  beside these, agents write only to their parent, their children and who wrote to them last")
+        lines.append(
+            "  beside these, agents write only to their parent, their children and who wrote to them last"
+        )
     return lines
 
 

@@ -220,7 +220,9 @@ class _Reader:
 
     # ---- values ----
 
-    def text(self, table: Table, path: Path, key: str, *, example: str, form: re.Pattern[str] | None = None) -> str:
+    def text(
+        self, table: Table, path: Path, key: str, *, example: str, form: re.Pattern[str] | None = None
+    ) -> str:
         """A needed text."""
         if key not in table:
             self.wrong(path, f"`{key}` is missing: write {key} = {example}")
@@ -232,7 +234,15 @@ class _Reader:
         return value
 
     def names(
-        self, table: Table, path: Path, key: str, *, example: str, form: re.Pattern[str], needed: bool, most: int
+        self,
+        table: Table,
+        path: Path,
+        key: str,
+        *,
+        example: str,
+        form: re.Pattern[str],
+        needed: bool,
+        most: int,
     ) -> tuple[str, ...]:
         """A text or a list of different texts."""
         if key not in table:
@@ -312,7 +322,9 @@ class _Reader:
         if value is None:
             return None
         if not isinstance(value, datetime) or value.tzinfo is None:
-            self.wrong(("intent", "not_before"), "`not_before` is a time with its zone: write 2027-01-15T08:00:00Z")
+            self.wrong(
+                ("intent", "not_before"), "`not_before` is a time with its zone: write 2027-01-15T08:00:00Z"
+            )
             return None
         return int(value.timestamp() * 1000)
 
@@ -322,9 +334,14 @@ class _Reader:
         depth = self.count(head, path, "depth", default.depth, 0, MAX_DEPTH)
         agents = self.count(head, path, "max_agents", default.max_agents, 1, MAX_AGENTS)
         if depth == 0 and agents > 1:
-            self.wrong((*path, "max_agents"), "`max_agents` is above 1 but no agent may spawn: write depth = 1 or more")
+            self.wrong(
+                (*path, "max_agents"),
+                "`max_agents` is above 1 but no agent may spawn: write depth = 1 or more",
+            )
         if depth > 0 and agents == 1:
-            self.wrong((*path, "depth"), "agents may spawn but `max_agents` is 1: write max_agents = 2 or more")
+            self.wrong(
+                (*path, "depth"), "agents may spawn but `max_agents` is 1: write max_agents = 2 or more"
+            )
         return Limits(
             depth,
             agents,
@@ -338,13 +355,15 @@ class _Reader:
         path: Path = ("run",)
         start = self.text(run, path, "start", example='"sre.Watcher"', form=BEHAVIOUR) if run else ""
         packages = (
-            self.names(run, path, "packages", example='["sre"]', form=PACKAGE, needed=True, most=64) if run else ()
+            self.names(run, path, "packages", example='["sre"]', form=PACKAGE, needed=True, most=64)
+            if run
+            else ()
         )
         if start and packages and start.split(".")[0] not in packages:
             self.wrong((*path, "start"), f"`{start}` is not of a package in `packages`")
         args = run.get("args", {})
         if not isinstance(args, dict):
-            self.wrong((*path, "args"), "`args` is a table: write args = { service = \"svc:payments\" }")
+            self.wrong((*path, "args"), '`args` is a table: write args = { service = "svc:payments" }')
             return start, packages, {}
         try:
             canonical(args)
@@ -387,7 +406,9 @@ class _Reader:
 
     def verbs(self, path: Path, table: Table, *, any_verb: bool, key: str = "do") -> tuple[str, ...]:
         anything = re.compile(r"(?s).+")
-        found = self.names(table, path, key, example='["logs.read"]', form=anything, needed=True, most=MAX_VERBS)
+        found = self.names(
+            table, path, key, example='["logs.read"]', form=anything, needed=True, most=MAX_VERBS
+        )
         good = []
         for verb in found:
             index = table[key].index(verb) if isinstance(table[key], list) else 0
@@ -397,7 +418,9 @@ class _Reader:
                 self.wrong((*path, key, index), error.message)
                 continue
             if verb == "*" and not any_verb:
-                self.wrong((*path, key, index), "`*` would allow every verb: name them, or families such as db.*")
+                self.wrong(
+                    (*path, key, index), "`*` would allow every verb: name them, or families such as db.*"
+                )
                 continue
             good.append(verb)
         return tuple(good)
@@ -416,14 +439,21 @@ class _Reader:
     def only(self, tree: Table, clauses: list[Clause]) -> tuple[str, ...]:
         if "delegate" not in tree:
             return ()
-        found = self.verbs(("delegate",), self.table(tree, "delegate", needed=False), any_verb=False, key="only")
+        found = self.verbs(
+            ("delegate",), self.table(tree, "delegate", needed=False), any_verb=False, key="only"
+        )
         have = [verb for clause in clauses for verb in clause.rule.verbs]
         for verb in found:
             if not any(verb_overlaps(verb, mine) for mine in have):
-                self.wrong(("delegate", "only"), f"no [[allow]] or [[ask]] has `{verb}`, so nothing is handed down")
+                self.wrong(
+                    ("delegate", "only"), f"no [[allow]] or [[ask]] has `{verb}`, so nothing is handed down"
+                )
             for mine in have:
                 if verb_overlaps(verb, mine) and not verb_covers(verb, mine):
-                    self.wrong(("delegate", "only"), f"a clause has `{mine}`, which is wider than `{verb}`: name it there")
+                    self.wrong(
+                        ("delegate", "only"),
+                        f"a clause has `{mine}`, which is wider than `{verb}`: name it there",
+                    )
         return found
 
     def talk(self, path: Path, table: Table, packages: tuple[str, ...]) -> Talk:
@@ -446,6 +476,11 @@ class _Reader:
             name, at = ("allow", index) if index < allows else ("ask", index - allows)
             for verb in clause.rule.verbs:
                 if any(one.covers(verb, clause.rule.resource) for one in never):
-                    self.wrong((name, at), f"a [[never]] covers `{verb}` on `{clause.rule.resource}`: take one away")
+                    self.wrong(
+                        (name, at), f"a [[never]] covers `{verb}` on `{clause.rule.resource}`: take one away"
+                    )
                 elif name == "allow" and any(ask.covers(verb, clause.rule.resource) for ask in asks):
-                    self.wrong((name, at), f"an [[ask]] covers `{verb}` on `{clause.rule.resource}`: it would always ask")
+                    self.wrong(
+                        (name, at),
+                        f"an [[ask]] covers `{verb}` on `{clause.rule.resource}`: it would always ask",
+                    )

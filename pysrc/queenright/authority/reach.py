@@ -35,5 +35,7 @@ def reach(intent: Intent) -> Reach:
     """The reach that an intent gives."""
     own = [talk for talk in intent.talk if not talk.swarm]
     pairs = frozenset((a, b) for talk in own for a in talk.sender for b in talk.receiver)
-    across = frozenset((a, talk.swarm, b) for talk in intent.talk if talk.swarm for a in talk.sender for b in talk.receiver)
+    across = frozenset(
+        (a, talk.swarm, b) for talk in intent.talk if talk.swarm for a in talk.sender for b in talk.receiver
+    )
     return Reach(intent.swarm, pairs if own else None, across)

@@ -46,7 +46,10 @@ class Rule:
 
     def to_wire(self) -> dict[str, Any]:
         """The canonical map of ARCHITECTURE.md, "Grants on the wire"."""
-        rates = {"agent": self.rate_agent and self.rate_agent.pair(), "all": self.rate_all and self.rate_all.pair()}
+        rates = {
+            "agent": self.rate_agent and self.rate_agent.pair(),
+            "all": self.rate_all and self.rate_all.pair(),
+        }
         return {
             "mode": self.mode,
             "verbs": list(self.verbs),
@@ -80,7 +83,9 @@ class Rule:
 
     def covers(self, verb: str, resource: str) -> bool:
         """True if every (verb, resource) of these patterns is one of this rule's."""
-        return resource_covers(self.resource, resource) and any(verb_covers(mine, verb) for mine in self.verbs)
+        return resource_covers(self.resource, resource) and any(
+            verb_covers(mine, verb) for mine in self.verbs
+        )
 
     def to_core(self, *, exercise: bool, delegate: bool, clause: int = 0) -> dict[str, Any]:
         return {
@@ -115,12 +120,18 @@ class Never:
         return cls(tuple(body["verbs"]), body["resource"])
 
     def covers(self, verb: str, resource: str) -> bool:
-        return resource_covers(self.resource, resource) and any(verb_covers(mine, verb) for mine in self.verbs)
+        return resource_covers(self.resource, resource) and any(
+            verb_covers(mine, verb) for mine in self.verbs
+        )
 
 
 def check_patterns(verbs: object, resource: object) -> None:
     """Refuse anything but a non-empty list of verb patterns, each once, and one resource pattern."""
-    if not isinstance(verbs, list) or not 0 < len(verbs) <= MAX_VERBS or len(set(map(str, verbs))) != len(verbs):
+    if (
+        not isinstance(verbs, list)
+        or not 0 < len(verbs) <= MAX_VERBS
+        or len(set(map(str, verbs))) != len(verbs)
+    ):
         raise Malformed(f"the verbs of a rule are 1 to {MAX_VERBS} different names")
     for verb in verbs:
         if not isinstance(verb, str):

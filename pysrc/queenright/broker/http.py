@@ -227,6 +227,10 @@ def _exchange(
         connection.endheaders(call.body)
         response = connection.getresponse()
         body = response.read(MAX_REPLY + 1)
+        if len(body) <= MAX_REPLY and response.length:
+            raise http.client.IncompleteRead(
+                b""
+            )  # http.client itself says so only when it reads without a bound
     except (OSError, http.client.HTTPException) as error:
         message = f"no whole reply from {_host(target)}: {_reason(error)}"
         raise UnknownOutcome(message, hint="look at the service before doing it again") from None

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
@@ -97,7 +98,7 @@ class Vault:
         return Change((("expect", _TABLE, key, old), ("put", _TABLE, key, row)))
 
 
-def _fields(name: str, row: bytes) -> dict[str, object]:
+def _fields(name: str, row: bytes) -> dict[str, Any]:
     fields = decode(row)
     if not isinstance(fields, dict) or fields.keys() != {"v", "version", "set_ms", "sealed"}:
         raise StoreFailed(f"the row of secret {name} is not one this version wrote")

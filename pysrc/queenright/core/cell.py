@@ -18,4 +18,13 @@ from queenright._core.cell import (
     seal,
 )
 
-__all__ = ["Field", "MessageBase", "Scheduler", "Schema", "Suspension", "build_message", "open_sealed", "seal"]
+__all__ = [
+    "Field",
+    "MessageBase",
+    "Scheduler",
+    "Schema",
+    "Suspension",
+    "build_message",
+    "open_sealed",
+    "seal",
+]

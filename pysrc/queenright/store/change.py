@@ -21,11 +21,13 @@ class Change:
     """Records of one atomic write, and `applied`, called once they are durable to bring memory up to them.
 
     `applied` takes nothing, must not fail and must not write: it is the only place where a room's cache
-    changes.
+    changes. `refused`, under the same rules, is called instead when nothing stands: it gives back what was
+    held for this write (a budget, a place in the swarm).
     """
 
     records: tuple[Record, ...] = ()
     applied: Callable[[], None] = _nothing
+    refused: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,15 @@ class Receipt:
 
 
 def join(changes: Iterable[Change]) -> Change:
-    """Several changes as one: their records in order, their `applied` in order."""
+    """Several changes as one: their records, their `applied` and their `refused` in order."""
     parts = tuple(changes)
 
     def applied() -> None:
         for part in parts:
             part.applied()
 
-    return Change(tuple(record for part in parts for record in part.records), applied)
+    def refused() -> None:
+        for part in parts:
+            part.refused()
+
+    return Change(tuple(record for part in parts for record in part.records), applied, refused)

@@ -65,13 +65,19 @@ class Store:
 
     def commit(self, *changes: Change) -> Receipt:
         """Write all records of all changes in one submission; once durable, apply each change to memory.
+        When nothing stands, each change's `refused` is called before this raises.
 
         Raises `core.host.Refused` (nothing stands) when a condition fails, `MemoryBehind` when all stands but
         an `applied` or a leaf subscriber failed.
         """
         with self._lock:
-            records = self._seal([record for change in changes for record in change.records])
-            receipt = Receipt(*self._engine.submit(records))
+            try:
+                records = self._seal([record for change in changes for record in change.records])
+                receipt = Receipt(*self._engine.submit(records))
+            except BaseException:
+                for change in changes:
+                    change.refused()
+                raise
             self._follow(changes, receipt, records)
             return receipt
 

@@ -22,14 +22,14 @@ TABLE = "agent"
 Status = Literal["live", "frozen", "paused", "suspect", "quarantined", "stopping", "ended"]
 
 _DURABLE = (
-    "name", "behaviour", "package", "intent", "parent", "grant", "args", "born_ms", "birth", "parent_signature",
+    "name", "behaviour", "package", "intent", "parent", "args", "born_ms", "birth", "parent_signature",
     "runtime_signature", "parent_incarnation", "own_cell", "status", "turn", "generation", "ended_ms", "reason",
-)  # fmt: skip
+)
 
 
 @dataclass(slots=True)
 class Agent:
-    """One agent. `birth` is its certificate's canonical bytes, whose digest is `id`."""
+    """One agent. `birth` is its certificate's canonical bytes, whose digest is `id`; its grant has the same id."""
 
     id: bytes
     name: str
@@ -37,7 +37,6 @@ class Agent:
     package: bytes
     intent: bytes
     parent: bytes
-    grant: bytes
     args: bytes
     born_ms: int
     birth: bytes
@@ -60,7 +59,6 @@ class Agent:
     batch: bytes = bytes(32)
     waiting_ask: bytes | None = None
     doing: str = ""
-    turns_done: int = 0
     children: set[bytes] = field(default_factory=set)
     heard_from: dict[bytes, int] = field(default_factory=dict)  # sender -> boot ms of its last message
 

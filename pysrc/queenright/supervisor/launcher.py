@@ -1,7 +1,7 @@
 """The supervisor's side of the launcher: asks for sandboxes and host services, and hears of every end.
 
-Start it before the process holds a secret and before it restricts itself. The launcher ends every sandbox when this
-process dies or closes the socket.
+Start it before the process holds a secret and before it restricts itself. The launcher ends every sandbox
+when this process dies or closes the socket.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 from queenright.errors import SandboxRefused
 from queenright.supervisor.sandbox_spec import SandboxSpec, kernel_uid
@@ -33,6 +33,7 @@ START_SECONDS = 10.0
 # The launcher waits 5 s for its sandboxes to be gone before it ends.
 CLOSE_SECONDS = 10.0
 _CONTROL = 3
+_DOCTOR = "run `queenright doctor`"
 _INT = array.array("i").itemsize
 
 
@@ -47,7 +48,7 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class ServiceProcess:
-    """A host service. `start_time` is field 22 of /proc/PID/stat (clock ticks since boot): with it the pid is unique."""
+    """A host service. With `start_time` (proc_pid_stat(5) field 22, ticks since boot) its pid is unique."""
 
     pid: int
     start_time: int
@@ -88,7 +89,11 @@ class Sandbox:
 
 
 class Launcher:
-    """One launcher process. Belongs to the first event loop that uses it; not safe to use from other threads."""
+    """One launcher process. Belongs to the first event loop that uses it; not safe to use from other threads.
+
+    `landlock_abi` is the version in use, `as_root` whether each sandbox gets a uid, `memory` "hard", "soft"
+    (watched once a second) or "none".
+    """
 
     def __init__(self, control: socket.socket, pid: int, hello: Mapping[str, Any]) -> None:
         self.pid = pid
@@ -114,7 +119,9 @@ class Launcher:
         program = launcher_path()
         if not os.access(program, os.X_OK):
             raise SandboxRefused(
-                f"the launcher is missing or not executable: {program}", step="launcher", hint="reinstall queenright"
+                f"the launcher is missing or not executable: {program}",
+                step="launcher",
+                hint="reinstall queenright",
             )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         argv = [str(program)]
@@ -130,7 +137,10 @@ class Launcher:
         except OSError as error:
             ours.close()
             raise SandboxRefused(
-                f"the launcher did not start: {error}", step="launcher", errno=error.errno or 0, hint="run queenright doctor"
+                f"the launcher did not start: {error}",
+                step="launcher",
+                errno=error.errno or 0,
+                hint="run queenright doctor",
             ) from error
         finally:
             theirs.close()
@@ -146,7 +156,9 @@ class Launcher:
             ours.close()
             _reap(pid)
             if isinstance(error, TimeoutError):
-                raise SandboxRefused("the launcher said nothing", step="launcher", hint="run queenright doctor") from error
+                raise SandboxRefused(
+                    "the launcher said nothing", step="launcher", hint="run queenright doctor"
+                ) from error
             raise
 
     async def spawn(self, spec: SandboxSpec, fds: Sequence[int]) -> Sandbox:
@@ -171,7 +183,7 @@ class Launcher:
     ) -> ServiceProcess:
         """Start a program that belongs to the host: no sandbox, and it outlives this process.
 
-        Its output is appended to `output`; `pidfile` holds its pid. Raises SandboxRefused if it did not start.
+        Its output is appended to `output`; `pidfile` gets its pid. Raises SandboxRefused if it failed.
         """
         number = self._next()
         request = {
@@ -354,12 +366,16 @@ class Launcher:
 
 
 def _launcher_gone() -> SandboxRefused:
-    return SandboxRefused("the launcher has ended, and every sandbox with it", step="launcher", hint="restart the supervisor")
+    return SandboxRefused(
+        "the launcher has ended, and every sandbox with it", step="launcher", hint="restart the supervisor"
+    )
 
 
 def _refusal(error: Mapping[str, Any] | None) -> SandboxRefused:
     if not error:
-        return SandboxRefused("the launcher ended at its start", step="launcher", hint="run queenright doctor")
+        return SandboxRefused(
+            "the launcher ended at its start", step="launcher", hint="run queenright doctor"
+        )
     return SandboxRefused(
         f"sandbox refused at step `{error['step']}`: {error['message']}",
         step=error["step"],

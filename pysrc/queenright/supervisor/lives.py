@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from queenright.authority.grant_request import GrantRequest, first_request
+from queenright.authority.intent import Intent
 from queenright.core import canonical, digest
 from queenright.errors import Malformed, NotEntitled
 from queenright.store import Change
@@ -34,16 +36,24 @@ class Lives:
 
     # --- births -------------------------------------------------------------------------------------------------
 
-    def first(self, *, intent: bytes, name: str, behaviour: str, package: bytes, grant: bytes, grant_digest: bytes,
-              args: dict[str, Any]) -> tuple[Agent, list[Change]]:  # fmt: skip
+    def first(self, intent: Intent, package: bytes) -> tuple[Agent, list[Change]]:
         """The swarm's first agent: born by the runtime key, which the operator's signature on the intent names."""
-        packed = canonical(args)
+        args = canonical(dict(intent.args))
         birth = Birth(
-            runtime=self._rt.identity.runtime_key, intent=intent, parent=NO_PARENT, name=name, behaviour=behaviour,
-            package=package, grant=grant_digest, args=digest("args", packed), born_ms=self._rt.clock.wall_ms(),
+            runtime=self._rt.identity.runtime_key,
+            intent=intent.id,
+            parent=NO_PARENT,
+            name=f"{intent.swarm}/{intent.start.rsplit('.', 1)[-1].lower()}",
+            behaviour=intent.start,
+            package=package,
+            grant=first_request(intent).digest,
+            args=digest("args", args),
+            born_ms=self._rt.clock.wall_ms(),
             nonce=self._rt.rand(16),
-        )  # fmt: skip
-        return self._born(birth, b"", b"", grant, packed)
+        )
+        granted = self._rt.grants.first(intent, birth.agent, birth.name)
+        agent, born = self._born(birth, b"", b"", args)
+        return agent, [granted, *born]
 
     def spawn(self, parent: Agent, request: dict[str, Any]) -> tuple[Agent, list[Change]]:
         """A child proposed by the parent's live incarnation. Raises Denied, Malformed, InvalidSignature, NotEntitled."""
@@ -78,25 +88,27 @@ class Lives:
         if known is not None:  # the step ran before a crash and its result was not recorded
             return known, []
         self._rt.swarms.check_behaviour(parent.intent, birth.behaviour, birth.package)
-        grant, changes = self._rt.swarms.derive_grant(parent, request["grant"], birth)
-        agent, born = self._born(birth, request["signature"], parent.certificate, grant, request["args"])
-        return agent, [*changes, *born]
+        granted = self._rt.grants.derive(
+            parent.id, birth.agent, birth.name, GrantRequest.from_wire(request["grant"])
+        )
+        agent, born = self._born(birth, request["signature"], parent.certificate, request["args"])
+        return agent, [granted, *born]
 
     def _born(
-        self, birth: Birth, parent_signature: bytes, parent_incarnation: bytes, grant: bytes, args: bytes
+        self, birth: Birth, parent_signature: bytes, parent_incarnation: bytes, args: bytes
     ) -> tuple[Agent, list[Change]]:
         certificate = birth.encode()
         agent = Agent(
             id=birth.agent, name=birth.name, behaviour=birth.behaviour, package=birth.package, intent=birth.intent,
-            parent=birth.parent, grant=grant, args=args, born_ms=birth.born_ms, birth=certificate,
+            parent=birth.parent, args=args, born_ms=birth.born_ms, birth=certificate,
             parent_signature=parent_signature, runtime_signature=self._rt.identity.sign_birth(certificate),
             parent_incarnation=parent_incarnation,
-            own_cell=self._rt.swarms.wants_own_cell(birth.package, birth.behaviour),
-        )  # fmt: skip
+            own_cell=self._rt.swarms.manifest(birth.package, birth.behaviour).cell == "own",
+        )
         first = self._rt.mail.put(
             agent.id, runtime_mail("queenright.Born", {}), self._rt.clock.wall_ms(), reserved=True
         )
-        return agent, [self._rt.agents.add(agent), first, self._rt.book.born(agent)]
+        return agent, [self._rt.agents.add(agent), first, self._rt.book.born(agent, self._rt.agents.find(birth.parent))]
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
@@ -186,7 +198,7 @@ class Lives:
 
     def after_failure(self, agent: Agent, error: str) -> None:
         """A message was buried: the behaviour's manifest says whether its agent goes on."""
-        if self._rt.swarms.on_failure(agent.package, agent.behaviour) == "stop":
+        if self._rt.swarms.manifest(agent.package, agent.behaviour).on_failure == "stop":
             self.stop(agent, f"a message failed for good: {error.strip().splitlines()[-1][:120]}")
 
     def certificate_chain(self, agent: Agent) -> list[dict[str, Any]]:
@@ -198,6 +210,6 @@ class Lives:
                 "runtime_signature": member.runtime_signature,
                 "parent_signature": member.parent_signature,
                 "parent_incarnation": member.parent_incarnation,
-            }  # fmt: skip
+            }
             for member in self._rt.agents.chain(agent.id)
         ]

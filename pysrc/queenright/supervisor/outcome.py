@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queenright.core import canonical
-from queenright.errors import Denied, Parked, QueenrightError
+from queenright.wire.refusal import encode_refusal
 
 __all__ = ["Outcome"]
 
@@ -26,20 +26,4 @@ class Outcome:
     @classmethod
     def failed(cls, error: Exception) -> Outcome:
         """A refusal as the author will get it. Anything that is not a refusal of ours says only its kind."""
-        if not isinstance(error, QueenrightError):
-            return cls(
-                False,
-                error={"code": "error", "message": f"internal error ({type(error).__name__})", "facts": {}},
-            )
-        facts: dict[str, Any] = {"hint": error.hint}
-        if isinstance(error, Denied):
-            facts |= {
-                "verb": error.verb,
-                "resource": error.resource,
-                "reason": error.reason,
-                "amendment": error.amendment,
-                "dimensions": [[d.name, d.level, d.detail] for d in error.dimensions],
-            }
-        if isinstance(error, Parked):
-            facts["ask"] = error.ask
-        return cls(False, error={"code": error.code, "message": error.message, "facts": facts})
+        return cls(False, error=encode_refusal(error))

@@ -1,7 +1,7 @@
 """What a sandbox is made of: which program, which files, which limits. The launcher makes it or says why not.
 
-A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here, once;
-the launcher refuses any that still holds a symbolic link.
+A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here, once:
+the launcher refuses one with a symbolic link.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FIRST_UID = 0x7000_0000
 SLOTS = 0x1000_0000
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
-# -I: no environment, no user site, no working directory on the path. -S: no site-packages. -B: the tree is read-only.
+# -I: no environment, user site or working directory. -S: no site-packages. -B: the tree is read-only.
 _ISOLATED = ("-I", "-S", "-B", "-c")
 _BOOT = "import sys; sys.path.append({library!r}); from {module} import {function}; sys.exit({function}())"
 
@@ -59,10 +59,13 @@ class Bind:
     dst: str
     writable: bool = False
 
+    def request(self) -> dict[str, Any]:
+        return {"src": os.path.realpath(self.src), "dst": self.dst, "writable": self.writable}
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one sandbox, in bytes and counts. `processes` and `tmp_bytes` are None for an executor only."""
+    """Bounds of one sandbox, in bytes and counts. `processes` and `tmp_bytes` are None for executors only."""
 
     memory_bytes: int = 1024 * MIB
     open_files: int = 1024
@@ -93,7 +96,7 @@ class SandboxSpec:
     hostname: str | None = None
 
     def request(self, number: int, descriptors: int, *, as_root: bool) -> dict[str, Any]:
-        """The launcher's map for this spec. An ordinary user's sandboxes all have that user's uid: no slot is sent."""
+        """The launcher's map for this spec. An ordinary user's sandboxes have that user's uid: no slot."""
         executor = self.kind == "executor"
         return {
             "op": "spawn",
@@ -103,7 +106,8 @@ class SandboxSpec:
             "env": dict(self.env),
             "cwd": self.cwd,
             "binds": [
-                {"src": os.path.realpath(bind.src), "dst": bind.dst, "writable": bind.writable} for bind in self.binds
+                {"src": os.path.realpath(bind.src), "dst": bind.dst, "writable": bind.writable}
+                for bind in self.binds
             ],
             "landlock": {"read": list(self.read), "write": list(self.write)} if executor else None,
             "fds": descriptors,
@@ -133,8 +137,8 @@ def cell_spec(
 ) -> SandboxSpec:
     """A process for agents' behaviours.
 
-    `packages` maps a digest (hex) to its directory, shown read-only at /queenright/behaviours/<digest>. The process
-    gets the descriptors given to `spawn` as 0, 1, 2, ... (the link is 3) and runs `entry`, a `module:function`.
+    `packages` maps a digest (hex) to its directory, shown read-only at /queenright/behaviours/<digest>. The
+    descriptors given to `spawn` are its 0, 1, 2, ... (the link is 3); it runs `entry`, a `module:function`.
     """
     module, _, function = entry.partition(":")
     library, binds = _library()
@@ -162,7 +166,7 @@ def command_spec(
     binds: Sequence[Bind] = (),
     limits: Limits = COMMAND_LIMITS,
 ) -> SandboxSpec:
-    """One command over one workspace, which is writable at /workspace. `argv[0]` is an absolute path inside."""
+    """One command over one workspace, writable at /workspace. `argv[0]` is an absolute path inside."""
     return SandboxSpec(
         kind="command",
         argv=tuple(argv),
@@ -187,8 +191,8 @@ def executor_spec(
 ) -> SandboxSpec:
     """A trusted helper on the host, running `python -m module`, that reaches exactly `read` and `write`.
 
-    Added to `read` is what Python and the network need: this environment, the system's libraries, name resolution,
-    certificates and /proc; to `write` only /dev/null. Every path given must exist.
+    Added to `read` is what Python and the network need: this environment, the system's libraries, name
+    resolution, certificates and /proc; to `write` only /dev/null. Every path given must exist.
     """
     reach = [*_environment(), *_system(), *(os.path.realpath(path) for path in read)]
     return SandboxSpec(
@@ -204,7 +208,7 @@ def executor_spec(
 
 @functools.cache
 def interpreter_binds() -> tuple[Bind, ...]:
-    """What shows this interpreter and its standard library in a sandbox: nothing more when it is the system's."""
+    """What shows this interpreter and its library in a sandbox: nothing more when it is the system's."""
     prefixes = dict.fromkeys(os.path.realpath(prefix) for prefix in (sys.base_prefix, sys.base_exec_prefix))
     return tuple(Bind(prefix, prefix) for prefix in prefixes if not _in_usr(prefix) and _narrow(prefix))
 
@@ -242,7 +246,9 @@ def _executable() -> str:
 def _package() -> str:
     file = queenright.__file__
     if file is None:
-        raise SandboxRefused("the queenright package has no directory", step="library", hint="reinstall queenright")
+        raise SandboxRefused(
+            "the queenright package has no directory", step="library", hint="reinstall queenright"
+        )
     return os.path.dirname(os.path.realpath(file))
 
 
@@ -263,8 +269,8 @@ def _system() -> tuple[str, ...]:
     wanted = (
         "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
         "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime",
-        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf", "/etc/services",
-        "/etc/passwd", "/etc/group", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs",
-        "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/proc",
-    )  # fmt: skip
+        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf",
+        "/etc/services", "/etc/passwd", "/etc/group", "/etc/ssl/certs", "/etc/ssl/openssl.cnf",
+        "/etc/pki/tls/certs", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/proc",
+    )
     return tuple(os.path.realpath(path) for path in wanted if os.path.exists(path))

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from queenright.core import canonical, decode, digest
+from queenright.core import canonical, decode
+from queenright.wire.step import step_digest
 
-__all__ = ["STEPS", "TURNS", "OpenTurn", "StepRow", "step_digest"]
+__all__ = ["STEPS", "TURNS", "OpenTurn", "StepRow"]
 
 TURNS = "agent.turn"  # agent -> the open turn
 STEPS = "agent.step"  # agent + u64 turn + u32 ordinal -> a recorded step
-
-
-def step_digest(kind: str, request: bytes) -> bytes:
-    """What a re-run must present at the same ordinal to get the recorded result."""
-    return digest("step", canonical([kind, request]))
 
 
 @dataclass(slots=True)
@@ -49,7 +45,7 @@ class StepRow:
                 "ok": self.ok,
                 "value": self.value,
                 "error": self.error,
-            }  # fmt: skip
+            }
         )
 
     @classmethod
@@ -63,7 +59,7 @@ class StepRow:
         return {
             "ordinal": self.ordinal, "kind": self.kind, "digest": self.digest, "done": self.done, "ok": self.ok,
             "value": self.value, "error": self.error, "ops": self.ops,
-        }  # fmt: skip
+        }
 
 
 @dataclass(slots=True)

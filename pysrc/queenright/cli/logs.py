@@ -1,0 +1,66 @@
+"""`queenright logs`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from queenright.cli.act import resolve
+from queenright.cli.output import MAX_TEXT, clean, when
+from queenright.cli.run import Run, command
+from queenright.control.client import Client
+
+__all__ = ["follow", "logs_command"]
+
+POLL_S = 1.0  # the supervisor's own log has no topic: it is asked again at this pace while following
+
+
+@command("logs", "queenright logs", "queenright logs sre/logs/07 -f", "queenright logs --json")
+@click.argument("agent", required=False)
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on as lines come.")
+def logs_command(run: Run, agent: str | None, following: bool) -> None:
+    """Print the supervisor's log, or one agent's (untrusted text)."""
+    follow(run, agent, following)
+
+
+def follow(run: Run, agent: str | None, following: bool) -> None:
+    """Print a log; with `following`, go on until interrupted."""
+    with run.client() as client:
+        full = agent and resolve(client, agent, "agent")
+        after = 0
+        if full and following:
+            # Watch before the first listing, so that no line falls between the two.
+            events = client.watch([f"log:{full}"])
+            after = _print_new(run, client, full, after)
+            for event in events:
+                if event["topic"] == "resync":
+                    after = _print_new(run, client, full, after)
+                elif event["data"]["seq"] >= after:
+                    _print(run, event["data"])
+                    after = event["data"]["seq"] + 1
+            return
+        after = _print_new(run, client, full, after)
+        while following:
+            for _ in client.watch([], idle_s=POLL_S):
+                pass
+            after = _print_new(run, client, full, after)
+
+
+def _print_new(run: Run, client: Client, agent: str | None, after: int) -> int:
+    while True:
+        page = (
+            client.call("agent_log", agent=agent, after=after) if agent else client.call("logs", after=after)
+        )
+        if page["dropped"]:
+            run.out.say(f"{page['dropped']} older lines were dropped: the log is bounded")
+        for line in page["lines"]:
+            _print(run, line)
+        if not page["lines"]:
+            return int(page["next"])
+        after = page["next"]
+
+
+def _print(run: Run, line: dict[str, Any]) -> None:
+    text = clean(line["text"], MAX_TEXT)
+    run.out.data(line, [f"{when(line['at_ms'])} {clean(line['stream'])} {text}"])

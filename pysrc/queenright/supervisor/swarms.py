@@ -1,0 +1,176 @@
+"""Swarms: an applied intent and everything that lives under it, from apply to the last agent's end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queenright.authority.intent import Intent
+from queenright.authority.intents import IntentState, Standing
+from queenright.authority.reach import reach
+from queenright.behaviours import BehaviourClass, Package
+from queenright.errors import Conflict, NotEntitled, QueenrightError, Unknown
+from queenright.ledger.entry import Kind, Operator, Supervisor
+from queenright.store import Change
+from queenright.supervisor.agents import Agent
+
+if TYPE_CHECKING:
+    from queenright.supervisor.cell_process import CellProcess
+    from queenright.supervisor.runtime import Runtime
+
+__all__ = ["Swarms"]
+
+
+class Swarms:
+    """What happens to whole swarms."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+
+    def load(self) -> None:
+        for standing in self._rt.intents:
+            if standing.state in ("live", "frozen"):
+                self._begin(standing.intent)
+
+    def _begin(self, intent: Intent) -> None:
+        self._rt.reach.set_intent(intent.id, reach(intent).allows)
+        self._rt.alarms.at_wall(intent.not_after, lambda: self.expire(intent.id))
+
+    def live(self) -> list[Standing]:
+        now = self._rt.clock.wall_ms()
+        return [standing for standing in self._rt.intents if standing.state_at(now) in ("live", "frozen")]
+
+    # --- applying -------------------------------------------------------------------------------------------------
+
+    def apply(self, document: bytes, signature: str, spawner: str) -> Standing:
+        """Check a signed intent, found its swarm, give birth to its first agent: one commit. Raises as `Intents.verify`."""
+        rt = self._rt
+        operators = rt.documents.operators
+        packages = rt.packages.digests()
+        intent, _ = rt.intents.verify(document, signature, operators, packages)
+        package = self.package(intent, intent.start)
+        founded = rt.grants.found(intent)
+        try:
+            first, born = rt.lives.first(intent, package.digest)
+            standing, applied = rt.intents.apply(document, signature, operators, packages, spawner, first.id)
+        except QueenrightError:
+            founded.refused()
+            raise
+        rt.commit(applied, founded, rt.book.intent_applied(standing, "intent.applied"), *born)
+        self._begin(intent)
+        rt.changed("agents", first.id)
+        rt.turns.pump(first.id)
+        return standing
+
+    def amend(self, document: bytes, signature: str) -> Standing:
+        """The next revision of an intent, in force at once for grants, reach and deadline."""
+        rt = self._rt
+        after, change = rt.intents.amend(document, signature, rt.documents.operators, rt.packages.digests())
+        first = after.first if after.first is not None and not rt.agents.get(after.first).ended else None
+        rt.commit(change, rt.grants.amend(after.intent, first), rt.book.intent_applied(after, "intent.amended"))
+        self._begin(after.intent)
+        return after
+
+    # --- what a package's manifest says ---------------------------------------------------------------------------
+
+    def package(self, intent: Intent, behaviour: str) -> Package:
+        """The pinned package that has this behaviour. Raises Unknown."""
+        name, _, cls = behaviour.partition(".")
+        pinned = intent.packages.get(name)
+        if pinned is None:
+            raise Unknown(f"the intent pins no package `{name[:64]}`")
+        package = self._rt.packages.get(pinned)
+        if cls not in package.classes:
+            known = ", ".join(sorted(package.classes))
+            raise Unknown(f"package `{package.name}` has no behaviour `{cls[:64]}`", hint=f"its manifest lists {known}")
+        return package
+
+    def check_behaviour(self, intent: bytes, behaviour: str, package: bytes) -> None:
+        """A child's code must be a package the intent pins. Raises NotEntitled or Unknown."""
+        standing = self._rt.intents.get(intent)
+        state = standing.state_at(self._rt.clock.wall_ms())
+        if state != "live":
+            raise NotEntitled(f"the swarm is {state}: nobody is born in it")
+        if self.package(standing.intent, behaviour).digest != package:
+            raise NotEntitled(
+                f"the intent pins another package for the behaviour `{behaviour[:64]}`",
+                hint="new code needs an amendment that names its digest",
+            )
+
+    def manifest(self, package: bytes, behaviour: str) -> BehaviourClass:
+        """What the package's manifest says of one class."""
+        return self._rt.packages.get(package).classes[behaviour.partition(".")[2]]
+
+    # --- ending ---------------------------------------------------------------------------------------------------
+
+    def end_authority(self, agent: Agent, why: str) -> list[Change]:
+        """What an ended agent held: its grant, its leases, its open asks."""
+        rt = self._rt
+        changes = [rt.grants.end(agent.id)]
+        for lease in rt.leases.of_agent(agent.id):
+            changes += [rt.leases.end(lease.id, "released"), rt.book.lease("lease.ended", lease, why, Supervisor())]
+        for head in rt.asks.of_agents(frozenset({agent.id})):
+            changes += [rt.asks.void(head.id, why), rt.book.ask("ask.void", head, Supervisor())]
+        return changes
+
+    def agent_ended(self, agent: Agent) -> None:
+        """The last agent's end is the swarm's."""
+        if self._rt.intents.get(agent.intent).state not in ("live", "frozen"):
+            return
+        if all(member.ended for member in self._rt.agents.of_intent(agent.intent)):
+            self._close(agent.intent, "ended", "intent.ended", "its last agent ended", Supervisor())
+
+    def expire(self, intent: bytes) -> None:
+        """The time the operator gave is over. An amendment may have given more meanwhile."""
+        standing = self._rt.intents.get(intent)
+        if standing.state in ("live", "frozen") and standing.state_at(self._rt.clock.wall_ms()) == "expired":
+            self.stop(intent, "ended", "intent.ended", "the intent's time is over", Supervisor())
+
+    def stop(
+        self, intent: bytes, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor
+    ) -> tuple[int, list[CellProcess]]:
+        """End a swarm: its authority in one durable write, then its cells, then its agents.
+
+        Returns how many agents that was, and the cells whose `ended()` is the kernel's word.
+        """
+        if self._rt.intents.get(intent).state not in ("live", "frozen"):
+            return 0, []
+        cells = self._close(intent, state, kind, why, actor)
+        members = [agent for agent in self._rt.agents.of_intent(intent) if not agent.ended]
+        for agent in members:
+            self._rt.lives.finished(agent, why)
+        return len(members), cells
+
+    def _close(
+        self, intent: bytes, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor
+    ) -> list[CellProcess]:
+        rt = self._rt
+        rt.commit(
+            rt.grants.revoke(intent), rt.intents.set_state(intent, state), rt.book.intent_state(kind, intent, why, actor)
+        )
+        return rt.cells.kill_intent(intent, why)
+
+    def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> None:
+        """Hold or release a whole swarm: grants deny, agents get no messages, cells end."""
+        rt = self._rt
+        standing = rt.intents.get(intent)
+        if standing.state not in ("live", "frozen"):
+            raise Conflict(f"the swarm is {standing.state}")
+        kind: Kind = "intent.frozen" if frozen else "intent.unfrozen"
+        rt.commit(
+            rt.grants.freeze(intent) if frozen else rt.grants.unfreeze(intent),
+            rt.intents.set_state(intent, "frozen" if frozen else "live"),
+            rt.book.intent_state(kind, intent, why, actor),
+        )
+        for agent in rt.agents.of_intent(intent):
+            if frozen:
+                rt.cells.evict(agent)
+            else:
+                rt.turns.pump(agent.id)
+
+    def frozen(self, intent: bytes) -> bool:
+        return self._rt.intents.get(intent).state == "frozen"
+
+    def cell_refused(self, agent: Agent, error: QueenrightError) -> None:
+        """No cell could be started: the agents wait, a person is told why."""
+        self._rt.incident("cell.refused", agent.name, f"{error.message} {error.hint}".strip())
+        self._rt.logs.line(agent.id, "runtime", f"no cell can be started: {error.message}")
