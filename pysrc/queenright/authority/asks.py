@@ -143,16 +143,29 @@ class Asks:
         )  # fmt: skip
         data = ask.encode()
         Ask.decode(data)
-        group, branch = group_key(data), self._branch(wish.agent)
+        group, card, branch = group_key(data), card_key(data), self._branch(wish.agent)
         self._near = {ask for ask in self._near if self._counts(self._all[ask], now)}
         for head in self._nearby():
-            if head.state in LIVE and head.agent == wish.agent and head.card == card_key(data):
+            if head.state in LIVE and head.agent == wish.agent and head.card == card:
                 return head, Change()
         self._within_quota(wish, group, branch, intent.limits, now)
         head = AskHead(
-            ask.hash, "open", group, branch, wish.agent, intent.id, intent.revision, wish.verb, wish.resource, wish.risk,
-            now, ask.answer_by, ask.not_after, approval,
-        )  # fmt: skip
+            id=ask.hash,
+            state="open",
+            group=group,
+            card=card,
+            branch=branch,
+            agent=wish.agent,
+            intent=intent.id,
+            revision=intent.revision,
+            verb=wish.verb,
+            resource=wish.resource,
+            risk=wish.risk,
+            raised_ms=now,
+            answer_by=ask.answer_by,
+            not_after=ask.not_after,
+            approval=approval,
+        )
         private = canonical({"ask": data, "reason": reason})
         return head, Change(
             (("insert", ASKS, head.id, _row(head)), ("insert", PRIVATE, head.id, private)),

@@ -41,6 +41,7 @@ class Leases:
         self._now = now_ms
         self._rand = rand
         self._all: dict[bytes, Lease] = {}
+        self._uses: Counter[bytes] = Counter()
         self._loaded = False
 
     def load(self) -> Change:
@@ -149,6 +150,11 @@ class Leases:
 
         Raises NotEntitled for another agent, Conflict for a lease that has ended, Denied for a chain that does not live.
         """
+        found = self._usable(lease, agent)
+        self._uses[lease] += 1
+        return found
+
+    def _usable(self, lease: bytes, agent: bytes) -> Lease:
         found = self.get(lease)
         if not self._loaded:
             raise Conflict("leases are not loaded yet: nothing passes")
@@ -159,9 +165,13 @@ class Leases:
         self._alive(agent, found.resource)
         return found
 
+    def uses(self, lease: bytes) -> int:
+        """How often it let something pass since the supervisor started; the ledger has each act."""
+        return self._uses[lease]
+
     def renew(self, lease: bytes, agent: bytes) -> Change:
         """Another time to live from now, by its holder, while its chain lives, never past `max_ms`. Raises as `use`."""
-        found = self.use(lease, agent)
+        found = self._usable(lease, agent)
         return self._longer(found, self._now() + found.ttl_ms)
 
     def extend(self, lease: bytes, by_ms: int) -> Change:
@@ -169,7 +179,7 @@ class Leases:
         found = self.get(lease)
         if not 0 < by_ms <= MAX_TTL_MS:
             raise Malformed(f"a lease is extended by up to {show_duration(MAX_TTL_MS)}")
-        return self._longer(self.use(lease, found.agent), found.expires_ms + by_ms)
+        return self._longer(self._usable(lease, found.agent), found.expires_ms + by_ms)
 
     def _longer(self, lease: Lease, until_ms: int) -> Change:
         until = min(until_ms, lease.max_ms)
@@ -291,6 +301,11 @@ class Leases:
             if exact and lease.state == "active" and now < lease.expires_ms:
                 return lease
         return None
+
+    def of_agent(self, agent: bytes) -> tuple[Lease, ...]:
+        """Its live leases, the one that ends first first."""
+        mine = [lease for lease in self._all.values() if lease.agent == agent and lease.live]
+        return tuple(sorted(mine, key=lambda lease: lease.expires_ms))
 
     def __iter__(self) -> Iterator[Lease]:
         return iter(list(self._all.values()))

@@ -43,7 +43,9 @@ def up_command(this: Run, detach: bool, locked: bool, master_key_fd: int | None)
     passphrase = None
     if keyring.kept == "passphrase" and not locked and master_key_fd is None and sys.stdin.isatty():
         passphrase = this.passphrase("passphrase of the state directory: ")
-    options = Options(paths.state, master_key_fd=master_key_fd, passphrase=passphrase, echo_log=not detach)
+    options = Options(
+        paths.state, master_key_fd=master_key_fd, passphrase=passphrase, locked=locked, echo_log=not detach
+    )
     if not detach:
         return run(options)
     pid = start_detached(paths, options)
@@ -62,6 +64,7 @@ def start_detached(paths: Paths, options: Options, *, within_s: float = READY_WI
         options.state,
         master_key_fd=options.master_key_fd,
         passphrase=options.passphrase,
+        locked=options.locked,
         ready_fd=ready_write,
         landlock_abi_cap=options.landlock_abi_cap,
     )

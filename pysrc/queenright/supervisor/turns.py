@@ -352,7 +352,9 @@ class Turns:
 
     def bury(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """Dead letter; the agent goes on with the next message, or as its behaviour says."""
+        head = next(head for head in self._rt.mail.box(agent.id).heads if head.key == turn.key)
         changes = [
+            self._rt.book.dead_letter(agent, head.kind, error),
             self._rt.mail.bury(agent.id, turn.key, error[:1000], self._rt.clock.wall_ms()),
             self._close(turn),
         ]
