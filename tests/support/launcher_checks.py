@@ -145,7 +145,9 @@ sys.exit(5)
     package = HERE / "package"
     package.mkdir()
     (package / "agents.py").write_text("")
-    sockets = [[family, kind] for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_NETLINK) for kind in (1, 2)]
+    sockets = [
+        [family, kind] for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_NETLINK) for kind in (1, 2)
+    ]
     with launched() as launcher:
         ours, theirs = socket.socketpair()
         spec = python(cell_spec(packages={"ab": package}, slot=7), code)
@@ -253,7 +255,9 @@ async def capped_landlock_is_used_up_to_the_cap() -> None:
             how, said = await run(launcher, python(cell_spec(packages={}, slot=1), probe))
             assert (how, said) == (Exit(0, None), "closed\n"), (cap, how, said)
             # Moving a file to another directory is a right that version 2 brought.
-            how, said = await run(launcher, shell(launcher, "mkdir -p a b; :>a/x; python3 - 2>/dev/null; ln a/x b/x"))
+            how, said = await run(
+                launcher, shell(launcher, "mkdir -p a b; :>a/x; python3 - 2>/dev/null; ln a/x b/x")
+            )
             assert (how.code == 0) is (cap >= 2), (cap, how, said)
             await run(launcher, shell(launcher, "rm -rf a b"))
     try:
@@ -382,7 +386,13 @@ async def a_service_that_cannot_start_is_refused() -> None:
             ("request", {"argv": ["relative"]}),
         ]
         for step, change in cases:
-            good = {"argv": ["/bin/true"], "env": {}, "cwd": "/", "output": HERE / "log", "pidfile": HERE / "pid"}
+            good = {
+                "argv": ["/bin/true"],
+                "env": {},
+                "cwd": "/",
+                "output": HERE / "log",
+                "pidfile": HERE / "pid",
+            }
             try:
                 await launcher.start_service(**{**good, **change})  # type: ignore[arg-type]
             except SandboxRefused as error:
@@ -523,7 +533,9 @@ async def malformed_packets_are_answered_and_never_end_the_launcher() -> None:
 async def the_launcher_runs_only_for_the_process_that_made_its_socket() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     code = f"import subprocess, os; os.dup2({theirs.fileno()}, 3); subprocess.run(['{launcher_path()}'], pass_fds=[3])"
-    done = subprocess.run([sys.executable, "-c", code], pass_fds=[theirs.fileno()], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], pass_fds=[theirs.fileno()], capture_output=True, text=True
+    )
     theirs.close()
     assert "not this one's parent" in done.stderr, done.stderr
     ours.settimeout(DEADLINE)
@@ -575,7 +587,9 @@ async def memory_over_the_limit_in_many_processes_is_ended_and_told() -> None:
     with launched() as launcher:
         assert launcher.memory in ("hard", "soft")
         program = cell_spec(packages={}, slot=1).argv[0]
-        spec = replace(shell(launcher, "", binds=interpreter_binds()), argv=(program, "-I", "-S", "-c", MEMORY))
+        spec = replace(
+            shell(launcher, "", binds=interpreter_binds()), argv=(program, "-I", "-S", "-c", MEMORY)
+        )
         limits = replace(spec.limits, memory_bytes=128 * MIB)
         sandbox, read = await start(launcher, replace(spec, limits=limits))
         if launcher.memory == "soft":
@@ -586,8 +600,13 @@ async def memory_over_the_limit_in_many_processes_is_ended_and_told() -> None:
             peak = 0
             end = time.monotonic() + 5
             while time.monotonic() < end and peak < 100 * MIB:
-                group = next(Path("/sys/fs/cgroup").glob(f"**/queenright-{launcher.pid}/*/memory.max_usage_in_bytes"), None)
-                group = group or next(Path("/sys/fs/cgroup").glob(f"**/queenright-{launcher.pid}/*/memory.peak"), None)
+                group = next(
+                    Path("/sys/fs/cgroup").glob(f"**/queenright-{launcher.pid}/*/memory.max_usage_in_bytes"),
+                    None,
+                )
+                group = group or next(
+                    Path("/sys/fs/cgroup").glob(f"**/queenright-{launcher.pid}/*/memory.peak"), None
+                )
                 assert group is not None
                 peak = int(group.read_text())
                 await asyncio.sleep(0.02)
@@ -604,7 +623,9 @@ async def memory_over_the_limit_in_many_processes_is_ended_and_told() -> None:
 async def as_root_every_slot_is_a_kernel_uid_of_its_own() -> None:
     with launched() as launcher:
         for slot in (0, 5, 2**28 - 1):
-            spec = python(cell_spec(packages={}, slot=slot), "import time; print('up', flush=True); time.sleep(1000)")
+            spec = python(
+                cell_spec(packages={}, slot=slot), "import time; print('up', flush=True); time.sleep(1000)"
+            )
             sandbox, read = await start(launcher, spec)
             assert await asyncio.to_thread(os.read, read, 3) == b"up\n"
             status = Path(f"/proc/{sandbox.pid}/status").read_text()
@@ -635,7 +656,9 @@ async def as_root_files_below_a_closed_home_can_be_shown() -> None:
     with launched() as launcher:
         for directory in (closed, other):
             spec = python(cell_spec(packages={}, slot=1), "print(open('/shown/file').read())")
-            how, said = await run(launcher, replace(spec, binds=(*spec.binds, Bind(directory / "inner", "/shown"))))
+            how, said = await run(
+                launcher, replace(spec, binds=(*spec.binds, Bind(directory / "inner", "/shown")))
+            )
             assert (how, said) == (Exit(0, None), "seen\n"), said
 
 

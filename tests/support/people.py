@@ -35,7 +35,9 @@ class Person:
     def is_root(self) -> bool:
         return self.uid is None and os.geteuid() == 0
 
-    def run(self, script: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: Path, *arguments: str, prefix: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """Run a script of this folder to its end; its output is captured."""
         path = script if self.library is None else Path(self.library) / script.name
         environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.home), "LANG": "C.UTF-8"}
@@ -57,7 +59,10 @@ class Person:
         """Run it and fail the test with all it said unless it exits 0."""
         done = self.run(script, *arguments, prefix=prefix)
         if done.returncode != 0:
-            pytest.fail(f"{self.name}: {arguments} exited {done.returncode}\n{done.stdout}\n{done.stderr}", pytrace=False)
+            pytest.fail(
+                f"{self.name}: {arguments} exited {done.returncode}\n{done.stdout}\n{done.stderr}",
+                pytrace=False,
+            )
         return done.stdout
 
 
@@ -90,7 +95,9 @@ def person(name: str, scripts: Path) -> Iterator[Person]:
         home.mkdir(mode=0o700)
         os.chown(home, uid, uid)
         for package in ("queenright", "msgpack"):
-            shutil.copytree(_package(package), library / package, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                _package(package), library / package, ignore=shutil.ignore_patterns("__pycache__")
+            )
         for script in scripts.glob("*.py"):
             shutil.copy(script, library)
         yield Person(name, SYSTEM_PYTHON, str(library), home, uid)
