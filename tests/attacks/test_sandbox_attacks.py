@@ -1,4 +1,4 @@
-"""Hostile code in a cell and in a command, as root and as an ordinary user: every attack stopped, the host untouched."""
+"""Hostile code in a cell and in a command, as root and as an ordinary user: every attack is stopped."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ def test_the_same_attacks_succeed_without_a_sandbox(someone: Person) -> None:
     through = {attack["name"] for attack in report["attacks"] if not attack["stopped"]}
     for part in (
         "read /", "id_ed25519", "keyring", "symlink to", "hardlink to", "tcp of the host", "udp of the host",
-        "an abstract unix socket", "a unix socket of the host", "tcp socket", "ptrace", "setpriority", "environ",
-        "find_the_secret_in_the_environment", "find_an_inherited_descriptor", "see_processes_outside", "list_the_root",
+        "an abstract unix socket", "a unix socket of the host", "tcp socket", "ptrace", "setpriority",
+        "environ",
+        "find_the_secret_in_the_environment", "find_an_inherited_descriptor", "see_processes_outside",
+        "list_the_root",
         "unshare user",
     ):  # fmt: skip
         assert any(part in name for name in through), f"{part} did not succeed: {sorted(through)}"

@@ -1,6 +1,8 @@
-"""The host side of the attacks: decoys, listeners and a victim, then the probe in a sandbox; prints what it did.
+"""The host side of the attacks: decoys, listeners and a victim,
+then the probe in a sandbox; prints what it did.
 
-Run as `attack_run.py cell|command|none` by the one whose sandboxes are attacked. `none` runs the probe bare, to show
+Run as `attack_run.py cell|command|none` by the one whose sandboxes are attacked. `none` runs the probe
+bare, to show
 that the attacks find what is there to be found.
 """
 
@@ -16,11 +18,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from launcher_checks import launched, run, shell
+from launching import launched, run, shell
+
 from queenright.supervisor.launcher import Exit
 from queenright.supervisor.sandbox_spec import Bind, cell_spec, interpreter_binds
 
-PROBE = Path(__file__).resolve().parent / "attack_probe.py"
+PROBE = Path(__file__).resolve().parent / "attack"
 HERE = Path.cwd()
 
 
@@ -55,8 +58,10 @@ async def main(kind: str) -> None:
         listener.listen()
         listeners.append(listener)
     facts = {
-        "kind": kind, "secret": secret, "decoys": hidden, "hidden": [*hidden, "/etc/shadow", "/etc/ssh/sshd_config", unix_path],
-        "writable": "/tmp" if kind == "cell" else "/workspace", "victim": victim.pid, "supervisor": os.getpid(),
+        "kind": kind, "secret": secret, "decoys": hidden,
+        "hidden": [*hidden, "/etc/shadow", "/etc/ssh/sshd_config", unix_path],
+        "writable": "/tmp" if kind == "cell" else "/workspace", "victim": victim.pid,
+        "supervisor": os.getpid(),
         "read_only": ["/usr/bin/env", "/etc/passwd", "/etc/ld.so.cache"], "tcp": tcp.getsockname(),
         "udp": udp.getsockname(), "abstract": abstract, "unix": unix_path, "descriptors": 4,
     }  # fmt: skip
@@ -70,7 +75,7 @@ async def main(kind: str) -> None:
                 "file_bytes": 1,
                 "memory_bytes": 1,
             }
-            command = [sys.executable, str(PROBE), json.dumps(facts)]
+            command = [sys.executable, str(PROBE / "main.py"), json.dumps(facts)]
             done = subprocess.run(command, capture_output=True, text=True, pass_fds=[inherited], check=False)
             text, how = done.stdout, Exit(done.returncode, None)
         else:
@@ -86,9 +91,9 @@ async def main(kind: str) -> None:
                     "tmp_bytes": spec.limits.tmp_bytes, "file_bytes": spec.limits.file_bytes,
                     "memory_bytes": spec.limits.memory_bytes,
                 }  # fmt: skip
-                facts["read_only"] += ["/probe/attack_probe.py", program]
-                argv = (program, "-I", "-S", "-B", "/probe/attack_probe.py", json.dumps(facts))
-                spec = replace(spec, argv=argv, binds=(*binds, Bind(PROBE, "/probe/attack_probe.py")))
+                facts["read_only"] += ["/probe/main.py", program]
+                argv = (program, "-I", "-S", "-B", "/probe/main.py", json.dumps(facts))
+                spec = replace(spec, argv=argv, binds=(*binds, Bind(PROBE, "/probe")))
                 link, theirs = socket.socketpair()
                 how, text = await run(launcher, spec, [theirs.fileno()])
                 link.close()

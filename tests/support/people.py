@@ -1,4 +1,4 @@
-"""Who runs the isolation tests: whoever runs pytest, and, started from root, an ordinary user fresh to the machine."""
+"""Who runs the isolation tests: whoever runs pytest and, from root, an ordinary user fresh to the machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Person:
-    """Runs scripts with an interpreter and a package it can read. `uid` is None for the one who runs pytest."""
+    """Runs scripts with an interpreter and a package it can read.
+
+    `uid` is None for the one who runs pytest.
+    """
 
     name: str
     python: str
@@ -80,7 +83,10 @@ def _package(name: str) -> Path:
 
 @contextlib.contextmanager
 def person(name: str, scripts: Path) -> Iterator[Person]:
-    """`self`, or `user`: a fresh uid with the system's python and a copy of the package. Skips `user` unless root."""
+    """`self`, or `user`: a fresh uid with the system's python and a copy of the package.
+
+    Skips `user` unless root.
+    """
     if name == "self":
         with tempfile.TemporaryDirectory(prefix="queenright-self-") as home:
             yield Person(name, sys.executable, None, Path(home).resolve(), None)
@@ -98,6 +104,5 @@ def person(name: str, scripts: Path) -> Iterator[Person]:
             shutil.copytree(
                 _package(package), library / package, ignore=shutil.ignore_patterns("__pycache__")
             )
-        for script in scripts.glob("*.py"):
-            shutil.copy(script, library)
+        shutil.copytree(scripts, library, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         yield Person(name, SYSTEM_PYTHON, str(library), home, uid)
