@@ -71,6 +71,9 @@ class Running:
         lines = map(json.loads, self.shop.log(process).read_text().splitlines())
         return [line for line in lines if line["event"] == event]
 
+    def restart(self, process: str) -> None:
+        self.processes[process] = deploy.start(self.shop, process)
+
     def close(self) -> None:
         for process in (self.load, *self.processes.values()):
             process.kill()
@@ -117,7 +120,7 @@ def test_dead_worker_loses_customers_until_started(shop: Running) -> None:
     assert all(s["statuses"].get("502") for s in hurt)
     with pytest.raises(urllib.error.URLError):
         shop.metrics("w2")
-    shop.processes["w2"] = deploy.start(shop.shop, "w2")
+    shop.restart("w2")
     shop.wait(2, healthy)
 
 

@@ -11,6 +11,7 @@ BOOK = Runbook(
     "svc:shop/web",
     "db:shop/main",
     ("orders_by_customer", "orders", ("customer", "placed")),
+    60,
 )
 
 FAULTS = {

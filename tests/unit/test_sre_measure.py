@@ -7,6 +7,7 @@ import pytest
 
 from queenright.demo.shop.telemetry import Metrics
 from queenright.demo.sre.measure import (
+    ENDLESS,
     LEAST,
     Reading,
     Series,
@@ -52,19 +53,17 @@ def test_a_counter_that_fell_was_started_anew() -> None:
 
 
 def test_quantile_interpolates_inside_a_bucket() -> None:
-    inf = float("inf")
-    assert quantile(((0.1, 0.0), (0.2, 10.0), (inf, 10.0)), 0.5) == pytest.approx(0.15)
-    assert quantile(((0.1, 10.0), (0.2, 10.0), (inf, 10.0)), 0.5) == pytest.approx(0.05)
+    assert quantile(((0.1, 0.0), (0.2, 10.0), (ENDLESS, 10.0)), 0.5) == pytest.approx(0.15)
+    assert quantile(((0.1, 10.0), (0.2, 10.0), (ENDLESS, 10.0)), 0.5) == pytest.approx(0.05)
 
 
 def test_quantile_past_the_last_bound_is_that_bound() -> None:
-    assert quantile(((0.1, 0.0), (float("inf"), 10.0)), 0.95) == 0.1
+    assert quantile(((0.1, 0.0), (ENDLESS, 10.0)), 0.95) == 0.1
 
 
 def test_quantile_of_too_few_says_nothing() -> None:
-    inf = float("inf")
-    assert quantile(((0.1, LEAST - 1.0), (inf, LEAST - 1.0)), 0.5) is None
-    assert quantile(((0.1, float(LEAST)), (inf, float(LEAST))), 0.5) is not None
+    assert quantile(((0.1, LEAST - 1.0), (ENDLESS, LEAST - 1.0)), 0.5) is None
+    assert quantile(((0.1, float(LEAST)), (ENDLESS, float(LEAST))), 0.5) is not None
     assert quantile((), 0.5) is None
 
 

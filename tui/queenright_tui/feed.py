@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from queenright.control.async_client import AsyncClient
+from queenright.control.operator_key import AskPassphrase, Signer
 from queenright.control.protocol import (
     AgentDetail,
     AskDetail,
@@ -33,19 +35,21 @@ __all__ = [
     "LinkUp",
     "Listed",
     "Listing",
+    "MakeVerdict",
     "OpenAsk",
-    "Passphrase",
     "Rows",
-    "Sign",
-    "Signer",
+    "SignerFactory",
     "Verified",
+    "VerifyLedger",
 ]
 
 Topic = Literal["agents", "asks", "ledger", "status", "incidents", "intents"]
-Sign = Callable[[str, bytes], str]
-"""(namespace, message) -> SSHSIG armor."""
-Passphrase = Callable[[str], Awaitable[str | None]]
-"""Ask the operator for the passphrase of the named key; None if they gave up."""
+MakeVerdict = Callable[["Approval", str], bytes]
+"""(what to sign, how the key is held) -> the verdict's canonical bytes. Given by whoever composes the program."""
+VerifyLedger = Callable[[AsyncClient], Awaitable["Verified"]]
+"""Fetch the whole ledger and check it in this process, against the last checkpoint this operator saw."""
+SignerFactory = Callable[[AskPassphrase], Signer]
+"""Opens the operator's key; called in a thread, because a passphrase or a touch may take its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,12 @@ class Approval:
 
     ask: OpenAsk
     kind: Literal["once", "narrower", "shorter"]
-    narrowed: dict[str, Any]
+    args: dict[str, Any] | None
+    """For `narrower`: all the arguments, with items of lists left out."""
     max_uses: int
     not_after_ms: int
-    factor: str
-    """The words the operator typed, or the key they pressed."""
+    same_user: bool
+    """The operator typed the word that accepts a key which nothing keeps from the supervisor's user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +133,6 @@ class Verified:
     root: bytes
     words: str
     """The result in our own words; on failure what failed, at which entry."""
-
-
-class Signer(Protocol):
-    """The operator's key, in this process. Widgets never see it."""
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    async def unlock(self, passphrase: Passphrase) -> None:
-        """Make `sign` usable. Raises QueenrightError if the key cannot be opened."""
-
-    def lock(self) -> None:
-        """Wipe what `unlock` opened."""
-
-    def sign(self, namespace: str, message: bytes) -> str:
-        """Raises QueenrightError while locked."""
 
 
 class Feed(Protocol):
@@ -165,10 +154,16 @@ class Feed(Protocol):
     async def take(self, method: Literal["revoke", "pause", "freeze", "stop"], target: str, reason: str) -> Done: ...
     async def deny(self, ask: str, reason: str) -> Decided: ...
 
-    # giving: signed
-    async def approve(self, approval: Approval, sign: Sign) -> Decided: ...
-    async def give(self, method: Literal["resume", "unfreeze"], target: str, sign: Sign) -> Done: ...
+    # giving: signed with the armed key, in this process
+    def arm(self, signer: Signer) -> None:
+        """Keep the key for giving until `disarm`. Raises NotEntitled if it is not the key of this session."""
+
+    def disarm(self) -> None:
+        """Let go of the key and wipe what was held of it."""
+
+    async def approve(self, approval: Approval) -> Decided: ...
+    async def give(self, method: Literal["resume", "unfreeze"], target: str) -> Done: ...
     async def undo_preview(self, target: str) -> UndoPreview: ...
-    async def undo(self, preview: UndoPreview, sign: Sign) -> UndoResult: ...
+    async def undo(self, preview: UndoPreview) -> UndoResult: ...
 
     async def close(self) -> None: ...

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from textual.message import Message
 
 from queenright.control.protocol import UndoPreview
 from queenright_tui.feed import Approval
 
-__all__ = ["Approve", "Deny", "Give", "NeedAgent", "NeedAsk", "NeedLedger", "NeedUndo", "NeedVerify", "NeedWhy", "Take", "Undo"]
+__all__ = [
+    "Approve",
+    "Deny",
+    "Give",
+    "GiveMethod",
+    "NeedAgent",
+    "NeedAsk",
+    "NeedLedger",
+    "NeedUndo",
+    "NeedVerify",
+    "NeedWhy",
+    "Take",
+    "TakeMethod",
+    "Undo",
+]
+
+TakeMethod: TypeAlias = Literal["revoke", "pause", "freeze", "stop"]
+GiveMethod: TypeAlias = Literal["resume", "unfreeze"]
 
 
 @dataclass
@@ -58,7 +75,7 @@ class Deny(Message):
 
 @dataclass
 class Take(Message):
-    method: Literal["revoke", "pause", "freeze", "stop"]
+    method: TakeMethod
     target: str
     reason: str
     what: str
@@ -67,7 +84,7 @@ class Take(Message):
 
 @dataclass
 class Give(Message):
-    method: Literal["resume", "unfreeze"]
+    method: GiveMethod
     target: str
     what: str
 

@@ -38,6 +38,6 @@ mod _core {
             }
             modules.set_item(full, submodule)?;
         }
-        Ok(())
+        module.delattr("__all__")
     }
 }

@@ -5,6 +5,7 @@ mod merkle;
 mod sanitize;
 mod signature;
 mod sshsig;
+mod view;
 
 use pyo3::prelude::*;
 
@@ -24,6 +25,8 @@ pub mod shared {
     use super::signature::{SigningKey, verify, verify_many};
     #[pymodule_export]
     use super::sshsig::{KeyLine, SshSignature, parse_key_line, verify_sshsig};
+    #[pymodule_export]
+    use super::view::View;
 
     #[pymodule_export]
     const MAX_DEPTH: usize = queenright_core::canonical::MAX_DEPTH;

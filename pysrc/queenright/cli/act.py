@@ -22,13 +22,12 @@ def resolve(client: Client, text: str, kind: str | None) -> str:
 def act(
     run: Run, method: str, target: str, kind: str | None, *, reason: str | None = None, give: bool = False
 ) -> None:
-    """Call `method` on one thing, or on everything, and print how many it reached and where it is recorded."""
+    """Call `method` on one thing, or on `all`; print how many it reached and where it is recorded."""
     with run.client(give=give) as client:
         full = target if target == EVERYTHING else resolve(client, target, kind)
         params = {"target": full} if reason is None else {"target": full, "reason": reason}
         done = client.call(method, **params)
-    run.out.data(
-        done | {"target": full}, [f"{method} {clean(full)}: {done['count']} reached, ledger #{done['leaf']}"]
-    )
+    line = f"{method} {clean(full)}: {done['count']} reached, ledger #{done['leaf']}"
+    run.out.data(done | {"target": full}, [line])
     if done["unacked"]:
         run.out.say(f"{done['unacked']} have not acknowledged yet; `queenright status` shows when they have")

@@ -105,7 +105,8 @@ def _detail(found: dict[str, Any], now: int) -> list[str]:
     lines = [
         f"{clean(row['name'])}  {row['id']}",
         f"  {row['state']}: {clean(row['doing']) or 'nothing now'}; behaviour {clean(row['behaviour'])}",
-        f"  cell {clean(row['cell'])}{' (shared)' if row['shared'] else ''}, incarnation {row['incarnation']}, "
+        f"  cell {clean(row['cell'])}{' (shared)' if row['shared'] else ''}, "
+        f"incarnation {row['incarnation']}, "
         f"born {ago(found['born_ms'], now)} ago, {found['children']} children",
         "  chain: " + " > ".join(f"{link['kind']} {clean(link['name'])}" for link in found["chain"]),
     ]

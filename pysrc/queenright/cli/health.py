@@ -35,7 +35,7 @@ def health_command(run: Run) -> int:
 
 @command("status", "queenright status", "queenright status --json")
 def status_command(run: Run) -> None:
-    """Show what runs, who waits for a person, where the ledger stands and how far your key is from the supervisor."""
+    """Show what runs, who waits for a person, where the ledger stands, how far your key is away."""
     with run.client() as client:
         who = client.call("whoami")
         status = client.call("status")
@@ -48,7 +48,8 @@ def status_command(run: Run) -> None:
         f"{', LOCKED' if status['locked'] else ''}",
         f"you are {clean(who['operator'])} ({who['fingerprint']}), proved by {who['level']}; "
         f"key distance: {who['distance']}",
-        f"agents: {states or 'none'}; {status['swarms']} swarms in {status['cells']} cells; {status['leases']} leases",
+        f"agents: {states or 'none'}; {status['swarms']} swarms in {status['cells']} cells; "
+        f"{status['leases']} leases",
         waiting,
         f"stop: {status['stop']}"
         + (f", NOT ACKED {status['stop_unacked']}" if status["stop_unacked"] else ""),

@@ -94,7 +94,7 @@ class Run:
 
     @contextmanager
     def client(self, *, give: bool = False, prove: bool = True) -> Iterator[Client]:
-        """A connection with a session. With `give` the operator's key is proved and kept for what must be signed.
+        """A connection with a session. With `give` the operator's key is proved, and kept to sign with.
 
         Without, a login token serves if there is one. Raises NoSupervisor, NotEntitled, InvalidSignature.
         """

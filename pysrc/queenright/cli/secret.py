@@ -19,7 +19,7 @@ MAX_SECRET = 64 * 1024  # a private key or a kubeconfig, not a data set
 @command("set", "queenright secret set shop-admin", "queenright secret set shop-admin < token.txt")
 @click.argument("name")
 def set_command(run: Run, name: str) -> None:
-    """Put a secret into the vault: typed unseen on a terminal, else read from stdin. Never from the command line.
+    """Put a secret into the vault: typed unseen on a terminal, else read from stdin, never from argv.
 
     One closing newline is taken off. Needs your key: it gives.
     """

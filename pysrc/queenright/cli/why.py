@@ -13,8 +13,9 @@ __all__ = ["why_command"]
 @command("why", "queenright why act-9f3c", "queenright why ask-77b0 --json")
 @click.argument("id")
 def why_command(run: Run, id: str) -> None:
-    """Tell an act, a denial or an ask back to the person behind it: what, who, under which lease, verdict and intent.
+    """Tell an act, a denial or an ask back to the person behind it.
 
+    Each line says what, who, and under which lease, verdict and intent.
     A line is marked `ok` only where a signature or an inclusion proof was checked for it.
     """
     with run.client() as client:

@@ -5,6 +5,7 @@ what the command line, scripts and the demo use. `async_client` is its asyncio t
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -124,6 +125,9 @@ class Client:
         self._numbers += 1
         self._send({"t": "watch", "id": self._numbers, "topics": list(topics)})
         result(self._answer(self._numbers))
+        return self._stream(idle_s)
+
+    def _stream(self, idle_s: float | None) -> Iterator[Event]:
         before = self._socket.gettimeout()
         try:
             self._socket.settimeout(idle_s)
@@ -135,7 +139,8 @@ class Client:
                 except TimedOut:
                     return
         finally:
-            self._socket.settimeout(before)
+            with contextlib.suppress(OSError):  # the client may have been closed meanwhile
+                self._socket.settimeout(before)
 
     # --- frames ---
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from queenright.control.agent_socket import AgentKey, AgentRefused, SshAgent
 from queenright.core import KeyLine, parse_key_line
 from queenright.core.operator import OperatorKey, needs_passphrase, sshsig_armor, sshsig_payload
-from queenright.errors import Malformed, NotEntitled, QueenrightError, Unknown
+from queenright.errors import Malformed, NotEntitled, QueenrightError, Unknown, WrongPassphrase
 
 __all__ = [
     "ENROLLABLE",
@@ -200,7 +200,7 @@ def _open_private(path: Path, data: bytes, ask: AskPassphrase) -> OperatorKey:
     for tries_left in reversed(range(MAX_TRIES)):
         try:
             return OperatorKey.open(data, ask(f"passphrase for {path}: "))
-        except NotEntitled:
+        except WrongPassphrase:
             if tries_left == 0:
                 raise
     raise AssertionError("unreachable")

@@ -24,7 +24,7 @@ Status = Literal["live", "frozen", "paused", "suspect", "quarantined", "stopping
 _DURABLE = (
     "name", "behaviour", "package", "intent", "parent", "args", "born_ms", "birth", "parent_signature",
     "runtime_signature", "parent_incarnation", "own_cell", "status", "turn", "generation", "ended_ms", "reason",
-)  # fmt: skip
+)
 
 
 @dataclass(slots=True)
@@ -59,7 +59,6 @@ class Agent:
     batch: bytes = bytes(32)
     waiting_ask: bytes | None = None
     doing: str = ""
-    turns_done: int = 0
     children: set[bytes] = field(default_factory=set)
     heard_from: dict[bytes, int] = field(default_factory=dict)  # sender -> boot ms of its last message
 

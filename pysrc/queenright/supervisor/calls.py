@@ -60,7 +60,7 @@ class Calls:
         row = {
             "v": 1, "agent": agent.id, "turn": turn, "ordinal": ordinal, "callee": to,
             "deadline_ms": self._rt.clock.wall_ms() + timeout,
-        }  # fmt: skip
+        }
 
         def applied() -> None:
             self._open[call] = row
@@ -137,8 +137,10 @@ class Calls:
 
     def caller_ended(self, caller: bytes) -> list[Change]:
         """The caller is gone; whoever answers later answers nobody."""
-        return [
-            Change((("delete", TABLE, call),), lambda call=call: self._open.pop(call, None))  # type: ignore[misc]
-            for call, row in list(self._open.items())
-            if row["agent"] == caller
-        ]
+        return [self._forget(call) for call, row in list(self._open.items()) if row["agent"] == caller]
+
+    def _forget(self, call: bytes) -> Change:
+        def applied() -> None:
+            self._open.pop(call, None)
+
+        return Change((("delete", TABLE, call),), applied)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from queenright.core import decode
 from queenright.errors import InvalidSignature, Malformed, QueenrightError
@@ -19,6 +19,7 @@ from queenright.supervisor.turns import STATE
 from queenright.wire.ids import short
 from queenright.wire.link import (
     Certified,
+    Deliver,
     End,
     Evict,
     Fault,
@@ -154,7 +155,7 @@ class Cells:
             id=cell_id, number=number, intent=agent.intent, packages=(agent.package,), shared=shared,
             nonce=rt.rand(32), sandbox=sandbox, link=ours, page=page, on_frame=self._on_frame, on_end=self._on_end,
             started_ms=rt.clock.boot_ms(),
-        )  # fmt: skip
+        )
         self._cells[cell_id] = cell
         await cell.attach()
         await self._follow_output(cell, output_read)
@@ -175,7 +176,7 @@ class Cells:
                     }
                 ],
                 now_ms=rt.clock.wall_ms(),
-            )  # fmt: skip
+            )
         )
         return cell
 
@@ -218,7 +219,7 @@ class Cells:
                 state=state,
                 state_version=version,
                 kin=kin,
-            )  # fmt: skip
+            )
         )
 
     # --- frames -------------------------------------------------------------------------------------------------
@@ -240,7 +241,6 @@ class Cells:
                 case Log():
                     if frame.agent in cell.agents:
                         self._rt.logs.line(frame.agent, "log", frame.text)
-                        self._rt.log_line(frame.agent, frame.text)
                 case Ready():
                     cell.state = "ready"
                 case Fault():
@@ -268,7 +268,7 @@ class Cells:
         certificate, signature = self._rt.identity.certify_incarnation(
             agent=agent.id, number=cell.number, cell=cell.id, shared=cell.shared, nonce=cell.nonce,
             public_key=frame.public_key, signature=frame.signature,
-        )  # fmt: skip
+        )
         self._rt.commit(self._rt.book.incarnation_begun(agent, cell, certificate, signature))
         agent.certificate, agent.certificate_signature = certificate, signature
         cell.send(Certified(agent.id, certificate, signature))
@@ -290,7 +290,7 @@ class Cells:
                 generation=generation,
                 certificate=sealing.certificate,
                 signature=sealing.signature,
-            )  # fmt: skip
+            )
         )
 
     def give_open_key(self, cell: CellProcess, agent: Agent, generation: int) -> None:
@@ -304,7 +304,16 @@ class Cells:
     def _on_volatile(self, cell: CellProcess, frame: Volatile) -> None:
         agent = self._mine(cell, frame.agent)
         if agent is not None:
-            self._rt.volatile.deliver(agent, frame.op)
+            self._rt.post.volatile(agent, frame.op, self._hand_over)
+
+    def _hand_over(self, target: Agent, mail: dict[str, Any]) -> None:
+        """A volatile message goes to a cell that is there; it starts none and waits for none."""
+        cell = self.of(target)
+        if cell is None or not target.runnable:
+            return
+        if mail["sealed"] is not None:
+            self.give_open_key(cell, target, mail["sealed"]["generation"])
+        cell.send(Deliver(target.id, 0, 1, mail, []))
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
@@ -353,7 +362,7 @@ class Cells:
             agent.doing = ""
             self._rt.turns.forget_delivery(agent, died=not wanted and agent.id == in_progress)
         if self._closing or wanted:
-            self._rt.soon(lambda: [self._rt.turns.pump(agent.id) for agent in members])
+            self._rt.soon(lambda: self._pump_all(members))
             return
         self._rt.log.warning("cell.died", cell=cell.id, how=how, agents=len(members))
         self._rt.incident("cell.died", cell.id, how)

@@ -88,7 +88,9 @@ class Lives:
         if known is not None:  # the step ran before a crash and its result was not recorded
             return known, []
         self._rt.swarms.check_behaviour(parent.intent, birth.behaviour, birth.package)
-        granted = self._rt.grants.derive(parent.id, birth.agent, birth.name, GrantRequest.from_wire(request["grant"]))
+        granted = self._rt.grants.derive(
+            parent.id, birth.agent, birth.name, GrantRequest.from_wire(request["grant"])
+        )
         agent, born = self._born(birth, request["signature"], parent.certificate, request["args"])
         return agent, [granted, *born]
 
@@ -101,12 +103,12 @@ class Lives:
             parent=birth.parent, args=args, born_ms=birth.born_ms, birth=certificate,
             parent_signature=parent_signature, runtime_signature=self._rt.identity.sign_birth(certificate),
             parent_incarnation=parent_incarnation,
-            own_cell=self._rt.swarms.wants_own_cell(birth.package, birth.behaviour),
-        )  # fmt: skip
+            own_cell=self._rt.swarms.manifest(birth.package, birth.behaviour).cell == "own",
+        )
         first = self._rt.mail.put(
             agent.id, runtime_mail("queenright.Born", {}), self._rt.clock.wall_ms(), reserved=True
         )
-        return agent, [self._rt.agents.add(agent), first, self._rt.book.born(agent)]
+        return agent, [self._rt.agents.add(agent), first, self._rt.book.born(agent, self._rt.agents.find(birth.parent))]
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
@@ -196,7 +198,7 @@ class Lives:
 
     def after_failure(self, agent: Agent, error: str) -> None:
         """A message was buried: the behaviour's manifest says whether its agent goes on."""
-        if self._rt.swarms.on_failure(agent.package, agent.behaviour) == "stop":
+        if self._rt.swarms.manifest(agent.package, agent.behaviour).on_failure == "stop":
             self.stop(agent, f"a message failed for good: {error.strip().splitlines()[-1][:120]}")
 
     def certificate_chain(self, agent: Agent) -> list[dict[str, Any]]:
@@ -208,6 +210,6 @@ class Lives:
                 "runtime_signature": member.runtime_signature,
                 "parent_signature": member.parent_signature,
                 "parent_incarnation": member.parent_incarnation,
-            }  # fmt: skip
+            }
             for member in self._rt.agents.chain(agent.id)
         ]

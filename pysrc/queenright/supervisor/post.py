@@ -7,6 +7,7 @@ lane, in the same commit. What a cell may never do (send as another, reuse a seq
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from queenright.clock import Clock
@@ -17,25 +18,19 @@ from queenright.supervisor.agents import Agent, Agents
 from queenright.supervisor.mail import RUNTIME, Mail
 from queenright.supervisor.reach import Reach
 from queenright.wire.certificate import IncarnationCertificate
-from queenright.wire.envelope import Batch, leaf
+from queenright.wire.envelope import SEALED, Batch, leaf
 
 __all__ = ["SEQUENCES", "Post", "runtime_mail"]
 
 SEQUENCES = "mail.sequence"  # sender + receiver -> the last sequence accepted, u64; outlives incarnations
 MAX_BODY = 256 * 1024  # one message; larger things belong in files
 
-_SEALED = {
-    "generation": int, "enc": bytes, "counter": int, "ct": bytes, "salted": bytes, "sequence": int,
-    "incarnation": int, "previous": bytes, "signature": bytes, "certificate": bytes,
-}  # fmt: skip
-
-
 def runtime_mail(kind: str, body: dict[str, Any]) -> dict[str, Any]:
     """A message of the runtime's own."""
     return {
         "id": b"", "sender": RUNTIME, "sender_name": "runtime", "type": kind, "body": canonical(body), "sealed": None,
         "call": None, "chain": [],
-    }  # fmt: skip
+    }
 
 
 class Post:
@@ -62,12 +57,13 @@ class Post:
 
     def open_envelope(self, sender: Agent, receiver: bytes, kind: str, sealed: Any) -> list[Change]:
         """Check a sealed message's signature, chain and sequence. Its body stays closed to everybody but the receiver."""
-        if not isinstance(sealed, dict) or sealed.keys() != _SEALED.keys():
+        if not isinstance(sealed, dict) or sealed.keys() != SEALED.keys():
             raise Malformed("a sealed message has other fields than the envelope's")
-        for name, kind_of in _SEALED.items():
+        for name, kind_of in SEALED.items():
             if type(sealed[name]) is not kind_of:
                 raise Malformed(f"sealed message: field `{name}` has the wrong type")
-        if not sender.certificate or sealed["certificate"] != sender.certificate:
+        ours = (sender.certificate, sender.certificate_signature)
+        if not sender.certificate or (sealed["certificate"], sealed["certified"]) != ours:
             raise Malformed(
                 "a sealed message does not carry the certificate of the sender's present incarnation"
             )
@@ -82,7 +78,7 @@ class Post:
         batch = Batch(
             runtime=self._runtime_key, sender=sender.id, incarnation=sender.incarnation, first=sequence, count=1,
             previous=sender.batch, root=leaf(receiver, sequence, kind, sealed["ct"], sealed["salted"]),
-        )  # fmt: skip
+        )
         verify(key, batch.signed_bytes(), sealed["signature"])
         sender.batch = batch.digest
         pair = sender.id + receiver
@@ -103,6 +99,42 @@ class Post:
         if not self._mail.has_room(target.id, size):
             return "mailbox full"
         return ""
+
+    def volatile(
+        self, sender: Agent, op: dict[str, Any], deliver: Callable[[Agent, dict[str, Any]], None]
+    ) -> None:
+        """A volatile message for another cell: checked like any other, then handed over or dropped, never kept."""
+        to, kind, sealed = op.get("to"), op.get("type"), op.get("sealed")
+        if (
+            op.get("op") != "send"
+            or not isinstance(to, bytes)
+            or not isinstance(kind, str)
+            or op.get("body") is not None
+        ):
+            raise Malformed("a volatile message for another cell is a sealed send")
+        changes = self.open_envelope(sender, to, kind, sealed)
+        now_boot = self._clock.boot_ms()
+        target = self._agents.find(to)
+        # The watermark is kept in memory and written with the pair's next durable message; a sequence that was used for
+        # a lost volatile message may then come again in another incarnation, whose batch chain starts anew.
+        for change in changes:
+            change.applied()
+        if target is None or self.refusal(sender, target, len(op["sealed"]["ct"]), now_boot):
+            return
+        target.heard_from[sender.id] = now_boot
+        deliver(
+            target,
+            {
+                "id": b"",
+                "sender": sender.id,
+                "sender_name": sender.name,
+                "type": kind,
+                "body": None,
+                "sealed": sealed,
+                "call": None,
+                "chain": [],
+            },
+        )
 
     def send(
         self,
@@ -136,7 +168,7 @@ class Post:
         mail = {
             "id": b"", "sender": sender.id, "sender_name": sender.name, "type": kind, "body": body, "sealed": sealed,
             "call": call, "chain": chain or [],
-        }  # fmt: skip
+        }
         changes.append(self._mail.put(target.id, mail, now))
         sender_id = sender.id
         changes.append(Change((), lambda: target.heard_from.__setitem__(sender_id, now_boot)))

@@ -6,7 +6,6 @@ The parts know each other through here and nowhere else; each part's rules are i
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,14 +18,17 @@ from queenright.supervisor.alarms import Alarms
 from queenright.supervisor.identity import Identity
 from queenright.supervisor.logs import AgentLogs, Log
 from queenright.supervisor.mail import Mail
+from queenright.supervisor.meters import Meters
 from queenright.supervisor.post import Post
 from queenright.supervisor.reach import Reach
+from queenright.wire import page
 from queenright.wire.ids import short
 
 if TYPE_CHECKING:
     from queenright.actions.engine import Engine
     from queenright.authority.asks import Asks
     from queenright.authority.grants import Grants
+    from queenright.authority.intents import Intents
     from queenright.authority.leases import Leases
     from queenright.behaviours import Packages
     from queenright.broker.vault import Vault
@@ -78,11 +80,13 @@ class Runtime:
     reach: Reach = field(init=False)
     post: Post = field(init=False)
     logs: AgentLogs = field(init=False)
+    meters: Meters = field(init=False)
     # set by boot, each part needing the ones before it
     documents: Documents = field(init=False)
     packages: Packages = field(init=False)
     vault: Vault = field(init=False)
     grants: Grants = field(init=False)
+    intents: Intents = field(init=False)
     asks: Asks = field(init=False)
     leases: Leases = field(init=False)
     engine: Engine = field(init=False)
@@ -107,6 +111,7 @@ class Runtime:
             self.store, self.clock, self.agents, self.mail, self.reach, self.identity.runtime_key
         )
         self.logs = AgentLogs(self.clock)
+        self.meters = Meters()
 
     def commit(self, *changes: Change) -> Receipt:
         """One atomic, durable write. A store that fails in doubt ends the process: memory may no longer be trusted."""
@@ -157,16 +162,15 @@ class Runtime:
 
     def page_reader(self, cell: CellProcess) -> bytes | None:
         """The agent in progress by the cell's own note, if it is one of its agents."""
-        agent, _, _ = _read_page(cell)
-        return agent if agent in cell.agents else None
+        noted = page.read(cell.page)
+        return noted.agent if noted is not None and noted.agent in cell.agents else None
 
     def page_stuck(self, cell: CellProcess, now_boot: int, limit_ms: int) -> str | None:
         """The agent whose turn has held the interpreter for longer than the limit, by name."""
-        agent, _, since = _read_page(cell)
-        known = self.agents.find(agent)
-        if known is None or since == 0 or agent not in cell.agents or now_boot - since < limit_ms:
+        noted = page.read(cell.page)
+        if noted is None or noted.agent not in cell.agents or now_boot - noted.since_ms < limit_ms:
             return None
-        return known.name
+        return self.agents.get(noted.agent).name
 
     def describe(self, agent: bytes) -> str:
         """Name and short id, for logs and leaves."""
@@ -176,11 +180,3 @@ class Runtime:
     def act_request(self, agent: Agent, turn: int, ordinal: int, request: dict[str, Any]) -> Any:
         """An act as the engine takes it; set by boot once the engine is known."""
         raise NotImplementedError
-
-
-_PAGE = struct.Struct("<32sQQ")  # agent, turn, boot ms since when the interpreter is held (0: idle)
-
-
-def _read_page(cell: CellProcess) -> tuple[bytes, int, int]:
-    agent, turn, since = _PAGE.unpack_from(cell.page, 0)
-    return agent, turn, since

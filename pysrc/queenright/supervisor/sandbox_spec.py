@@ -273,5 +273,5 @@ def _system() -> tuple[str, ...]:
         "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf",
         "/etc/services", "/etc/passwd", "/etc/group", "/etc/ssl/certs", "/etc/ssl/openssl.cnf",
         "/etc/pki/tls/certs", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/proc",
-    )  # fmt: skip
+    )
     return tuple(os.path.realpath(path) for path in wanted if os.path.exists(path))

@@ -23,6 +23,7 @@ __all__ = ["Steps"]
 
 MAX_SLEEP_MS = 30 * 24 * 3_600_000
 MAX_RANDOM = 1024
+MAX_COMPUTED = 64 * 1024
 MAX_DISCOVER = 100  # design section 6, point 7
 
 
@@ -62,8 +63,22 @@ class Steps:
                 if type(size) is not int or not 0 < size <= MAX_RANDOM:
                     raise Malformed(f"random gives between 1 and {MAX_RANDOM} bytes")
                 return Outcome.done(self._rt.rand(size))
+            case "run":
+                return self._computed(request)
             case _:
                 raise Malformed(f"unknown kind of step `{step.kind[:32]}`")
+
+    @staticmethod
+    def _computed(request: dict[str, Any]) -> Outcome:
+        """`ctx.run` computed in the cell: recorded as the cell's own word, given back the same on every re-run."""
+        shape = {"name": str, "ok": bool, "value": bytes}
+        if request.keys() != shape.keys() or any(type(request[k]) is not v for k, v in shape.items()):
+            raise Malformed("a computed step has a name, whether it went well, and a value")
+        if len(request["value"]) > MAX_COMPUTED:
+            raise Malformed(
+                f"a computed value of {len(request['value'])} bytes is over the limit of {MAX_COMPUTED}"
+            )
+        return Outcome.done(request)
 
     async def _act(self, agent: Agent, turn: OpenTurn, step: StepRow, request: dict[str, Any]) -> Outcome:
         """An action's whole life; parks here while a person is asked, and nowhere else."""
@@ -140,7 +155,7 @@ class Steps:
         for other in self._rt.agents:
             if other.id == agent.id or other.status in ("ended", "stopping"):
                 continue
-            capabilities = self._rt.swarms.capabilities(other.package, other.behaviour)
+            capabilities = self._rt.swarms.manifest(other.package, other.behaviour).capabilities
             if behaviour is not None and other.behaviour != behaviour:
                 continue
             if capability is not None and capability not in capabilities:
@@ -153,7 +168,7 @@ class Steps:
                         "behaviour": other.behaviour,
                         "capabilities": sorted(capabilities),
                         "claimed": [],
-                    }  # fmt: skip
+                    }
                 )
             if len(found) == MAX_DISCOVER:
                 break

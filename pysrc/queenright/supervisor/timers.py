@@ -55,7 +55,7 @@ class Timers:
         row = {
             "v": 1, "due_ms": self._rt.clock.wall_ms() + op["after_ms"], "every_ms": every, "type": op["type"],
             "body": op["body"], "queued": b"",
-        }  # fmt: skip
+        }
         key = agent.id + op["id"]
 
         def applied() -> None:
@@ -94,7 +94,7 @@ class Timers:
             mail = {
                 "id": key[32:], "sender": RUNTIME, "sender_name": "timer", "type": row["type"], "body": row["body"],
                 "sealed": None, "call": None, "chain": [],
-            }  # fmt: skip
+            }
             change = self._rt.mail.put(agent.id, mail, self._rt.clock.wall_ms(), reserved=True)
             changes.append(change)
             row = row | {"queued": change.records[0][2]}

@@ -45,7 +45,7 @@ class StepRow:
                 "ok": self.ok,
                 "value": self.value,
                 "error": self.error,
-            }  # fmt: skip
+            }
         )
 
     @classmethod
@@ -59,7 +59,7 @@ class StepRow:
         return {
             "ordinal": self.ordinal, "kind": self.kind, "digest": self.digest, "done": self.done, "ok": self.ok,
             "value": self.value, "error": self.error, "ops": self.ops,
-        }  # fmt: skip
+        }
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from queenright.core import canonical, digest
+from queenright.core import canonical, decode
 from queenright.errors import Malformed
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
@@ -19,6 +19,7 @@ from queenright.supervisor.cell_process import CellProcess
 from queenright.supervisor.outcome import Outcome
 from queenright.supervisor.turn import STEPS, TURNS, OpenTurn, StepRow
 from queenright.wire.link import Deliver, End, Result, Step, Stop
+from queenright.wire.step import op_digest
 
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
@@ -67,11 +68,13 @@ class Turns:
     def pump(self, agent_id: bytes) -> None:
         """Give the agent its next work if it may have any. Safe to call at any time."""
         agent = self._rt.agents.find(agent_id)
-        if agent is None or agent.ended or not agent.runnable:
+        if agent is None or not agent.runnable or self._rt.swarms.frozen(agent.intent):
             return
         turn = self.open.get(agent_id)
         if turn is None:
             if agent.status == "stopping":
+                if not self._rt.lives.may_run_last_turn(agent):
+                    return
                 self._begin(agent, b"")
             elif self._rt.mail.box(agent_id).heads:
                 self._begin(agent, self._rt.mail.box(agent_id).heads[0].key)
@@ -92,6 +95,11 @@ class Turns:
         mail = self._rt.mail.read(head)
         if mail["sealed"] is not None:
             self._rt.cells.give_open_key(cell, agent, mail["sealed"]["generation"])
+        for step in turn.steps.values():
+            if step.kind == "call" and step.done and step.ok:
+                reply = decode(step.value)
+                if reply is not None and reply["sealed"] is not None:
+                    self._rt.cells.give_open_key(cell, agent, reply["sealed"]["generation"])
         agent.doing = f"{mail['type']} from {mail['sender_name']}"
         steps = [turn.steps[ordinal].for_cell() for ordinal in sorted(turn.steps)]
         cell.send(Deliver(agent.id, turn.turn, turn.attempt, mail, steps))
@@ -127,9 +135,7 @@ class Turns:
             raise Malformed(f"step {frame.ordinal} of this turn is recorded already or out of range")
         now = self._rt.clock.wall_ms()
         changes, wake = self._ops(agent, frame.ops)
-        row = StepRow(
-            frame.ordinal, frame.kind, frame.request, [digest("op", canonical(op)) for op in frame.ops], now
-        )
+        row = StepRow(frame.ordinal, frame.kind, frame.request, [op_digest(op) for op in frame.ops], now)
         key = turn.step_key(frame.ordinal)
         turn_steps = turn.steps
         changes.append(
@@ -166,7 +172,7 @@ class Turns:
         changes.append(self._close(turn))
         if not self._commit(cell, changes):
             return
-        agent.turns_done += 1
+        self._rt.meters.handled(agent.id, self._rt.clock.boot_ms(), ok=True)
         agent.doing = ""
         self._wake(wake)
         if not turn.key:
@@ -213,6 +219,17 @@ class Turns:
     def _wake(self, agents: list[bytes]) -> None:
         for agent in dict.fromkeys(agents):
             self.pump(agent)
+
+    def abandon(self, agent: bytes) -> None:
+        """The agent is about to stop: an open turn, its message consumed by nobody, ends now."""
+        turn = self.open.get(agent)
+        if turn is not None and turn.key:
+            self._rt.commit(self._close(turn))
+
+    def close_for(self, agent: bytes) -> list[Change]:
+        """The change that ends whatever turn the agent has open."""
+        turn = self.open.get(agent)
+        return [self._close(turn)] if turn is not None else []
 
     def _close(self, turn: OpenTurn) -> Change:
         records: list[tuple[Any, ...]] = [("delete", TURNS, turn.agent)]
@@ -283,6 +300,10 @@ class Turns:
         step = turn.steps[ordinal]
         cell = self._rt.cells.of(agent)
         if turn.delivered and cell is not None:
+            if step.kind == "call" and step.ok:
+                reply = decode(step.value)
+                if reply is not None and reply["sealed"] is not None:
+                    self._rt.cells.give_open_key(cell, agent, reply["sealed"]["generation"])
             cell.send(Result(agent_id, number, ordinal, step.ok, step.value, step.error))
         else:
             turn.fresh = True
@@ -293,6 +314,7 @@ class Turns:
     def _failed(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """A turn that raised: retried with backoff, then buried. Its recorded steps stay for the next try."""
         self._rt.logs.line(agent.id, "error", error)
+        self._rt.meters.handled(agent.id, self._rt.clock.boot_ms(), ok=False)
         turn.delivered = False
         if error.startswith("mismatch") and turn.steps:
             if any(step.kind == "act" for step in turn.steps.values()):
@@ -330,7 +352,9 @@ class Turns:
 
     def bury(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """Dead letter; the agent goes on with the next message, or as its behaviour says."""
+        head = next(head for head in self._rt.mail.box(agent.id).heads if head.key == turn.key)
         changes = [
+            self._rt.book.dead_letter(agent, head.kind, error),
             self._rt.mail.bury(agent.id, turn.key, error[:1000], self._rt.clock.wall_ms()),
             self._close(turn),
         ]

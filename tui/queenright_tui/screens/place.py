@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from textual import events
 from textual.app import ComposeResult
+from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -15,7 +16,7 @@ from queenright_tui.commands import REGISTRY
 from queenright_tui.look import Look
 from queenright_tui.model import Model
 from queenright_tui.widgets.bars import Bar, KeyBar, spread
-from queenright_tui.widgets.cell_text import Bit, Line, bit, mark
+from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, line_cells, mark
 from queenright_tui.widgets.prompt import Prompt
 from queenright_tui.words import ago, clock, left
 
@@ -47,6 +48,8 @@ class Place(Screen[None]):
         self.model = model
         self.look = look
         self.wide = False
+        self.ready = False
+        """Mounted, with its widgets there to be drawn on."""
         self.notice: Line = ()
         self._answer: Callable[[str], None] | None = None
         self._typing: Callable[[str], None] | None = None
@@ -75,10 +78,13 @@ class Place(Screen[None]):
 
     def on_mount(self) -> None:
         self.prompt.display = False
+        self.ready = True
         self._fit()
         self.refresh_all()
 
     def on_resize(self, _event: events.Resize) -> None:
+        if not self.ready:
+            return
         self._fit()
         self.refresh_all()
 
@@ -87,9 +93,9 @@ class Place(Screen[None]):
         self.wide = width >= WIDE[0] and height >= WIDE[1]
         self.set_class(self.wide, "wide")
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "small")
-        self.arrange()
+        self.take_layout()
 
-    def arrange(self) -> None:
+    def take_layout(self) -> None:
         """Take on the wide or the narrow layout. Called when the size changes."""
 
     # --- what is shown ------------------------------------------------------------------------------------------------
@@ -100,7 +106,7 @@ class Place(Screen[None]):
 
     def refresh_all(self) -> None:
         """Draw the model as it is now. Called once a frame at most, and after a key."""
-        if not self.is_mounted:
+        if not self.ready:
             return
         self.query_one("#top", Bar).line = self._top_line()
         self.query_one("#crumb", Bar).line = self._crumb_line()
@@ -119,39 +125,51 @@ class Place(Screen[None]):
 
     def key_hints(self) -> tuple[tuple[str, str], ...]:
         """The keys of this place, most wanted first, as many as the bar holds."""
-        return tuple((c.key_text, c.does) for c in REGISTRY.of(self.place) if c.key and c.name not in ("up", "open"))
+        return tuple((c.key_text, c.does) for c in REGISTRY.of(self.place) if c.key and c.name not in ("up", "open", "keys", "detach"))
 
     def say(self, text: str, style: str = "") -> None:
         """One line about what just happened. `text` is sanitised like everything."""
         self.notice = (bit(f" {text}", style),)
-        if self.is_mounted:
+        if self.ready:
             self.query_one("#notice", Bar).line = self.notice
 
     def _top_line(self) -> Line:
         model, wide = self.model, self.wide
-        status, me = model.status, model.whoami
+        status = model.status
         name = status["name"] if status is not None else "no supervisor"
-        lead: list = [bit(f" queenright {name}" if wide else f" {name}", "line-bold")]
-        if status is not None and wide:
-            lead.append(bit(f" · up {left(status['uptime_ms'])}", "line"))
-        if me is not None:
-            finger = f" {me['fingerprint'][:11]}…{me['fingerprint'][-2:]}" if wide else ""
-            lead.append(bit(f"{' · ' if wide else ' '}{me['operator']}{finger} key:{me['distance']}", "line"))
-        lead.append(mark(" ", "line"))
-        lead.append(bit(f" {self.terminal.arming.words} ", "armed" if self.terminal.arming.armed else "observe"))
-        tail: list = []
+        tail: list[Bit] = [bit(f" {self.terminal.arming.words} ", "armed" if self.terminal.arming.armed else "observe")]
         oldest = model.oldest_ask_ms
         if oldest is not None:
             age = ago(model.now_ms() - oldest)
             words = f" {model.open_asks} need you (oldest {age}) " if wide else f"{model.open_asks} need you {age} "
-            tail += [mark("▲", "need"), bit(words, "need")]
+            tail += [mark(" ▲", "need"), bit(words, "need")]
         else:
-            tail.append(bit("0 need you ", "line"))
+            tail.append(bit(" 0 need you ", "line"))
         if not model.up:
             tail.append(bit(f" NOT CONNECTED {ago(model.clock.boot_ms() - model.down_since)} ", "bad"))
         elif status is not None:
             tail += [self._stop_words(), mark(" ", "line"), bit(clock(model.now_ms()), "line")]
-        return spread(tuple(lead), (mark(" ", "line"), *tail, mark(" ", "line")), self.size.width)
+        right = (mark(" ", "line"), *tail, mark(" ", "line"))
+        room = self.size.width - line_cells(right)
+        return spread(next((lead for lead in self._identity_lines(name) if line_cells(lead) <= room), ()), right, self.size.width)
+
+    def _identity_lines(self, name: str) -> list[Line]:
+        """Who and where, longest first: the first that fits is drawn, and the alarms beside it are never cut for it."""
+        status, me = self.model.status, self.model.whoami
+        short = bit(f" {name}", "line-bold")
+        if me is None or status is None:
+            return [(short,)]
+        who = clean(me["operator"], 24)
+        finger = f"{me['fingerprint'][:11]}…{me['fingerprint'][-2:]} key:{me['distance']}"
+        long = bit(f" queenright {name}", "line-bold")
+        return [
+            (long, bit(f" · up {left(status['uptime_ms'])} · {who} {finger}", "line")),
+            (long, bit(f" · {who} {finger}", "line")),
+            (short, bit(f" · {who} {finger}", "line")),
+            (short, bit(f" {who} key:{me['distance']}", "line")),
+            (short, bit(f" {who}", "line")),
+            (short,),
+        ]
 
     def _stop_words(self) -> Bit:
         status = self.model.status
@@ -163,7 +181,7 @@ class Place(Screen[None]):
         return bit(f" stop: {status['stop']} ", "bad")
 
     def _crumb_line(self) -> Line:
-        tabs: list = [mark(" ")]
+        tabs: list[Bit] = [mark(" ")]
         for key, name in (("1", "Swarm"), ("2", "Inbox"), ("3", "Agent"), ("4", "Ledger"), ("!", "Stop")):
             here = name.lower() == self.place
             if not self.wide and not here:
@@ -177,6 +195,12 @@ class Place(Screen[None]):
 
     def crumb_right(self) -> Line:
         return ()
+
+    def on_descendant_focus(self) -> None:
+        self.refresh_all()
+
+    def on_descendant_blur(self) -> None:
+        self.refresh_all()
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
@@ -207,6 +231,10 @@ class Place(Screen[None]):
             handler = getattr(self.terminal, f"do_{name.replace('-', '_')}")
         handler()
         self.refresh_all()
+
+    def wish(self, message: Message) -> None:
+        """Post a wish to the app."""
+        self.post_message(message)
 
     def confirm(self, words: str, then: Callable[[], None]) -> None:
         """Do `then` if the very next key is enter; any other key leaves things as they are and means nothing else."""

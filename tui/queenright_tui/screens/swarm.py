@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 
+from queenright.errors import QueenrightError
 from queenright_tui.look import STATE_MARKS, Look
-from queenright_tui.messages import Give, Take
+from queenright_tui.messages import Give, GiveMethod, Take, TakeMethod
 from queenright_tui.model import Model, row_key
 from queenright_tui.screens.place import Place, css
 from queenright_tui.widgets.bars import Bar
@@ -35,6 +36,11 @@ def health_bit(errors: list[int]) -> Bit:
     return spark([8 - min(7, value) for value in errors], 6, style, top=8)
 
 
+def _number(row: Any, name: str) -> Bit:
+    """A count of an agent's; a swarm has none of its own."""
+    return bit(count(row[name])) if name in row else Bit("")
+
+
 def _is_swarm(row: Any) -> bool:
     return "swarm" in row
 
@@ -50,7 +56,7 @@ class SwarmScreen(Place):
         self.filter = ""
         self.sort = "attention"
         self.descending = True
-        self.tree = True
+        self.as_tree = True
 
     def body(self) -> ComposeResult:
         yield Bar(self.look, id="counts")
@@ -66,7 +72,7 @@ class SwarmScreen(Place):
     def on_screen_resume(self) -> None:
         self.table.focus()
 
-    def arrange(self) -> None:
+    def take_layout(self) -> None:
         self.query_one("#peek", Panel).framed = self.wide
         self.table.set_columns(self._columns(), boxed=self.wide)
 
@@ -75,7 +81,7 @@ class SwarmScreen(Place):
     def _columns(self) -> list[Column]:
         wide = self.wide
         columns = [
-            Column("name", "swarm / agent", 0, "<", self._name),
+            Column("name", "swarm / agent", 0, "<", self._name_cell),
             Column("state", "state", 13 if wide else 12, "<", lambda _shown, row: state_bit(row["state"])),
             Column("mailbox", "mbox", 6, ">", lambda _shown, row: _number(row, "mailbox")),
             Column("rate", "msg/s", 7, ">", lambda _shown, row: _number(row, "rate")),
@@ -87,7 +93,7 @@ class SwarmScreen(Place):
             columns.append(Column("doing", "doing", 30, "<", self._doing))
         return columns
 
-    def _name(self, shown: Shown, row: Any) -> Bit:
+    def _name_cell(self, shown: Shown, row: Any) -> Bit:
         fold = ("▾ " if shown.is_open else "▸ ") if shown.has_children else "  "
         indent = "  " * min(shown.depth, 8)
         if _is_swarm(row):
@@ -160,7 +166,7 @@ class SwarmScreen(Place):
     def _tools(self) -> Line:
         table = self.table
         order = "-" if self.descending else "+"
-        words = f" /{self.filter}  sort:{self.sort}{order}  {'tree' if self.tree else 'flat'}  {count(len(table.view))} rows"
+        words = f" /{self.filter}  sort:{self.sort}{order}  {'tree' if self.as_tree else 'flat'}  {count(len(table.view))} rows"
         held = "  order held (h lets go)" if table.held else "  order held 2s" if table.order_held else ""
         return (bit(words, "dim"), bit(held, "write"))
 
@@ -235,7 +241,7 @@ class SwarmScreen(Place):
 
     def do_filter(self) -> None:
         self.ask_line(
-            "filter (text, field:text, !not, /regex/)",
+            "filter (text, column:text, column:>5, !not, /glob*/)",
             self._set_filter,
             value=self.filter,
             typing=self._set_filter,
@@ -245,8 +251,8 @@ class SwarmScreen(Place):
     def _set_filter(self, query: str) -> None:
         try:
             self.table.view.set_filter(query)
-        except ValueError as error:
-            self.say(f"filter: {error}", "need")
+        except QueenrightError as error:
+            self.say(f"filter: {error.message}", "need")
             return
         self.filter = query
         self.refresh_all()
@@ -268,8 +274,8 @@ class SwarmScreen(Place):
         self.table.view.set_sort(self.sort, self.descending)
 
     def do_tree(self) -> None:
-        self.tree = not self.tree
-        self.table.view.set_tree(self.tree)
+        self.as_tree = not self.as_tree
+        self.table.view.set_tree(self.as_tree)
 
     def do_hold(self) -> None:
         held = self.table.toggle_hold()
@@ -280,7 +286,7 @@ class SwarmScreen(Place):
         if row is not None:
             self.terminal.copy_id(row["id"])
 
-    def _take(self, method: str, words: str) -> None:
+    def _take(self, method: TakeMethod, words: str) -> None:
         row = self.selected()
         if row is None:
             self.say("nothing is selected")
@@ -288,7 +294,7 @@ class SwarmScreen(Place):
         name = row["swarm"] if _is_swarm(row) else row["name"]
         what = f"{words} {clean(name, 40)}"
         wish = Take(method, row["id"], "", what)
-        self.confirm(what, lambda: self.post_message(wish) and None)
+        self.confirm(what, lambda: self.wish(wish))
 
     def do_revoke(self) -> None:
         self._take("revoke", "revoke leases and grants of")
@@ -299,7 +305,7 @@ class SwarmScreen(Place):
     def do_freeze(self) -> None:
         self._take("freeze", "freeze")
 
-    def _give(self, method: str) -> None:
+    def _give(self, method: GiveMethod) -> None:
         row = self.selected()
         if row is None or not self.terminal.may_give():
             return

@@ -313,7 +313,7 @@ class LiveTable(Widget):
         for column, size in zip(self.columns, widths, strict=True):
             if self.boxed:
                 line += [mark("┬" if line else "┌", "frame")]
-                title = f" {column.title} "[:size]
+                title = f" {column.title} " if len(column.title) + 2 <= size else column.title[:size]
                 line += [bit(title, "head"), mark("─" * (size - len(title)), "frame")]
             else:
                 line += [mark(" "), bit(fit(column.title.upper(), size, column.align), "head")]
@@ -337,5 +337,6 @@ class LiveTable(Widget):
             line.append(mark("│", "frame"))
         return strip(line, width, self.look, cursor=cursor and self.has_focus)
 
-    def watch_has_focus(self, _value: bool) -> None:
+    def watch_has_focus(self, value: bool) -> None:
+        super().watch_has_focus(value)
         self.refresh()

@@ -80,7 +80,8 @@ class Panel(Widget):
     def watch_top(self) -> None:
         self.refresh()
 
-    def watch_has_focus(self, _value: bool) -> None:
+    def watch_has_focus(self, value: bool) -> None:
+        super().watch_has_focus(value)
         self.refresh(Region(0, 0, self.size.width, 1))
 
     # --- how it is drawn ----------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from .evidence import Evidence
 from .pieces import Service
@@ -18,6 +18,23 @@ class Runbook(NamedTuple):
     release: str  # resource of the release link
     database: str
     db_index: tuple[str, str, tuple[str, ...]]  # name, table, columns
+    agents: int  # the most that may live at once, the intent's cap
+
+    @classmethod
+    def of(cls, args: Mapping[str, Any]) -> Runbook:
+        """From the intent's `args`. Raises KeyError or ValueError for anything missing or odd."""
+        index = args["index"]
+        return cls(
+            Service(str(args["edge"]), tuple(map(str, args["workers"]))),
+            str(args["release"]),
+            str(args["database"]),
+            (str(index["name"]), str(index["table"]), tuple(map(str, index["columns"]))),
+            int(args["agents"]),
+        )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return (self.service.edge, *self.service.workers)
 
 
 class Witness(NamedTuple):

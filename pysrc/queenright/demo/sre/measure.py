@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROUTES = ("/checkout", "/orders")  # what customers call; the admin API is nobody's pain
 LEAST = 5  # requests of a route below which its quantiles mean nothing
 
-Buckets = tuple[
-    tuple[float, float], ...
-]  # (upper bound in seconds, cumulative count), by bound; the last is inf
+ENDLESS = 1e9  # seconds, for the bound `+Inf`: finite, because what agents keep and send must be
+Buckets = tuple[tuple[float, float], ...]  # (upper bound in seconds, cumulative count), by bound
 
 
 class Series(NamedTuple):
@@ -38,7 +37,8 @@ def buckets(scrape: Iterable[Series], name: str, **labels: str) -> Buckets:
     """A histogram's cumulative counts, summed over the labels that are not given."""
     counts: dict[float, float] = {}
     for series in pick(scrape, f"{name}_bucket", **labels):
-        bound = float(series.labels["le"])
+        le = series.labels["le"]
+        bound = ENDLESS if le == "+Inf" else float(le)
         counts[bound] = counts.get(bound, 0.0) + series.value
     return tuple(sorted(counts.items()))
 
@@ -67,7 +67,7 @@ def quantile(histogram: Buckets, share: float) -> float | None:
     wanted, low, below = share * count, 0.0, 0.0
     for bound, cumulative in histogram:
         if cumulative >= wanted:
-            if bound == float("inf"):
+            if bound == ENDLESS:
                 return low
             return low + (bound - low) * (wanted - below) / (cumulative - below)
         low, below = bound, cumulative
@@ -97,6 +97,19 @@ class Sample(NamedTuple):
     @property
     def ratio(self) -> float:
         return self.bad / self.sent if self.sent else 0.0
+
+
+def thaw_reading(row: list[Any] | None) -> Reading | None:
+    """A reading as it comes back from an agent's state: tuples have become lists."""
+    if row is None:
+        return None
+    latency = tuple((route, tuple((bound, count) for bound, count in cells)) for route, cells in row[3])
+    return Reading(row[0], row[1], row[2], latency)
+
+
+def thaw_sample(row: Iterable[Any]) -> Sample:
+    *numbers, down = row
+    return Sample(*numbers, tuple(down))
 
 
 def read_edge(scrape: list[Series], at_ms: int) -> Reading:

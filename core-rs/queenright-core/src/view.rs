@@ -1,0 +1,551 @@
+//! The table behind a screen: rows by identity, sorted, filtered, flat or as a tree, given out a window at a time.
+//!
+//! The order is worked out when it is next read, and only if something that decides it has changed.
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    Text,
+    Int,
+    Float,
+}
+
+pub struct Column {
+    pub name: String,
+    pub kind: Type,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    Text(String),
+    Int(i64),
+    Float(f64),
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => out.write_str(text),
+            Self::Int(number) => number.fmt(out),
+            Self::Float(number) => number.fmt(out),
+        }
+    }
+}
+
+/// One line of a window.
+pub struct Line<'a> {
+    pub id: &'a [u8],
+    pub depth: usize,
+    pub has_children: bool,
+    pub is_open: bool,
+    pub cells: &'a [Cell],
+}
+
+struct Row {
+    id: Box<[u8]>,
+    /// The number of the insertion: ties are in this order, and it tells a slot's tenants apart.
+    born: u64,
+    parent: Option<Box<[u8]>>,
+    cells: Vec<Cell>,
+    open: bool,
+}
+
+/// A place in the order. Its facts are of the moment the order was made; the cells are read live.
+#[derive(Clone, Copy)]
+struct Place {
+    slot: usize,
+    born: u64,
+    depth: usize,
+    has_children: bool,
+    is_open: bool,
+}
+
+pub struct View {
+    columns: Vec<Column>,
+    rows: Vec<Option<Row>>,
+    free: Vec<usize>,
+    slots: HashMap<Box<[u8]>, usize>,
+    births: u64,
+    sort: Option<(usize, bool)>,
+    filter: Filter,
+    tree: bool,
+    held: bool,
+    /// What decides the order has changed since it was made.
+    stale: bool,
+    /// The order is wanted anew even while held: the person at the keyboard asked.
+    asked: bool,
+    /// A row of the order was removed.
+    holed: bool,
+    order: Vec<Place>,
+    /// By slot: where it stands in the order.
+    positions: Vec<Option<usize>>,
+}
+
+impl View {
+    /// Columns by name and type; a name is what filters and sorts use.
+    pub fn new(columns: Vec<Column>) -> Result<Self> {
+        if columns.is_empty() {
+            return Err(Error::malformed("a view without columns"));
+        }
+        for (index, column) in columns.iter().enumerate() {
+            if columns[..index]
+                .iter()
+                .any(|other| other.name == column.name)
+            {
+                return Err(Error::malformed(format!(
+                    "the column {:?} twice",
+                    column.name
+                )));
+            }
+        }
+        Ok(Self {
+            columns,
+            rows: Vec::new(),
+            free: Vec::new(),
+            slots: HashMap::new(),
+            births: 0,
+            sort: None,
+            filter: Filter::default(),
+            tree: false,
+            held: false,
+            stale: false,
+            asked: false,
+            holed: false,
+            order: Vec::new(),
+            positions: Vec::new(),
+        })
+    }
+
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Add a row, or give it new cells and a new parent. A parent that is not there yet may come later; until then the
+    /// row stands at the top.
+    pub fn upsert(&mut self, id: &[u8], cells: Vec<Cell>, parent: Option<&[u8]>) -> Result<()> {
+        self.check_cells(&cells)?;
+        self.check_parent(id, parent)?;
+        let Some(slot) = self.slots.get(id).copied() else {
+            self.insert(id, cells, parent);
+            return Ok(());
+        };
+        let Some(row) = self.rows[slot].as_mut() else {
+            return Err(unknown_row());
+        };
+        let moved = row.parent.as_deref() != parent;
+        let resorted = self
+            .sort
+            .is_some_and(|(column, _)| row.cells[column] != cells[column]);
+        let refiltered = !self.filter.is_empty()
+            && self.filter.matches(&row.cells) != self.filter.matches(&cells);
+        if moved {
+            row.parent = parent.map(Into::into);
+        }
+        row.cells = cells;
+        self.stale |= (moved && self.tree) || resorted || refiltered;
+        Ok(())
+    }
+
+    fn insert(&mut self, id: &[u8], cells: Vec<Cell>, parent: Option<&[u8]>) {
+        self.births += 1;
+        let row = Row {
+            id: id.into(),
+            born: self.births,
+            parent: parent.map(Into::into),
+            cells,
+            open: true,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.rows[slot] = Some(row);
+                slot
+            }
+            None => {
+                self.rows.push(Some(row));
+                self.rows.len() - 1
+            }
+        };
+        self.slots.insert(id.into(), slot);
+        self.stale = true;
+    }
+
+    /// Take a row out; its children stand at the top until they are given another parent.
+    pub fn remove(&mut self, id: &[u8]) -> Result<()> {
+        let slot = self.slots.remove(id).ok_or_else(unknown_row)?;
+        self.rows[slot] = None;
+        self.free.push(slot);
+        self.holed = true;
+        // Flat, the others keep their order; in a tree, a parent may have lost its last child or its place.
+        self.stale |= self.tree;
+        Ok(())
+    }
+
+    /// Sort by a column; equal cells stay in the order in which the rows came. Text sorts without regard to case.
+    pub fn set_sort(&mut self, column: &str, descending: bool) -> Result<()> {
+        let names = || {
+            self.columns
+                .iter()
+                .map(|column| column.name.as_str())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let index = self
+            .columns
+            .iter()
+            .position(|known| known.name == column)
+            .ok_or_else(|| {
+                Error::unknown(format!("no column {column:?} to sort by"))
+                    .hint(format!("one of {}", names()))
+            })?;
+        self.sort = Some((index, descending));
+        self.asked = true;
+        Ok(())
+    }
+
+    /// Show what matches (see `filter`); in a tree also what it hangs under, opened.
+    pub fn set_filter(&mut self, query: &str) -> Result<()> {
+        self.filter = Filter::parse(query, &self.columns)?;
+        self.asked = true;
+        Ok(())
+    }
+
+    pub fn set_tree(&mut self, tree: bool) {
+        self.tree = tree;
+        self.asked = true;
+    }
+
+    /// Open or close a row's children.
+    pub fn toggle(&mut self, id: &[u8]) -> Result<()> {
+        let slot = self.slots.get(id).ok_or_else(unknown_row)?;
+        if let Some(row) = self.rows[*slot].as_mut() {
+            row.open = !row.open;
+        }
+        self.asked = true;
+        Ok(())
+    }
+
+    /// While held, cells change and removed rows go, but no row moves and none is added.
+    pub fn hold(&mut self, held: bool) {
+        if held {
+            self.refresh();
+        }
+        self.held = held;
+    }
+
+    /// Rows in all, shown or not.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Bring the order up to date. The other readers need it done; it is the only slow step.
+    pub fn refresh(&mut self) {
+        if self.asked || (self.stale && !self.held) {
+            self.order = self.make_order();
+            self.asked = false;
+            self.stale = false;
+        } else if self.holed {
+            let rows = &self.rows;
+            self.order.retain(|place| {
+                rows[place.slot]
+                    .as_ref()
+                    .is_some_and(|row| row.born == place.born)
+            });
+        } else {
+            return;
+        }
+        self.holed = false;
+        self.positions.clear();
+        self.positions.resize(self.rows.len(), None);
+        for (position, place) in self.order.iter().enumerate() {
+            self.positions[place.slot] = Some(position);
+        }
+    }
+
+    /// Rows shown, as of the last `refresh`.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Where a row stands, as of the last `refresh`; None if it is hidden or not there.
+    #[must_use]
+    pub fn index_of(&self, id: &[u8]) -> Option<usize> {
+        let slot = *self.slots.get(id)?;
+        let position = (*self.positions.get(slot)?)?;
+        let born = self.rows[slot].as_ref()?.born;
+        (self.order[position].born == born).then_some(position)
+    }
+
+    /// The rows from `offset`, at most `count`, as of the last `refresh`.
+    pub fn window(&self, offset: usize, count: usize) -> impl Iterator<Item = Line<'_>> {
+        self.order
+            .iter()
+            .skip(offset)
+            .take(count)
+            .filter_map(|place| {
+                let row = self.rows[place.slot].as_ref()?;
+                Some(Line {
+                    id: &row.id,
+                    depth: place.depth,
+                    has_children: place.has_children,
+                    is_open: place.is_open,
+                    cells: &row.cells,
+                })
+            })
+    }
+
+    fn make_order(&self) -> Vec<Place> {
+        let parents = if self.tree {
+            self.parent_slots()
+        } else {
+            Vec::new()
+        };
+        let mut sorted = self.shown(&parents);
+        self.sort_slots(&mut sorted);
+        if self.tree {
+            return self.flatten(&sorted, &parents);
+        }
+        let flat = |slot: usize| {
+            let born = self.rows[slot].as_ref()?.born;
+            Some(Place {
+                slot,
+                born,
+                depth: 0,
+                has_children: false,
+                is_open: false,
+            })
+        };
+        sorted.into_iter().filter_map(flat).collect()
+    }
+
+    fn parent_slots(&self) -> Vec<Option<usize>> {
+        let slot_of = |row: &Option<Row>| self.slots.get(row.as_ref()?.parent.as_ref()?).copied();
+        self.rows.iter().map(slot_of).collect()
+    }
+
+    /// The slots that match, and in a tree all above them.
+    fn shown(&self, parents: &[Option<usize>]) -> Vec<usize> {
+        let mut shown = vec![false; self.rows.len()];
+        for (slot, row) in self.rows.iter().enumerate() {
+            if !row
+                .as_ref()
+                .is_some_and(|row| self.filter.matches(&row.cells))
+            {
+                continue;
+            }
+            let mut next = Some(slot);
+            while let Some(slot) = next.filter(|slot| !shown[*slot]) {
+                shown[slot] = true;
+                next = parents.get(slot).copied().flatten();
+            }
+        }
+        (0..self.rows.len()).filter(|slot| shown[*slot]).collect()
+    }
+
+    fn sort_slots(&self, slots: &mut Vec<usize>) {
+        let born = |slot: usize| self.rows[slot].as_ref().map_or(0, |row| row.born);
+        let Some((column, descending)) = self.sort else {
+            slots.sort_unstable_by_key(|slot| born(*slot));
+            return;
+        };
+        let direction = if descending { u128::MAX } else { 0 };
+        let is_text = self.columns[column].kind == Type::Text;
+        let shared = if is_text {
+            self.shared_prefix(slots, column)
+        } else {
+            0
+        };
+        let mut keyed: Vec<(u128, u64, usize)> = Vec::with_capacity(slots.len());
+        for slot in slots.iter() {
+            if let Some(row) = self.rows[*slot].as_ref() {
+                keyed.push((
+                    rank(&row.cells[column], shared) ^ direction,
+                    row.born,
+                    *slot,
+                ));
+            }
+        }
+        if is_text {
+            keyed.sort_unstable_by(
+                |(left, left_born, left_slot), (right, right_born, right_slot)| {
+                    let by_rest = || {
+                        if (left ^ direction) as u8 != LONGER {
+                            return Ordering::Equal;
+                        }
+                        let order = folded(self.text(*left_slot, column))
+                            .cmp(folded(self.text(*right_slot, column)));
+                        if descending { order.reverse() } else { order }
+                    };
+                    left.cmp(right)
+                        .then_with(by_rest)
+                        .then(left_born.cmp(right_born))
+                },
+            );
+        } else {
+            keyed.sort_unstable();
+        }
+        slots.clear();
+        slots.extend(keyed.into_iter().map(|(_, _, slot)| slot));
+    }
+
+    /// How many bytes all folded texts begin with alike: names of one swarm differ only at their ends.
+    fn shared_prefix(&self, slots: &[usize], column: usize) -> usize {
+        let Some((first, others)) = slots.split_first() else {
+            return 0;
+        };
+        let first: Vec<u8> = folded(self.text(*first, column)).collect();
+        others.iter().fold(first.len(), |shared, slot| {
+            first[..shared]
+                .iter()
+                .zip(folded(self.text(*slot, column)))
+                .take_while(|(left, right)| *left == right)
+                .count()
+        })
+    }
+
+    fn text(&self, slot: usize, column: usize) -> &str {
+        match self.rows[slot].as_ref().map(|row| &row.cells[column]) {
+            Some(Cell::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// Walk the tree in sorted order without recursion: a chain of agents may be as long as there are rows.
+    fn flatten(&self, sorted: &[usize], parents: &[Option<usize>]) -> Vec<Place> {
+        let mut children: Vec<Vec<usize>> = vec![Vec::new(); self.rows.len()];
+        let mut stack: Vec<(usize, usize)> = Vec::new();
+        // Backwards, so that the last pushed, first taken, is the first in order.
+        for slot in sorted.iter().rev() {
+            match parents[*slot] {
+                Some(parent) => children[parent].push(*slot),
+                None => stack.push((*slot, 0)),
+            }
+        }
+        let mut order = Vec::with_capacity(sorted.len());
+        while let Some((slot, depth)) = stack.pop() {
+            let Some(row) = self.rows[slot].as_ref() else {
+                continue;
+            };
+            let has_children = !children[slot].is_empty();
+            let is_open = has_children && (row.open || !self.filter.is_empty());
+            order.push(Place {
+                slot,
+                born: row.born,
+                depth,
+                has_children,
+                is_open,
+            });
+            if is_open {
+                stack.extend(children[slot].iter().map(|child| (*child, depth + 1)));
+            }
+        }
+        order
+    }
+
+    fn check_cells(&self, cells: &[Cell]) -> Result<()> {
+        if cells.len() != self.columns.len() {
+            return Err(Error::malformed(format!(
+                "{} cells for {} columns",
+                cells.len(),
+                self.columns.len()
+            )));
+        }
+        for (cell, column) in cells.iter().zip(&self.columns) {
+            let fits = matches!(
+                (cell, column.kind),
+                (Cell::Text(_), Type::Text)
+                    | (Cell::Int(_), Type::Int)
+                    | (Cell::Float(_), Type::Float)
+            );
+            if !fits {
+                return Err(Error::malformed(format!(
+                    "the column {} is {:?}",
+                    column.name, column.kind
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A row under itself would vanish from the tree.
+    fn check_parent(&self, id: &[u8], parent: Option<&[u8]>) -> Result<()> {
+        let mut next = parent;
+        while let Some(above) = next {
+            if above == id {
+                return Err(Error::malformed("a row cannot stand under itself"));
+            }
+            let slot = self.slots.get(above);
+            next = slot
+                .and_then(|slot| self.rows[*slot].as_ref())
+                .and_then(|row| row.parent.as_deref());
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of text in a rank; the last byte says how many there are, or `LONGER`.
+const RANK_TEXT: usize = 15;
+const LONGER: u8 = 16;
+
+/// A number that orders as the cell does: wholly for numbers, by the `RANK_TEXT` bytes after `shared` for text.
+fn rank(cell: &Cell, shared: usize) -> u128 {
+    const SIGN: u64 = 1 << 63;
+    match cell {
+        Cell::Int(number) => u128::from(number.cast_unsigned() ^ SIGN),
+        // IEEE 754's total order: a negative number's bits fall as it rises.
+        Cell::Float(number) => {
+            let bits = number.to_bits();
+            u128::from(if bits & SIGN == 0 { bits | SIGN } else { !bits })
+        }
+        Cell::Text(text) => {
+            let mut key = [0; RANK_TEXT + 1];
+            let mut rest = folded(text).skip(shared);
+            for length in 0..RANK_TEXT {
+                match rest.next() {
+                    Some(byte) => key[length] = byte,
+                    None => {
+                        key[RANK_TEXT] = length as u8;
+                        return u128::from_be_bytes(key);
+                    }
+                }
+            }
+            key[RANK_TEXT] = if rest.next().is_some() {
+                LONGER
+            } else {
+                RANK_TEXT as u8
+            };
+            u128::from_be_bytes(key)
+        }
+    }
+}
+
+/// The text in lower case, as UTF-8 bytes: their order is the order of the characters.
+fn folded(text: &str) -> impl Iterator<Item = u8> {
+    text.chars()
+        .flat_map(char::to_lowercase)
+        .flat_map(|character| {
+            let mut buffer = [0; 4];
+            let length = character.encode_utf8(&mut buffer).len();
+            buffer.into_iter().take(length)
+        })
+}
+
+fn unknown_row() -> Error {
+    Error::unknown("no such row")
+}
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;

@@ -1,0 +1,71 @@
+"""Metric and log agents: one piece each, read with their own eyes, reported as a few facts."""
+
+from __future__ import annotations
+
+from queenright.agent import Agent, AgentRef, Context, QueenrightError, handles
+
+from .evidence import Evidence, from_logs, from_metrics, parse
+from .messages import Finding, Investigate, from_parent
+from .pieces import Piece
+from .scrape import scrape
+
+PAGES = 16  # log pages one agent reads at most
+
+
+def _piece(message: Investigate) -> Piece:
+    source = "metrics" if message.source == "metrics" else "logs"
+    return Piece(source, message.signal, message.target, message.from_ms, message.to_ms)
+
+
+def _report(
+    ctx: Context, parent: AgentRef, piece: Piece, read: int, evidence: tuple[Evidence, ...], trouble: str = ""
+) -> None:
+    unit = "series" if piece.source == "metrics" else "lines"
+    facts = ", ".join(f"{e.kind} {e.subject} {e.value:.6g}" for e in evidence) or "nothing odd"
+    ctx.log(f"{piece.signal} of {piece.target}: read {read} {unit}: {trouble or facts}")
+    ctx.send(parent, Finding(piece.signal, piece.target, read, tuple(map(tuple, evidence)), trouble))
+
+
+class MetricAgent(Agent):
+    """Scrapes one target at both ends of its window."""
+
+    cell = "shared"
+
+    @handles
+    async def investigate(self, ctx: Context, message: Investigate) -> None:
+        parent, piece = from_parent(ctx), _piece(message)
+        if parent is None:
+            return
+        try:
+            before = await scrape(ctx, piece.target)
+            await ctx.sleep(max(0, piece.to_ms - await ctx.now()) / 1000)
+            after = await scrape(ctx, piece.target)
+        except QueenrightError as error:
+            return _report(ctx, parent, piece, 0, (), f"cannot scrape: {error.message}")
+        if before is None or after is None:
+            return _report(ctx, parent, piece, 0, (), "the target does not answer a scrape")
+        _report(ctx, parent, piece, len(before) + len(after), from_metrics(piece, before, after))
+
+
+class LogAgent(Agent):
+    """Reads one target's log and keeps what lies in its window."""
+
+    cell = "shared"
+
+    @handles
+    async def investigate(self, ctx: Context, message: Investigate) -> None:
+        parent, piece = from_parent(ctx), _piece(message)
+        if parent is None:
+            return
+        offset, text = 0, ""
+        try:
+            for _ in range(PAGES):
+                page = await ctx.act("logs.read", piece.target, offset=offset)
+                text += page["text"]
+                if page["next"] == offset:
+                    break
+                offset = page["next"]
+        except QueenrightError as error:
+            return _report(ctx, parent, piece, 0, (), f"cannot read: {error.message}")
+        lines = parse(text)
+        _report(ctx, parent, piece, len(lines), from_logs(piece, lines))

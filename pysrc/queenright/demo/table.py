@@ -1,0 +1,131 @@
+"""What the demo claims at its end: a row for each fault, judged against what was promised. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["PROMISED", "Closing", "Promise", "Row", "as_data", "problems", "render"]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What must be true of a fault's row. `size`: least and most agents at once, the watcher included."""
+
+    severity: str
+    alone: tuple[str, ...]
+    asked: tuple[str, ...]
+    size: tuple[int, int]
+
+
+SMALL, SEVERE = (2, 6), (40, 60)
+PROMISED = {
+    "bad-release": Promise("small", ("release.rollback",), (), SMALL),
+    "dead-worker": Promise("small", ("svc.restart",), (), SMALL),
+    "missing-index": Promise("small", ("db.index.create",), (), SMALL),
+    "bad-config": Promise("severe", ("config.restore",), (), SEVERE),
+    "stuck-sessions": Promise("severe", (), ("db.session.kill",), SEVERE),
+    "false-alarm": Promise("", (), (), (1, 1)),
+}
+
+
+@dataclass(slots=True)
+class Row:
+    """One fault, as it went. Times in seconds after the injection; None: it did not happen."""
+
+    fault: str
+    hurt: str = ""  # the worst second that customers had, in words
+    severity: str = ""
+    why: str = ""  # from which measured numbers
+    detected_s: float | None = None
+    agents: int = 0  # the most at once
+    alone: list[str] = field(default_factory=list)  # acts that ended well, within the intent
+    asked: list[str] = field(default_factory=list)
+    decided_by: str = ""
+    verdict: str = ""  # approved, denied, expired
+    healthy_s: float | None = None
+    agents_after: int = 0
+
+
+@dataclass(slots=True)
+class Closing:
+    """What holds of the whole run."""
+
+    leases_left: int
+    entries: int
+    verified: bool
+    verifier: str  # what the second process said
+    seconds: float
+    left_running: int = 0
+
+
+def problems(rows: list[Row], closing: Closing) -> list[str]:
+    """Every promise that was not kept; the demo succeeds only if there is none."""
+    found: list[str] = []
+    for row in rows:
+        promise = PROMISED[row.fault]
+        told = [
+            (bool(row.hurt), "customers were not hurt, so nothing was shown"),
+            (
+                row.severity == promise.severity,
+                f"severity {row.severity or 'none'}, not {promise.severity or 'none'}",
+            ),
+            (
+                promise.size[0] <= row.agents <= promise.size[1],
+                f"{row.agents} agents at once, not {promise.size[0]} to {promise.size[1]}",
+            ),
+            (tuple(row.alone) == promise.alone, f"did alone: {', '.join(row.alone) or 'nothing'}"),
+            (tuple(row.asked) == promise.asked, f"asked for: {', '.join(row.asked) or 'nothing'}"),
+            (bool(row.decided_by) == bool(promise.asked), f"decided by: {row.decided_by or 'nobody'}"),
+            (not promise.asked or row.verdict == "approved", f"the verdict was: {row.verdict or 'none'}"),
+            ((row.detected_s is not None) == bool(promise.severity), f"detected after: {_s(row.detected_s)}"),
+            (row.healthy_s is not None, "not healthy by measurement"),
+            (row.agents_after == 1, f"{row.agents_after} agents left, not the watcher alone"),
+        ]
+        found += [f"{row.fault}: {what}" for good, what in told if not good]
+    if closing.leases_left:
+        found.append(f"{closing.leases_left} leases left")
+    if not closing.verified:
+        found.append(f"the ledger does not verify: {closing.verifier}")
+    if closing.left_running:
+        found.append(f"{closing.left_running} processes left running")
+    return found
+
+
+def _s(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f} s"
+
+
+HEAD = ("fault", "severity", "detected after", "agents", "acts alone", "asked", "decided by", "healthy after")
+
+
+def render(rows: list[Row], closing: Closing) -> str:
+    """The table as text, one line a fault, and what holds of the whole under it."""
+    lines = [HEAD] + [
+        (
+            row.fault,
+            row.severity or "none",
+            _s(row.detected_s),
+            str(row.agents),
+            ", ".join(row.alone) or "-",
+            ", ".join(row.asked) or "-",
+            row.decided_by or "-",
+            _s(row.healthy_s),
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(HEAD))]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    text.insert(1, "  ".join("─" * width for width in widths))
+    text.append(f"leases left      {closing.leases_left}")
+    text.append(f"ledger verified  {'yes' if closing.verified else 'NO'}: {closing.verifier}")
+    text.append(f"took             {closing.seconds:.0f} s")
+    return "\n".join(text)
+
+
+def as_data(rows: list[Row], closing: Closing) -> dict[str, Any]:
+    """The same as data, with every broken promise in words."""
+    return {"faults": [asdict(row) for row in rows], **asdict(closing), "problems": problems(rows, closing)}

@@ -1,0 +1,99 @@
+"""The directory of workspaces: one for each agent, made when it is born, removed when its retention is
+over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from queenright.errors import Denied, Dimension, Malformed, Unknown
+from queenright.workspace.beneath import open_root
+from queenright.workspace.tree import Usage, measure, remove_tree
+
+__all__ = ["Quota", "Workspaces"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The most one workspace may hold."""
+
+    bytes: int = 512 << 20
+    files: int = 100_000
+
+
+class Workspaces:
+    """The workspaces below `root`, which is made 0700. `give` hands a new one to its agent's kernel uid."""
+
+    def __init__(
+        self, root: Path, quota: Quota | None = None, give: Callable[[Path, bytes], None] | None = None
+    ) -> None:
+        root.mkdir(mode=0o700, exist_ok=True)
+        self._root = root
+        self._quota = quota or Quota()
+        self._give = give
+
+    def create(self, agent: bytes) -> Path:
+        """The agent's workspace, made (0700) if it is not there yet."""
+        path = self._path(agent)
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            os.close(open_root(path))  # a directory and no link, or refused
+        else:
+            if self._give is not None:
+                self._give(path, agent)
+        return path
+
+    def path(self, agent: bytes) -> Path:
+        """Where the agent's workspace is. Raises `Unknown` when it has none."""
+        path = self._path(agent)
+        if path.is_symlink() or not path.is_dir():
+            raise Unknown(f"agent {agent.hex()[:12]} has no workspace")
+        return path
+
+    def agents(self) -> list[bytes]:
+        """Agents that have a workspace, dead ones included."""
+        return sorted(bytes.fromhex(entry.name) for entry in self._root.iterdir() if len(entry.name) == 64)
+
+    def usage(self, agent: bytes) -> Usage:
+        """What the workspace holds now. Walks it."""
+        root = open_root(self.path(agent))
+        try:
+            return measure(root)
+        finally:
+            os.close(root)
+
+    def require_room(self, agent: bytes, more_bytes: int = 0, more_files: int = 0) -> None:
+        """Raise `Denied` unless that much fits under the quota."""
+        held = self.usage(agent)
+        files, size = held.files + more_files, held.bytes + more_bytes
+        if size > self._quota.bytes or files > self._quota.files:
+            detail = f"{size} of {self._quota.bytes} bytes, {files} of {self._quota.files} files"
+            raise Denied(
+                f"workspace is full: {detail}",
+                verb="fs.write",
+                resource="ws:self",
+                dimensions=(Dimension("quota", "workspace", detail),),
+                hint="remove files first",
+            )
+
+    def retire(self, agent: bytes) -> None:
+        """Take the right to change it from the directory itself: kept for people to read until `remove`."""
+        self.path(agent).chmod(0o500)
+
+    def remove(self, agent: bytes) -> None:
+        """Remove the workspace and all in it. None there is no error."""
+        self._path(agent)
+        parent = open_root(self._root)
+        try:
+            remove_tree(parent, agent.hex())
+        finally:
+            os.close(parent)
+
+    def _path(self, agent: bytes) -> Path:
+        if len(agent) != 32:
+            raise Malformed("an agent's id has 32 bytes")
+        return self._root / agent.hex()
