@@ -95,7 +95,7 @@ def run(options: Options) -> int:
         log = Log(paths.log, SystemClock(), echo=options.echo_log)
         abi = restrict_self(_code_paths(), _own_paths(paths))
         log.info("supervisor.starting", pid=os.getpid(), landlock_abi=abi, locked=keyring.locked)
-        return asyncio.run(_serve(options, paths, pinned, keyring, launcher, log))
+        return asyncio.run(_serve(options, paths, pinned, keyring, launcher, log, abi))
     except SandboxRefused as error:
         return _refuse(options, error, EXIT_LACKS)
     except (QueenrightError, OSError) as error:
@@ -119,7 +119,7 @@ def _unlock(keyring: Keyring, options: Options, paths: Paths, credentials: str |
 
 
 async def _serve(
-    options: Options, paths: Paths, pinned: Pinned, keyring: Keyring, launcher: Launcher, log: Log
+    options: Options, paths: Paths, pinned: Pinned, keyring: Keyring, launcher: Launcher, log: Log, abi: int
 ) -> int:
     stopped = asyncio.Event()
     failure: list[str] = []
