@@ -150,8 +150,15 @@ async def boot(
         rt.commit(rt.book.control_refused(violation))
 
     server = Server(
-        paths.socket, service=service, gate=rt.gate, hub=hub, runtime=pinned.runtime, version=rt.version, clock=clock,
-        rand=rand, violated=violated,
+        paths.socket,
+        service=service,
+        gate=rt.gate,
+        hub=hub,
+        runtime=pinned.runtime,
+        version=rt.version,
+        clock=clock,
+        rand=rand,
+        violated=violated,
     )
     await server.start()
     tasks = [
@@ -174,7 +181,9 @@ def _open_private(rt: Runtime) -> None:
     keyring = rt.keyring
     runtime = SigningKey.from_seed(keyring.runtime_seed)
     if runtime.public_key != rt.runtime_key:
-        raise QueenrightError("the keyring's runtime key is not the one this directory was founded with", hint="restore it")
+        raise QueenrightError(
+            "the keyring's runtime key is not the one this directory was founded with", hint="restore it"
+        )
     rt.ledger.unlock(SigningKey.from_seed(keyring.log_seed))
     rt.identity = Identity(runtime, keyring.subkey("sealing"))
     rt.blobs = Blobs(rt.paths.blobs, keyring.subkey("blob"), rand=rt.rand)
@@ -182,7 +191,9 @@ def _open_private(rt: Runtime) -> None:
     rt.acting = Acting(rt)
     recovered = rt.store.get("meta", RUNNING) is not None
     rt.locked = False
-    rt.commit(rt.book.started(rt.version, recovered, rt.landlock_abi), Change((("put", "meta", RUNNING, b"1"),)))
+    rt.commit(
+        rt.book.started(rt.version, recovered, rt.landlock_abi), Change((("put", "meta", RUNNING, b"1"),))
+    )
     rt.mail.load()
     rt.turns.load()
     rt.calls.load()
@@ -201,7 +212,10 @@ def _sweep(rt: Runtime) -> None:
             rt.commit(change, rt.book.ask("ask.expired", after, Supervisor()))
             rt.settle(head.id)
         for lease in rt.leases.due():
-            rt.commit(rt.leases.end(lease.id, "expired"), rt.book.lease("lease.ended", lease, "expired", Supervisor()))
+            rt.commit(
+                rt.leases.end(lease.id, "expired"),
+                rt.book.lease("lease.ended", lease, "expired", Supervisor()),
+            )
             rt.changed("agents", lease.agent)
         for lease in rt.leases.to_clean(16):
             rt.commit(rt.leases.cleaned(lease.id))  # the HTTP broker keeps nothing at a provider

@@ -132,8 +132,16 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     booted: Booted = await boot(
-        paths=paths, pinned=pinned, keyring=keyring, launcher=launcher, log=log, clock=SystemClock(), rand=os.urandom,
-        stop=stopped.set, fatal=fatal,
+        paths=paths,
+        pinned=pinned,
+        keyring=keyring,
+        launcher=launcher,
+        log=log,
+        clock=SystemClock(),
+        rand=os.urandom,
+        landlock_abi=abi,
+        stop=stopped.set,
+        fatal=fatal,
     )
     paths.pid.write_text(f"{os.getpid()}\n")
     if options.ready_fd is not None:
@@ -172,8 +180,18 @@ def _code_paths() -> list[str]:
     import queenright_tui
 
     wanted = [
-        sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path, "/usr", "/lib", "/lib64", "/etc/ld.so.cache",
-        "/etc/localtime", "/dev/urandom", "/dev/null", "/proc/self",
+        sys.prefix,
+        sys.base_prefix,
+        sys.exec_prefix,
+        *sys.path,
+        "/usr",
+        "/lib",
+        "/lib64",
+        "/etc/ld.so.cache",
+        "/etc/localtime",
+        "/dev/urandom",
+        "/dev/null",
+        "/proc/self",
         *(os.path.dirname(module.__file__ or "") for module in (queenright, queenright_tui)),
     ]
     return sorted({os.path.realpath(path) for path in wanted if path and os.path.exists(path)})

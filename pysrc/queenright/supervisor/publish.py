@@ -47,13 +47,21 @@ class Publisher:
     def incident(self, incident: Incident) -> None:
         self._hub.publish(
             "incidents",
-            {"at_ms": incident.at_ms, "kind": incident.kind, "subject": incident.subject, "text": incident.text, "leaf": None},
+            {
+                "at_ms": incident.at_ms,
+                "kind": incident.kind,
+                "subject": incident.subject,
+                "text": incident.text,
+                "leaf": None,
+            },
         )
 
     def line(self, agent: bytes, line: AgentLine) -> None:
         topic = f"log:{full('agent', agent)}"
         if self._hub.wanted(topic):
-            self._hub.publish(topic, {"seq": line.seq, "at_ms": line.at_ms, "stream": line.stream, "text": line.text})
+            self._hub.publish(
+                topic, {"seq": line.seq, "at_ms": line.at_ms, "stream": line.stream, "text": line.text}
+            )
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -71,7 +79,9 @@ class Publisher:
     def _send(self) -> None:
         rt = self._rt
         if self._hub.wanted("agents"):
-            self._agents.update(agent.id for agent in rt.agents if not agent.ended and rt.turns.touched(agent.id))
+            self._agents.update(
+                agent.id for agent in rt.agents if not agent.ended and rt.turns.touched(agent.id)
+            )
         agents, self._agents = self._agents, set()
         for agent_id in agents:
             agent = rt.agents.find(agent_id)
@@ -83,7 +93,11 @@ class Publisher:
         asks, self._asks = self._asks, set()
         for ask_id in asks:
             head = rt.asks.get(ask_id)
-            self._hub.publish("asks", dict(self._service.ask_row(head, len(rt.asks.members(ask_id)))), key=full("ask", ask_id))
+            self._hub.publish(
+                "asks",
+                dict(self._service.ask_row(head, len(rt.asks.members(ask_id)))),
+                key=full("ask", ask_id),
+            )
         size = rt.ledger.size
         if self._hub.wanted("ledger"):
             for index in range(max(self._ledger_sent, size - 500), size):

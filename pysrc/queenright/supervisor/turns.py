@@ -323,7 +323,7 @@ class Turns:
 
     def _failed(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """A turn that raised: retried with backoff, then buried. Its recorded steps stay for the next try."""
-        self._rt.logs.line(agent.id, "error", error)
+        self._rt.logs.line(agent.id, "runtime", error, error=True)
         self._rt.meters.handled(agent.id, self._rt.clock.boot_ms(), ok=False)
         turn.delivered = False
         if error.startswith("mismatch") and turn.steps:
