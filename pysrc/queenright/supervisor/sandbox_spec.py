@@ -1,7 +1,8 @@
 """What a sandbox is made of: which program, which files, which limits. The launcher makes it or says why not.
 
-A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here, once;
-the launcher refuses any that still has a symbolic link.
+A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here,
+once:
+the launcher refuses one with a symbolic link.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class SandboxSpec:
     hostname: str | None = None
 
     def request(self, number: int, descriptors: int, *, as_root: bool) -> dict[str, Any]:
-        """The launcher's map for this spec. An ordinary user's sandboxes all have that user's uid: no slot."""
+        """The launcher's map for this spec. An ordinary user's sandboxes have that user's uid: no slot."""
         executor = self.kind == "executor"
         return {
             "op": "spawn",
@@ -170,7 +171,7 @@ def command_spec(
     return SandboxSpec(
         kind="command",
         argv=tuple(argv),
-        env={"PATH": _PATH, "HOME": WORKSPACE, "LANG": "C.UTF-8", "TMPDIR": "/tmp", **(env or {})},  # noqa: S108
+        env={"PATH": _PATH, "HOME": WORKSPACE, "LANG": "C.UTF-8", **(env or {})},
         cwd=cwd,
         limits=limits,
         binds=(Bind(workspace, WORKSPACE, writable=True), *binds),
@@ -267,10 +268,30 @@ def _environment() -> tuple[str, ...]:
 @functools.cache
 def _system() -> tuple[str, ...]:
     wanted = (
-        "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
-        "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime",
-        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf",
-        "/etc/services", "/etc/passwd", "/etc/group", "/etc/ssl/certs", "/etc/ssl/openssl.cnf",
-        "/etc/pki/tls/certs", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/proc",
+        "/usr",
+        "/bin",
+        "/sbin",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/etc/ld.so.cache",
+        "/etc/alternatives",
+        "/etc/localtime",
+        "/etc/resolv.conf",
+        "/etc/hosts",
+        "/etc/nsswitch.conf",
+        "/etc/gai.conf",
+        "/etc/host.conf",
+        "/etc/services",
+        "/etc/passwd",
+        "/etc/group",
+        "/etc/ssl/certs",
+        "/etc/ssl/openssl.cnf",
+        "/etc/pki/tls/certs",
+        "/dev/null",
+        "/dev/zero",
+        "/dev/random",
+        "/dev/urandom",
+        "/proc",
     )
     return tuple(os.path.realpath(path) for path in wanted if os.path.exists(path))
