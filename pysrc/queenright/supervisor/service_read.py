@@ -315,11 +315,12 @@ class Reading:
         head = rt.asks.get(digest)
         members = rt.asks.members(digest) if head.state == "open" else (head,)
         document, reason = rt.asks.document(digest)
-        shown = [rt.asks.document(member.id)[0] for member in members[:MEMBERS]]
+        shown = [rt.asks.document(member.id) for member in members[:MEMBERS]]
         return {
             "row": self.ask_row(head, len(members)),
             "bytes": document,
-            "members": shown,
+            "members": [data for data, _ in shown],
+            "reasons": [said for _, said in shown],
             "more": len(members) - len(shown),
             "context": self._context(caller, head, Ask.decode(document), reason),
         }
