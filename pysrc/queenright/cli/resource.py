@@ -25,7 +25,11 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask after showing the di
 
 def _facts(resource: Resource) -> dict[str, Any]:
     """What the owner wrote of it: fields that are mapped."""
-    return {name: value for name, value in resource.to_map().items() if name != "id" and value not in (None, "", [], {})}
+    return {
+        name: value
+        for name, value in resource.to_map().items()
+        if name != "id" and value not in (None, "", [], {})
+    }
 
 
 def _lines(resource: Resource) -> list[str]:
@@ -58,18 +62,32 @@ def _submit(run: Run, client: Client, before: ResourceMap, after: ResourceMap, *
     run.out.data(view, [f"{len(after)} resources are in force, digest {view['digest'].hex()[:12]}"])
 
 
-@command("check", "queenright resource check resources.toml", "queenright resource check resources.toml --json", key=False)
+@command(
+    "check",
+    "queenright resource check resources.toml",
+    "queenright resource check resources.toml --json",
+    key=False,
+)
 @_file
 def check_command(run: Run, file: Path) -> int:
     """Check a resources file, and whether what it names is on this machine. Needs no supervisor."""
     try:
         found = compile_resources(read_text(file), name=str(file))
     except Malformed as wrong:
-        run.out.data({"file": str(file), "ok": False, "problems": [wrong.message]}, [clean(wrong.message, MAX_TEXT)])
+        run.out.data(
+            {"file": str(file), "ok": False, "problems": [wrong.message]}, [clean(wrong.message, MAX_TEXT)]
+        )
         return exit_codes.FAILED
     problems = check_host(found, forbidden=(run.paths().state,))
-    told = {"file": str(file), "ok": not problems, "resources": [item.id for item in found], "problems": problems}
-    run.out.data(told, [clean(problem, MAX_TEXT) for problem in problems] or [f"{clean(str(file))}: ok, {len(found)}"])
+    told = {
+        "file": str(file),
+        "ok": not problems,
+        "resources": [item.id for item in found],
+        "problems": problems,
+    }
+    run.out.data(
+        told, [clean(problem, MAX_TEXT) for problem in problems] or [f"{clean(str(file))}: ok, {len(found)}"]
+    )
     return exit_codes.FAILED if problems else exit_codes.OK
 
 
@@ -105,8 +123,15 @@ def list_command(run: Run) -> None:
         ("RESOURCE", "RISK", "MAPS"),
         ((item.id, item.risk or "computed", ", ".join(sorted(_facts(item)))) for item in found),
     )
-    told = {"digest": view["digest"], "signer": view["signer"], "resources": [item.to_map() for item in found]}
-    run.out.data(told, lines if len(found) else ["no resources: an owner signs some with `queenright resource set FILE`"])
+    told = {
+        "digest": view["digest"],
+        "signer": view["signer"],
+        "resources": [item.to_map() for item in found],
+    }
+    run.out.data(
+        told,
+        lines if len(found) else ["no resources: an owner signs some with `queenright resource set FILE`"],
+    )
 
 
 @command("show", "queenright resource show svc:shop/web", "queenright resource show svc:shop/web --json")
