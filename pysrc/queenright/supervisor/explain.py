@@ -17,8 +17,20 @@ __all__ = ["explain", "leaf_row", "who"]
 NAME_CHARACTERS = 96
 # Facts that are worth a line, in this order; the whole entry is one command away.
 _TELLING = (
-    "name", "behaviour", "purpose", "operator", "verb", "resource", "answer", "decided_by", "reason", "why", "how", "what",
-    "secret", "cell",
+    "name",
+    "behaviour",
+    "purpose",
+    "operator",
+    "verb",
+    "resource",
+    "answer",
+    "decided_by",
+    "reason",
+    "why",
+    "how",
+    "what",
+    "secret",
+    "cell",
 )
 
 

@@ -14,12 +14,14 @@ from queenright.core.host import Refused
 from queenright.errors import Conflict, NotEntitled
 from queenright.ledger.entry import Operator as Acting
 from queenright.ledger.entry import Signed
+from queenright.store import Change
 
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
 
 __all__ = ["Gate"]
 
+_SCOPE = "order"
 # Orders that change the record or what people may do: an owner's, or of someone whose row says so.
 _RECORDS = frozenset({"secret_set", "secret_remove", "behaviour_add"})
 
@@ -31,7 +33,7 @@ class Gate:
         self._rt = rt
 
     def operators(self) -> Operators:
-        """The document in force."""
+        """The operators document in force."""
         return self._rt.documents.operators
 
     def policy_revision(self) -> bytes:
@@ -42,7 +44,10 @@ class Gate:
         signer = self._rt.documents.operators.holder(operator.fingerprint, now_ms)
         person = signer.person
         if method in _RECORDS and not (signer.owner or person.records):
-            raise NotEntitled(f"{person.name} may not change what is kept here", hint="an owner, or someone whose row says records")
+            raise NotEntitled(
+                f"{person.name} may not change what is kept here",
+                hint="an owner, or someone whose row says records",
+            )
         if method == "undo" and not person.undo:
             raise NotEntitled(f"{person.name} may not sign undos", hint="another operator signs it")
         if method in ("unfreeze", "resume", "lease_extend") and not (signer.owner or person.intents):
@@ -50,13 +55,11 @@ class Gate:
 
     async def spend(self, order: SignedOrder, operator: Signer, method: str) -> None:
         """Spend the order's nonce durably, with its leaf. Raises Conflict if it was spent before."""
-        signed = Signed(
-            ORDER, hashlib.sha256(order.document).digest(), operator.fingerprint, order.signature
-        )
-        acting = Acting(operator.fingerprint, operator.name)
+        signed = Signed(ORDER, hashlib.sha256(order.document).digest(), operator.fingerprint, order.signature)
+        acting = Acting(operator.fingerprint, operator.person.name)
         try:
             self._rt.commit(
-                order.order.spend(),
+                Change((("spend", _SCOPE, order.order.nonce),)),
                 self._rt.book.order_spent(method, order.order.nonce, signed, acting),
             )
         except Refused:
