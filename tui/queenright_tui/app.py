@@ -22,7 +22,7 @@ from queenright.errors import Conflict, NotEntitled, QueenrightError
 from queenright_tui import messages as wish
 from queenright_tui.client_feed import ClientFactory, ClientFeed
 from queenright_tui.commands import PLACES
-from queenright_tui.feed import Changed, Feed, Heard, LinkDown, LinkUp, Listed, SignerFactory
+from queenright_tui.feed import Changed, Feed, Heard, LinkDown, LinkUp, Listed, MakeVerdict, SignerFactory, VerifyLedger
 from queenright_tui.friction import Arming
 from queenright_tui.look import Look
 from queenright_tui.model import Model, row_key
@@ -183,7 +183,7 @@ class Terminal(App[int], inherit_bindings=False):
         if self._was_armed and not self.arming.armed:
             self._disarm("15 minutes are over: disarmed")
         place = self.place
-        if place is None or self._pace.backlog(self._driver):
+        if place is None or not place.ready or self._pace.backlog(self._driver):
             return
         second = self.clock.wall_ms() // 1000
         if self.model.dirty or second != self._second:
@@ -464,7 +464,7 @@ class Terminal(App[int], inherit_bindings=False):
     def _swarm_row(self) -> Any:
         swarm = self.places["swarm"]
         assert isinstance(swarm, SwarmScreen)
-        return swarm.selected() if swarm.is_mounted else None
+        return swarm.selected() if swarm.ready else None
 
     def open_agent(self, agent: str) -> None:
         """The agent place, about this agent."""
@@ -552,6 +552,8 @@ def run_tui(
     client_factory: ClientFactory,
     signer_factory: SignerFactory,
     *,
+    make_verdict: MakeVerdict,
+    verify_ledger: VerifyLedger,
     screenshot: Path | None = None,
     size: tuple[int, int] | None = None,
     read_only: bool = False,
@@ -562,13 +564,16 @@ def run_tui(
     """Open the terminal until the operator detaches. Returns an exit code: 0 detached, 3 not let in.
 
     `client_factory` gives a connected client that has proved the operator's key; `signer_factory` opens their key when they
-    arm, and may ask for its passphrase. With `screenshot` the place `start` is drawn once without a terminal, at `size`
+    arm, and may ask for its passphrase; `make_verdict` and `verify_ledger` are the authority's and the ledger's own, which
+    this package does not import. With `screenshot` the place `start` is drawn once without a terminal, at `size`
     cells, and written there as SVG.
     """
     # Read before Textual does: it takes NO_COLOR out of the environment and only greys the screen.
     look = Look(mono="NO_COLOR" in os.environ, ascii=ascii_only)
     constants.ESCAPE_DELAY = ESCAPE_S  # type: ignore[misc]
-    feed = ClientFeed(client_factory, clock or SystemClock())
+    feed = ClientFeed(
+        client_factory, clock or SystemClock(), make_verdict=make_verdict, verify_ledger=verify_ledger
+    )
     app = Terminal(feed, signer_factory, clock=clock, look=look, read_only=read_only, start=start, screenshot=screenshot)
     # What start-up made lives until the end: taking it out of the collector's sight keeps long pauses away.
     app.call_later(gc.freeze)

@@ -26,7 +26,7 @@ SIMILAR: Final = 5
 DEFAULT_TTL_MS: Final = 10 * 60 * 1000
 
 # Fields of the signed bytes that have a heading of their own below.
-_PLACED: Final = frozenset({"v", "verb", "resource", "args", "risk", "not_after", "agent", "intent", "revision", "target"})
+_PLACED: Final = frozenset({"v", "verb", "resource", "args", "risk", "agent", "intent", "revision", "precondition", "answer_by", "not_after"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Choice:
 
     max_uses: int
     not_after_ms: int
-    narrowed: tuple[tuple[str, str], ...] = ()
-    """(field, value) pairs that replace what was asked."""
+    narrowed: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    """(argument, items that are left of it) for each list that was cut."""
 
     shortened: bool = False
 
@@ -62,13 +62,13 @@ def exact(value: Any) -> str:
 
 
 def ask_deadline(ask: OpenAsk) -> int:
-    """When the ask expires: from its signed bytes."""
-    return int(ask.body["not_after"])
+    """The last moment to answer, from the signed bytes: later it is a denial."""
+    return int(ask.body["answer_by"])
 
 
 def ttl_default(ask: OpenAsk, now_ms: int) -> int:
     """The end of the default grant: 10 minutes from now, never past the ask's own end."""
-    return min(now_ms + DEFAULT_TTL_MS, ask_deadline(ask))
+    return min(now_ms + DEFAULT_TTL_MS, int(ask.body["not_after"]))
 
 
 def _labelled(label: str, rows: list[str], style: str = "", width: int = 80) -> list[Line]:
@@ -110,8 +110,8 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
         for index, text in enumerate(rows):
             lead = f"{exact(name)} = " if index == 0 else " " * (len(name) + 3)
             lines.append((bit("".ljust(LABEL)), bit(lead, "dim"), bit(text)))
-    if body.get("target") not in (None, {}, b"", ""):
-        lines += _labelled("TARGET", _value_rows(body["target"], room))
+    if body.get("precondition"):
+        lines += _labelled("TARGET", _value_rows(body["precondition"], room))
     # EFFECT and undo
     lines += _labelled("EFFECT", wrap(context["effect"] or "not measured", room, limit=600, rows=4))
     lines += _diff(context["diff"], room, whole=whole_diff)
@@ -129,8 +129,8 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
     lines += _fence("agent says (untrusted)", context["reason"], room)
     lines += _labelled("BLAST", wrap(_blast(context["blast"]), room, limit=600, rows=2))
     deadline = ask_deadline(ask)
-    gone = "expires" if deadline > now_ms else "EXPIRED"
-    time_words = f"waiting {ago(now_ms - row['raised_ms'])}   {gone} {clock(deadline)} ({left(deadline - now_ms)} left), then it is denied"
+    words = f"answer by {clock(deadline)}, {left(deadline - now_ms)} left" if deadline > now_ms else f"EXPIRED {clock(deadline)}"
+    time_words = f"waiting {ago(now_ms - row['raised_ms'])} · {words} · else denied · starts by {clock(body['not_after'])}"
     lines += _labelled("TIME", wrap(time_words, room))
     before = [
         f"{clock(s['at_ms'])} {_name(s['operator'])} {s['verdict']} {s['outcome']}" for s in context["similar"][:SIMILAR]
@@ -138,11 +138,10 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
     lines += _labelled("BEFORE", before or ["nothing like this was decided before"])
     if context["same_person"]:
         lines += _labelled("NOTE", ["same person: you signed this intent yourself"], "need")
-    members = len(ask.detail["members"])
-    if members > 1 or ask.detail["more"]:
-        words = f"{members} equal requests, one verdict for all of them"
-        if ask.detail["more"]:
-            words += f"; {ask.detail['more']} since, not covered"
+    others = len(ask.detail["members"]) - 1 + ask.detail["more"]
+    if others > 0:
+        # Their agents' words are not on this card, so a verdict from it cannot say they were seen.
+        words = f"{others} equal requests wait too; your verdict answers only the one drawn here"
         lines += _labelled("GROUP", wrap(words, room), "need")
     lines += _also_signed(body, room)
     return tuple(lines)
@@ -180,7 +179,7 @@ def _chain(ask: OpenAsk) -> str:
 def _blast(blast: Any) -> str:
     resources = ", ".join(exact(r) for r in blast["resources"][:6]) or "no resource"
     more = len(blast["resources"]) - 6
-    words = [resources + (f" and {more} more" if more > 0 else ""), f"{blast['agents']} agents would gain it"]
+    words = [resources + (f" and {more} more" if more > 0 else ""), f"{blast['agents']} {'agent' if blast['agents'] == 1 else 'agents'} would gain it"]
     if blast["budget_max"] is not None:
         words.append(f"budget {blast['budget_used']} of {blast['budget_max']} used")
     return " · ".join(words)
@@ -215,7 +214,7 @@ def sign_lines(ask: OpenAsk, choice: Choice, need: Demand, width: int, now_ms: i
     body = ask.body
     scope = f"{exact(str(body['verb']))}  {exact(body['resource'])}"
     if choice.narrowed:
-        scope += "  narrowed: " + ", ".join(f"{exact(k)}={exact(v)}" for k, v in choice.narrowed)
+        scope += "  narrowed: " + ", ".join(f"{exact(k)}={exact(list(v))}" for k, v in choice.narrowed)
     until = f"until {clock(choice.not_after_ms)} ({left(choice.not_after_ms - now_ms)})"
     uses = "1 use" if choice.max_uses == 1 else f"{choice.max_uses} uses"
     against = "narrower than asked" if choice.narrowed else "as asked, this request only"

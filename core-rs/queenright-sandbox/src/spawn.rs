@@ -42,14 +42,37 @@ pub struct Machine {
 
 impl Machine {
     pub fn examine(landlock_abi_cap: u32) -> Result<Self, Refusal> {
+        let root = sys::effective_uid() == 0;
+        if root {
+            let map = std::fs::read_to_string("/proc/self/uid_map")
+                .at(Step::Identity, || "uid_map".into())?;
+            if !has_slots(&map) {
+                let why = "root of a user namespace that lacks the uids agents would get, and no agent runs as root";
+                return Err(Refusal::new(Step::Identity, libc::EPERM, why));
+            }
+        }
         Ok(Self {
-            root: sys::effective_uid() == 0,
+            root,
             abi: crate::domain::choose_abi(landlock_abi_cap)?,
             cell: Layout::find(Kind::Cell)?,
             command: Layout::find(Kind::Command)?,
             cgroup: Control::find(),
         })
     }
+}
+
+/// Whether one line of a uid_map (inside, outside, count) covers every slot.
+fn has_slots(map: &str) -> bool {
+    let (first, last) = (u64::from(FIRST_UID), u64::from(FIRST_UID + MAX_SLOT));
+    map.lines().any(|line| {
+        let mut fields = line
+            .split_ascii_whitespace()
+            .map(|field| field.parse::<u64>().ok());
+        match (fields.next().flatten(), fields.nth(1).flatten()) {
+            (Some(inside), Some(count)) => inside <= first && last < inside.saturating_add(count),
+            _ => false,
+        }
+    })
 }
 
 /// A running sandbox.
@@ -429,4 +452,24 @@ fn of_its_own(machine: &Machine, request: &Spawn) -> Result<Place, Refusal> {
         hostname,
         trees: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_map_that_covers_every_slot_will_do() {
+        assert!(has_slots("         0          0 4294967295\n"));
+        assert!(has_slots("0 0 65536\n1879048192 1879048192 268435456\n"));
+        for map in [
+            "0 1000 1\n",
+            "0 100000 65536\n",
+            "1879048192 5 268435455\n",
+            "",
+            "a b c",
+        ] {
+            assert!(!has_slots(map), "{map}");
+        }
+    }
 }

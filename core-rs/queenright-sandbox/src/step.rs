@@ -29,7 +29,7 @@ steps! {
     Clone "clone" "user namespaces are forbidden here: set sysctl user.max_user_namespaces above 0, kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, or in a container use one that allows them";
     UidMap "uid_map" "the kernel refused to map this user into a new user namespace: check /proc is mounted and not masked";
     ParentDeath "parent_death" "";
-    Identity "identity" "the launcher runs as root without the right to change uid: give it CAP_SETUID and CAP_SETGID or start it as an ordinary user";
+    Identity "identity" "start it as an ordinary user, or as a root that has every uid and CAP_SETUID and CAP_SETGID";
     Session "session" "";
     OomScore "oom_score" "check that /proc is mounted and writable";
     Source "source" "the path must exist, be readable by the supervisor and hold no symbolic link";

@@ -1,7 +1,7 @@
 """What a sandbox is made of: which program, which files, which limits. The launcher makes it or says why not.
 
-A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here, once;
-the launcher refuses any that still has a symbolic link.
+A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here, once:
+the launcher refuses one with a symbolic link.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class SandboxSpec:
     hostname: str | None = None
 
     def request(self, number: int, descriptors: int, *, as_root: bool) -> dict[str, Any]:
-        """The launcher's map for this spec. An ordinary user's sandboxes all have that user's uid: no slot."""
+        """The launcher's map for this spec. An ordinary user's sandboxes have that user's uid: no slot."""
         executor = self.kind == "executor"
         return {
             "op": "spawn",

@@ -100,7 +100,7 @@ class AgentScreen(Place):
             self.acts.clear()
             for key in [row[0] for row in self.act_view.window(0, len(self.act_view))]:
                 self.act_view.remove(key)
-            if self.is_mounted:
+            if self.ready:
                 self.query_one("#log", LiveLog).replace(())
                 self.remove_class("planning")
 
@@ -122,7 +122,7 @@ class AgentScreen(Place):
 
     def show_log(self, agent: str, page: LogPage) -> None:
         """What the agent wrote before this screen listened."""
-        if agent == self.agent:
+        if agent == self.agent and self.ready:
             self.query_one("#log", LiveLog).replace(page["lines"])
             self.refresh_all()
 

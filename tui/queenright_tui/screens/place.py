@@ -48,6 +48,8 @@ class Place(Screen[None]):
         self.model = model
         self.look = look
         self.wide = False
+        self.ready = False
+        """Mounted, with its widgets there to be drawn on."""
         self.notice: Line = ()
         self._answer: Callable[[str], None] | None = None
         self._typing: Callable[[str], None] | None = None
@@ -76,10 +78,13 @@ class Place(Screen[None]):
 
     def on_mount(self) -> None:
         self.prompt.display = False
+        self.ready = True
         self._fit()
         self.refresh_all()
 
     def on_resize(self, _event: events.Resize) -> None:
+        if not self.ready:
+            return
         self._fit()
         self.refresh_all()
 
@@ -101,7 +106,7 @@ class Place(Screen[None]):
 
     def refresh_all(self) -> None:
         """Draw the model as it is now. Called once a frame at most, and after a key."""
-        if not self.is_mounted:
+        if not self.ready:
             return
         self.query_one("#top", Bar).line = self._top_line()
         self.query_one("#crumb", Bar).line = self._crumb_line()
@@ -120,12 +125,12 @@ class Place(Screen[None]):
 
     def key_hints(self) -> tuple[tuple[str, str], ...]:
         """The keys of this place, most wanted first, as many as the bar holds."""
-        return tuple((c.key_text, c.does) for c in REGISTRY.of(self.place) if c.key and c.name not in ("up", "open"))
+        return tuple((c.key_text, c.does) for c in REGISTRY.of(self.place) if c.key and c.name not in ("up", "open", "keys", "detach"))
 
     def say(self, text: str, style: str = "") -> None:
         """One line about what just happened. `text` is sanitised like everything."""
         self.notice = (bit(f" {text}", style),)
-        if self.is_mounted:
+        if self.ready:
             self.query_one("#notice", Bar).line = self.notice
 
     def _top_line(self) -> Line:

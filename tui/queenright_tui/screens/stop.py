@@ -148,7 +148,7 @@ class StopScreen(Place):
         await super().on_key(event)
 
     def key_hints(self) -> tuple[tuple[str, str], ...]:
-        return (("p", "pause"), ("r", "revoke"), ("s", "stop swarm"), ("a", "stop all"), ("esc", "leave"), ("?", "keys"))
+        return (("p", "pause"), ("r", "revoke"), ("s", "stop swarm"), ("a", "stop all"), ("esc", "leave"))
 
     def do_up(self) -> None:
         self.terminal.do_back()

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 
+from queenright.errors import QueenrightError
 from queenright_tui.look import STATE_MARKS, Look
 from queenright_tui.messages import Give, GiveMethod, Take, TakeMethod
 from queenright_tui.model import Model, row_key
@@ -240,7 +241,7 @@ class SwarmScreen(Place):
 
     def do_filter(self) -> None:
         self.ask_line(
-            "filter (text, field:text, !not, /regex/)",
+            "filter (text, column:text, column:>5, !not, /glob*/)",
             self._set_filter,
             value=self.filter,
             typing=self._set_filter,
@@ -250,8 +251,8 @@ class SwarmScreen(Place):
     def _set_filter(self, query: str) -> None:
         try:
             self.table.view.set_filter(query)
-        except ValueError as error:
-            self.say(f"filter: {error}", "need")
+        except QueenrightError as error:
+            self.say(f"filter: {error.message}", "need")
             return
         self.filter = query
         self.refresh_all()
