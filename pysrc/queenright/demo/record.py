@@ -12,22 +12,27 @@ from typing import Any
 
 __all__ = ["Record", "entries", "summarise"]
 
-READS = frozenset({"metrics.read", "logs.read"})
+COMMANDER = "sre.Commander"
 
 
 @dataclass(slots=True)
 class Record:
-    """`detected_ms`: when a commander was born. `peak`: the most agents alive at once. `after`: alive at the end."""
+    """`detected_ms`: when a commander was born. `peak`: the most agents alive at once. `after`: alive at the end.
+
+    `alone`, `asked`: verbs, in their order: acts that ended well without a person, and what a person was asked for.
+    """
 
     detected_ms: int | None = None
     peak: int = 0
     after: int = 0
     alone: list[str] = field(default_factory=list)
-    done_ms: int | None = None  # when the last act ended well
     asked: list[str] = field(default_factory=list)
+    unwell: list[str] = field(
+        default_factory=list
+    )  # acts that failed, were denied, or ended nobody knows how
     decided_by: str = ""
-    verdict: str = ""
-    failed: list[str] = field(default_factory=list)
+    verdict: str = ""  # approved, denied, expired
+    done_ms: int | None = None  # when the last act ended well
 
 
 def entries(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -36,19 +41,42 @@ def entries(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def summarise(ledger: Iterable[dict[str, Any]], since_ms: int) -> Record:
-    """The record of what happened after `since_ms`, from all entries of the ledger."""
-    found, alive = Record(), set[str]()
+    """The record of what happened from `since_ms` on (wall ms), out of all entries of the ledger."""
+    found = Record()
+    alive: set[str] = set()
+    asked: set[str] = set()  # acts that a verdict allowed
     for entry in ledger:
-        kind, at, facts = entry["kind"], entry["at"], entry.get("facts", {})
+        kind, facts = entry["kind"], entry.get("facts", {})
         if kind == "agent.born":
             alive.add(entry["agent"])
         elif kind == "agent.ended":
             alive.discard(entry["agent"])
-        if at < since_ms:
+        if entry["t"] < since_ms:
             found.peak = len(alive)
             continue
         found.peak = max(found.peak, len(alive))
-        if kind == "agent.born" and facts["behaviour"] == "sre.Commander" and found.detected_ms is None:
-            found.detected_ms = at
+        if kind == "agent.born" and facts["behaviour"] == COMMANDER and found.detected_ms is None:
+            found.detected_ms = entry["t"]
+        elif kind == "ask.raised":
+            found.asked.append(facts["verb"])
+        elif kind == "ask.decided":
+            found.decided_by = entry["actor"]["name"]
+            found.verdict = "denied" if facts["answer"] == "deny" else "approved"
+        elif kind == "ask.expired":
+            found.verdict = "expired"
+        elif kind.startswith("action.") and "action" in entry and entry["action"]["class"] != "read":
+            _act(found, entry, asked)
     found.after = len(alive)
     return found
+
+
+def _act(found: Record, entry: dict[str, Any], asked: set[str]) -> None:
+    act, verb = entry["action"]["id"], entry["action"]["verb"]
+    if "verdict" in entry or "ask" in entry:
+        asked.add(act)
+    if entry["kind"] == "action.done":
+        found.done_ms = entry["t"]
+        if act not in asked:
+            found.alone.append(verb)
+    elif entry["kind"] != "action.started":
+        found.unwell.append(f"{verb}: {entry['kind'].removeprefix('action.')}")
