@@ -37,8 +37,18 @@ def test_the_launcher_promises_that(someone: Person, promise: str) -> None:
 
 def test_forbidden_user_namespaces_are_refused_by_name(someone: Person) -> None:
     """In a user namespace that allows none below it, as on a machine whose administrator forbids them."""
-    forbid = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\""
-    prefix = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "sh", "-c", forbid, "sh")
+    forbid = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    prefix = (
+        "unshare",
+        "--user",
+        "--map-user=1000",
+        "--map-group=1000",
+        "--keep-caps",
+        "sh",
+        "-c",
+        forbid,
+        "sh",
+    )
     someone.passes(SCRIPT, FORBIDDEN, prefix=prefix)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -120,7 +120,7 @@ class Process:
             self._send(Fault(describe(error)))
             raise PackageFault(describe(error)) from None
         classes = [loaded.describe(name) for name, loaded in sorted(self._behaviours.items())]
-        self._send(Ready(frame.cell, platform.python_version(), classes))
+        self._send(Ready(frame.cell, ".".join(map(str, sys.version_info[:3])), classes))
 
     def _on_host(self, frame: Host) -> None:
         loaded = self._behaviours.get(frame.behaviour)

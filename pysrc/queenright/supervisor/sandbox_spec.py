@@ -1,6 +1,7 @@
 """What a sandbox is made of: which program, which files, which limits. The launcher makes it or says why not.
 
-A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here, once:
+A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here,
+once:
 the launcher refuses one with a symbolic link.
 """
 
@@ -170,7 +171,7 @@ def command_spec(
     return SandboxSpec(
         kind="command",
         argv=tuple(argv),
-        env={"PATH": _PATH, "HOME": WORKSPACE, "LANG": "C.UTF-8", "TMPDIR": "/tmp", **(env or {})},  # noqa: S108
+        env={"PATH": _PATH, "HOME": WORKSPACE, "LANG": "C.UTF-8", **(env or {})},
         cwd=cwd,
         limits=limits,
         binds=(Bind(workspace, WORKSPACE, writable=True), *binds),
@@ -267,10 +268,30 @@ def _environment() -> tuple[str, ...]:
 @functools.cache
 def _system() -> tuple[str, ...]:
     wanted = (
-        "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
-        "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime",
-        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf",
-        "/etc/services", "/etc/passwd", "/etc/group", "/etc/ssl/certs", "/etc/ssl/openssl.cnf",
-        "/etc/pki/tls/certs", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/proc",
+        "/usr",
+        "/bin",
+        "/sbin",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/etc/ld.so.cache",
+        "/etc/alternatives",
+        "/etc/localtime",
+        "/etc/resolv.conf",
+        "/etc/hosts",
+        "/etc/nsswitch.conf",
+        "/etc/gai.conf",
+        "/etc/host.conf",
+        "/etc/services",
+        "/etc/passwd",
+        "/etc/group",
+        "/etc/ssl/certs",
+        "/etc/ssl/openssl.cnf",
+        "/etc/pki/tls/certs",
+        "/dev/null",
+        "/dev/zero",
+        "/dev/random",
+        "/dev/urandom",
+        "/proc",
     )
     return tuple(os.path.realpath(path) for path in wanted if os.path.exists(path))
