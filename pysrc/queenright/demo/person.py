@@ -8,16 +8,16 @@ import threading
 import time
 from collections.abc import Callable
 
+from queenright.cli.card import card
+from queenright.clock import SystemClock
 from queenright.control.client import AsyncClient, Client
-from queenright.core import sanitize
-from queenright.demo.answer import Seen, approve_once, fetch, open_asks
+from queenright.demo.answer import approve_once, fetch, open_asks
 from queenright.demo.demo import FAILED, Demo, Stopped
 from queenright.errors import QueenrightError
 
-__all__ = ["card", "play_with_person"]
+__all__ = ["play_with_person"]
 
 LOOK_S = 0.3  # between looks for an open ask
-LINE = 300  # characters of one line of a card
 
 
 def play_with_person(demo: Demo, faults: list[str]) -> int:
@@ -70,36 +70,25 @@ def _questions(demo: Demo, story: threading.Thread) -> None:
     asked: set[str] = set()
     with demo.place.client() as client:
         while story.is_alive():
-            for row in open_asks(client):
-                if row["id"] not in asked:
-                    asked.add(row["id"])
-                    _question(demo, client, row["id"], story)
+            for ask in open_asks(client):
+                if ask not in asked:
+                    asked.add(ask)
+                    _question(demo, client, ask, story)
             story.join(LOOK_S)
 
 
-def card(seen: Seen) -> list[str]:
-    """The ask in lines, drawn from the bytes that a verdict covers; the agent's own words are quoted and apart."""
-    ask = seen.ask
-    args = ", ".join(f"{key} = {value}" for key, value in sorted(ask.args.items()))
-    return [
-        f"  a person must decide: {ask.verb} on {ask.resource}   risk {ask.risk}",
-        f"    exactly   {sanitize(args, LINE)}",
-        f"    effect    {sanitize(seen.effect, LINE)}",
-        f"    undo      {sanitize(seen.undo, LINE) or 'IRREVERSIBLE'}",
-        f'    the agent says (unchecked): "{sanitize(seen.reason, LINE)}"',
-        f"    sealed to {ask.hash.hex()}",
-    ]
-
-
 def _question(demo: Demo, client: Client, ask: str, story: threading.Thread) -> None:
+    """Draw the card from the ask's bytes and take one typed answer. Nothing signs by itself, and silence is a no."""
     seen = fetch(client, ask)
-    word = seen.ask.resource
-    for line in card(seen):
-        demo.tell.text(line)
-    demo.tell.text(f"  type {word} to approve once, or `deny` and a reason; no answer is a no")
+    word = seen.first.resource
+    for line in card(
+        seen.members, seen.context, name=seen.name, now_ms=SystemClock().wall_ms(), more=seen.more
+    ):
+        demo.tell.text("  " + line)
+    demo.tell.text(f"  type {word} to approve this once, or `deny` and a reason; no answer is a no")
 
     def over() -> bool:
-        return not story.is_alive() or all(row["id"] != seen.id for row in open_asks(client))
+        return not story.is_alive() or ask not in open_asks(client)
 
     while (answer := typed(over)) is not None:
         try:
@@ -107,11 +96,11 @@ def _question(demo: Demo, client: Client, ask: str, story: threading.Thread) -> 
                 approve_once(client, demo.place.owner, seen)
                 return
             if answer.split(maxsplit=1)[:1] == ["deny"]:
-                client.call("ask_deny", ask=seen.id, reason=answer[4:].strip() or "denied at the prompt")
+                client.call("ask_deny", ask=ask, reason=answer[4:].strip() or "denied at the prompt")
                 return
+            demo.tell.text(f"  that is neither {word} nor `deny`: nothing was signed")
         except QueenrightError as error:
             demo.tell.text(f"  {error.message}" + (f"; {error.hint}" if error.hint else ""))
-        demo.tell.text(f"  that is neither {word} nor `deny`: nothing was signed")
 
 
 def typed(over: Callable[[], bool]) -> str | None:
