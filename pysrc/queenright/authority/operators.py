@@ -184,7 +184,7 @@ class Operators:
     @classmethod
     def decode(cls, data: bytes) -> Operators:
         """Raises Malformed."""
-        body = fields(data, "operators document", _SHAPE)
+        body = fields(data, "operators", _SHAPE)
         if len(body["people"]) > MAX_PEOPLE:
             raise Malformed(f"an operators document has at most {MAX_PEOPLE} people")
         found = cls(
