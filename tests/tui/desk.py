@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fake_feed import NOW, FakeFeed, FakeSigner
+from textual import events
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from queenright.clock import ManualClock
@@ -19,7 +21,8 @@ from queenright_tui.screens.stop import StopScreen
 from queenright_tui.screens.swarm import SwarmScreen
 
 SIZES = [(120, 36), (80, 24)]
-TRIES = 200
+TRIES = 500
+ROUNDS = 4  # a key, the message it posts, the call it causes, the paint
 
 
 class Desk:
@@ -34,11 +37,12 @@ class Desk:
         return "\n".join(strip.text.rstrip() for strip in strips)
 
     async def settle(self) -> None:
-        """Let everything that waits happen, and one frame."""
-        for _ in range(3):
-            await self.pilot.pause()
+        """Let everything that waits happen, and one frame. Not Pilot's `pause`: that sleeps until the machine is idle."""
+        for _ in range(ROUNDS):
+            await self.pilot._wait_for_screen()
             self.app._frame()
-        await self.pilot.pause()
+            self.app.screen._on_timer_update()
+        await self.pilot._wait_for_screen()
 
     async def until(self, condition: Callable[[], bool], why: str = "") -> None:
         for _ in range(TRIES):
@@ -53,12 +57,16 @@ class Desk:
 
     async def press(self, *keys: str) -> None:
         for key in keys:
-            await self.pilot.press(key)
+            name = _character_to_key(key) if len(key) == 1 else key
+            character = key if len(key) == 1 else {"space": " "}.get(key)
+            event = events.Key(name, character)
+            event.set_sender(self.app)
+            assert self.app._driver is not None
+            self.app._driver.send_message(event)
             await self.settle()
 
     async def type(self, text: str) -> None:
-        names = {" ": "space", "/": "slash", ":": "colon", ".": "full_stop", "-": "minus", "=": "equals_sign", ",": "comma", "_": "underscore"}
-        await self.press(*[names.get(c, c) for c in text])
+        await self.press(*text)
 
     async def wait(self, ms: int) -> None:
         """Time passes, and a frame is drawn."""

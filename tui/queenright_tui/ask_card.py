@@ -71,11 +71,26 @@ def ttl_default(ask: OpenAsk, now_ms: int) -> int:
     return min(now_ms + DEFAULT_TTL_MS, int(ask.body["not_after"]))
 
 
-def _labelled(label: str, rows: list[str], style: str = "", width: int = 80) -> list[Line]:
+def _labelled(label: str, rows: list[str], style: str = "") -> list[Line]:
     lines: list[Line] = []
     for index, row in enumerate(rows or [""]):
         head = bit((label if index == 0 else "").ljust(LABEL), "head")
         lines.append((head, bit(row, style)))
+    return lines
+
+
+def _argument(name: str, value: Any, room: int) -> list[Line]:
+    """`name = value`; a name that would leave no room for its value stands on rows of its own."""
+    lead = f"{exact(name)} = "
+    if len(lead) > room // 2:
+        return [
+            *_labelled("", wrap(lead, room, limit=FOLD_CHARS), "dim"),
+            *_labelled("", ["  " + row for row in _value_rows(value, room - 2)]),
+        ]
+    lines: list[Line] = []
+    for row in _value_rows(value, room - len(lead)):
+        lines.append((bit("".ljust(LABEL)), bit(lead, "dim"), bit(row)))
+        lead = " " * len(lead)
     return lines
 
 
@@ -84,7 +99,7 @@ def _value_rows(value: Any, width: int) -> list[str]:
     if len(text) > FOLD_CHARS:
         raw = value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else text.encode()
         note = f"… folded: {len(raw)} bytes in all, sha256 {sha256(raw).hexdigest()[:16]}"
-        return [*wrap(text[:FOLD_CHARS], width, limit=FOLD_CHARS), note]
+        return [*wrap(text[:FOLD_CHARS], width, limit=FOLD_CHARS), *wrap(note, width)]
     return wrap(text, width, limit=len(text))
 
 
@@ -106,10 +121,7 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
     if _odd(resource) or _odd(verb):
         lines.append((bit("".ljust(LABEL)), bit("! the name holds characters that can look like others", "need")))
     for name, value in body["args"].items():
-        rows = _value_rows(value, room - len(name) - 3)
-        for index, text in enumerate(rows):
-            lead = f"{exact(name)} = " if index == 0 else " " * (len(name) + 3)
-            lines.append((bit("".ljust(LABEL)), bit(lead, "dim"), bit(text)))
+        lines += _argument(name, value, room)
     if body.get("precondition"):
         lines += _labelled("TARGET", _value_rows(body["precondition"], room))
     # EFFECT and undo

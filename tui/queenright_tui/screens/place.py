@@ -12,11 +12,12 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
-from queenright_tui.commands import REGISTRY
+from queenright_tui.commands import REGISTRY, Command
 from queenright_tui.look import Look
 from queenright_tui.model import Model
 from queenright_tui.widgets.bars import Bar, KeyBar, spread
 from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, line_cells, mark
+from queenright_tui.widgets.panel import Panel
 from queenright_tui.widgets.prompt import Prompt
 from queenright_tui.words import ago, clock, left
 
@@ -101,6 +102,10 @@ class Place(Screen[None]):
 
     def take_layout(self) -> None:
         """Take on the wide or the narrow layout. Called when the size changes."""
+
+    def on_panel_sized(self, event: Panel.Sized) -> None:
+        event.stop()
+        self.refresh_all()
 
     # --- what is shown ------------------------------------------------------------------------------------------------
 
@@ -208,10 +213,14 @@ class Place(Screen[None]):
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
+    def key_text(self, event: events.Key) -> str:
+        """The key as the registry writes it."""
+        return event.character if event.is_printable and event.character else event.key
+
     async def on_key(self, event: events.Key) -> None:
         if self.has_class("small") and event.key not in ("q", "question_mark"):
             return
-        key = event.character if event.is_printable and event.character else event.key
+        key = self.key_text(event)
         pending, self._pending = self._pending, None
         if pending is not None:
             event.stop()
@@ -244,6 +253,29 @@ class Place(Screen[None]):
         """Do `then` if the very next key is enter; any other key leaves things as they are and means nothing else."""
         self._pending = then
         self.say(f"{words}?  enter does it, any other key leaves it", "need")
+
+    def do_command(self) -> None:
+        """`:`: any command of this place by its name, or as much of it as is unambiguous."""
+        self.ask_line(":", self._run_named, typing=self._complete)
+        self._complete("")
+
+    def _named(self, text: str) -> list[Command]:
+        wanted = text.strip()
+        found = [c for c in REGISTRY.of(self.place) if c.name.startswith(wanted) and c.name != "command"]
+        same = [c for c in found if c.name == wanted]
+        return same or found
+
+    def _complete(self, text: str) -> None:
+        found = self._named(text)
+        self.prompt.hint = " ".join(c.name for c in found) if found else "no such command here"
+
+    def _run_named(self, text: str) -> None:
+        found = self._named(text)
+        if len(found) == 1 and text.strip():
+            self.run(found[0].name)
+        else:
+            several = " ".join(c.name for c in found)
+            self.say(f"`{text}` is no command here" if not found else f"`{text}` could be: {several}", "need")
 
     # --- asking for a line of text --------------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from textual import events
 from textual.app import ComposeResult
 
 from queenright.control.protocol import Done
-from queenright_tui.commands import REGISTRY
 from queenright_tui.look import Look
 from queenright_tui.messages import Take, TakeMethod
 from queenright_tui.model import Model, row_key
@@ -134,21 +133,20 @@ class StopScreen(Place):
 
     # --- keys ---------------------------------------------------------------------------------------------------------------
 
-    async def on_key(self, event: events.Key) -> None:
-        # A lever is `!` and a letter; on this place `!` was pressed already, so the letter alone is enough, or both.
-        if self._pending is None and event.character in ("p", "r", "s", "a"):
-            command = REGISTRY.find(f"! {event.character}", self.place)
-            if command is not None:
-                event.stop()
-                self.run(command.name)
-                return
-        if event.character == "!":
-            event.stop()
-            return
-        await super().on_key(event)
+    def key_text(self, event: events.Key) -> str:
+        """A lever is `!` and a letter, and `!` was pressed already."""
+        key = super().key_text(event)
+        return f"! {key}" if key in ("p", "r", "s", "a") else key
+
+    def do_stop(self) -> None:
+        """`!` again, as in `!p`: the panel is open already."""
 
     def key_hints(self) -> tuple[tuple[str, str], ...]:
         return (("p", "pause"), ("r", "revoke"), ("s", "stop swarm"), ("a", "stop all"), ("esc", "leave"))
+
+    def do_copy(self) -> None:
+        if self.target is not None:
+            self.terminal.copy_id(self.target)
 
     def do_up(self) -> None:
         self.terminal.do_back()

@@ -59,7 +59,7 @@ def _steady(character: str) -> str:
     if " " <= character <= "~":
         return character
     point = ord(character)
-    if point < 0x1F000 and unicodedata.category(character) in _KEPT and cell_len(character) in (1, 2):
+    if character not in MARKS and point < 0x1F000 and unicodedata.category(character) in _KEPT and cell_len(character) in (1, 2):
         return character
     return f"\\u{{{point:x}}}"
 

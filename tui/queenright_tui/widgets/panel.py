@@ -26,6 +26,12 @@ class Panel(Widget):
 
         panel: Panel
 
+    @dataclass
+    class Sized(Message):
+        """Its width or height changed: whoever folded lines for it folds them again."""
+
+        panel: Panel
+
     lines: reactive[tuple[Line, ...]] = reactive((), repaint=False)
     title: reactive[Line] = reactive((), repaint=False)
     top: reactive[int] = reactive(0, repaint=False)
@@ -86,6 +92,9 @@ class Panel(Widget):
     def scroll_by(self, rows: int) -> None:
         """Move by `rows`, stopping at either end."""
         self.top = max(0, min(self.last_top, self.top + rows))
+
+    def on_resize(self) -> None:
+        self.post_message(self.Sized(self))
 
     def on_key(self, event: events.Key) -> None:
         """Only scrolling: a panel knows no command."""
