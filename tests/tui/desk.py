@@ -28,7 +28,9 @@ ROUNDS = 4  # a key, the message it posts, the call it causes, the paint
 class Desk:
     """The app, its feed, its clock, and how to press and look."""
 
-    def __init__(self, app: Terminal, feed: FakeFeed, clock: ManualClock, signer: FakeSigner, pilot: Pilot[Any]) -> None:
+    def __init__(
+        self, app: Terminal, feed: FakeFeed, clock: ManualClock, signer: FakeSigner, pilot: Pilot[Any]
+    ) -> None:
         self.app, self.feed, self.clock, self.signer, self.pilot = app, feed, clock, signer, pilot
 
     def text(self) -> str:
@@ -78,7 +80,10 @@ class Desk:
         await self.press("2")
         row = detail["row"]["id"].encode()
         self.inbox.table.move_to(row)
-        await self.until(lambda: self.inbox.open_ask is not None and self.inbox.wanted == detail["row"]["id"], "the request")
+        await self.until(
+            lambda: self.inbox.open_ask is not None and self.inbox.wanted == detail["row"]["id"],
+            "the request",
+        )
         await self.press("enter")
         await self.settle()
         await self.wait(500)
@@ -123,6 +128,8 @@ async def desk(
     app = Terminal(feed, factory, clock=clock, look=look, **more)
     async with app.run_test(size=size) as pilot:
         found = Desk(app, feed, clock, signer, pilot)
-        await found.until(lambda: app.model.up and len(app.model.leaves) == len(feed.leaves), "the first listing")
+        await found.until(
+            lambda: app.model.up and len(app.model.leaves) == len(feed.leaves), "the first listing"
+        )
         await found.settle()
         yield found

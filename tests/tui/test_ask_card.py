@@ -52,7 +52,10 @@ def test_a_field_nobody_thought_of_is_shown_too() -> None:
 def test_the_block_that_is_signed_shows_the_digest_of_the_bytes() -> None:
     ask = opened()
     choice = Choice(1, ttl_default(ask, NOW))
-    text = "\n".join(line_text(line) for line in sign_lines(ask, choice, demand("CRITICAL", "db:shop/main", same_user=False), 74, NOW))
+    text = "\n".join(
+        line_text(line)
+        for line in sign_lines(ask, choice, demand("CRITICAL", "db:shop/main", same_user=False), 74, NOW)
+    )
     shown = ask.digest.hex()[:24]
     assert " ".join(shown[i : i + 4] for i in range(0, 24, 4)) in text
     assert "db.session.kill  db:shop/main" in text
@@ -79,7 +82,14 @@ def test_an_agents_words_stay_behind_the_fence(reason: str) -> None:
 
 @given(st.integers(60, 130))
 def test_the_card_fits_its_width(width: int) -> None:
-    ask = opened(args={"sql": EVERYTHING}, reason=EVERYTHING, effect=EVERYTHING, diff=EVERYTHING, undo=EVERYTHING, risk="HIGH")
+    ask = opened(
+        args={"sql": EVERYTHING},
+        reason=EVERYTHING,
+        effect=EVERYTHING,
+        diff=EVERYTHING,
+        undo=EVERYTHING,
+        risk="HIGH",
+    )
     for line in card_lines(ask, width, NOW):
         assert line_cells(line) <= width
 
@@ -110,7 +120,10 @@ def test_a_name_that_can_look_like_another_is_flagged_and_escaped() -> None:
     assert "can look like others" in text
 
 
-@pytest.mark.parametrize(("risk", "undo", "red"), [("CRITICAL", "", True), ("CRITICAL", "none", True), ("LOW", "set it back", False), ("HIGH", "", True)])
+@pytest.mark.parametrize(
+    ("risk", "undo", "red"),
+    [("CRITICAL", "", True), ("CRITICAL", "none", True), ("LOW", "set it back", False), ("HIGH", "", True)],
+)
 def test_red_words_only_where_nothing_can_put_it_back(risk: str, undo: str, red: bool) -> None:
     assert ("IRREVERSIBLE" in "\n".join(rows(opened(risk=risk, undo=undo)))) is red
 

@@ -14,7 +14,23 @@ from queenright_tui.widgets.spark import eighths
 
 LOOK = Look()
 ANY = st.text(st.characters(), max_size=80) | st.sampled_from([*ESCAPES, *MARKUP, *UNICODE])
-FORBIDDEN = {c for c in map(chr, [*range(32), 127, *range(128, 160), *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0x2028, 0x2029, 0xFEFF])}
+FORBIDDEN = {
+    c
+    for c in map(
+        chr,
+        [
+            *range(32),
+            127,
+            *range(128, 160),
+            *range(0x200B, 0x2010),
+            *range(0x202A, 0x202F),
+            *range(0x2060, 0x206A),
+            0x2028,
+            0x2029,
+            0xFEFF,
+        ],
+    )
+}
 
 
 @given(ANY, st.integers(0, 60))
@@ -94,7 +110,10 @@ def test_every_state_differs_without_colour_and_in_ascii() -> None:
     words = [word for _, word, _ in STATE_MARKS.values()]
     assert len(set(words)) == len(words)
     look = Look(mono=True)
-    assert all(look.style(style).color is None and look.style(style).bgcolor is None for _, _, style in STATE_MARKS.values())
+    assert all(
+        look.style(style).color is None and look.style(style).bgcolor is None
+        for _, _, style in STATE_MARKS.values()
+    )
     assert look.style("need") != look.style("run") != look.style("bad")
     assert all(len(plain) == 1 and plain.isascii() for plain in ASCII_MARKS.values())
     assert all(cell_len(glyph) == 1 for glyph in MARKS)

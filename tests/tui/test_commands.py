@@ -10,7 +10,9 @@ from queenright_tui.commands import EVERYWHERE, PLACES, REGISTRY, Command, Regis
 
 
 def command(name: str, key: str, **more: object) -> Command:
-    return Command(name, key, "does", more.get("places", frozenset({"swarm"})), more.get("twin", "queenright x"))  # type: ignore[arg-type]
+    return Command(
+        name, key, "does", more.get("places", frozenset({"swarm"})), more.get("twin", "queenright x")
+    )  # type: ignore[arg-type]
 
 
 def test_a_key_never_has_two_meanings_even_in_two_places() -> None:
@@ -47,7 +49,17 @@ def test_nothing_that_gives_has_a_priority_chord_and_nothing_that_takes_needs_ar
     for each in REGISTRY:
         if each.gives:
             assert not each.key.startswith("ctrl"), each.name
-        if each.name in ("deny", "revoke", "pause", "freeze", "stop", "stop-all", "stop-swarm", "stop-pause", "stop-revoke"):
+        if each.name in (
+            "deny",
+            "revoke",
+            "pause",
+            "freeze",
+            "stop",
+            "stop-all",
+            "stop-swarm",
+            "stop-pause",
+            "stop-revoke",
+        ):
             assert not each.gives
 
 

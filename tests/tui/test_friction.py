@@ -23,7 +23,9 @@ from queenright_tui.friction import ARMED_MS, SETTLE_MS, Arming, Confirm, Settle
         ("", False, Confirm.TYPE, "svc:shop/web"),
     ],
 )
-def test_friction_rises_with_risk_and_an_unknown_risk_is_the_highest(risk: str, same_user: bool, confirm: Confirm, phrase: str) -> None:
+def test_friction_rises_with_risk_and_an_unknown_risk_is_the_highest(
+    risk: str, same_user: bool, confirm: Confirm, phrase: str
+) -> None:
     found = demand(risk, "svc:shop/web", same_user=same_user)
     assert (found.confirm, found.phrase) == (confirm, phrase)
 

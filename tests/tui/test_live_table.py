@@ -31,7 +31,9 @@ class Bench(App[None]):
 
 
 @asynccontextmanager
-async def bench(count: int = 50, height: int = 11) -> AsyncIterator[tuple[LiveTable, Any, ManualClock, list[Region]]]:
+async def bench(
+    count: int = 50, height: int = 11
+) -> AsyncIterator[tuple[LiveTable, Any, ManualClock, list[Region]]]:
     clock = ManualClock()
     view = View((("name", "text"), ("n", "int")))
     view.set_sort("n", False)

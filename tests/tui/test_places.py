@@ -21,7 +21,14 @@ REMEDY = hex_id("agent", "remedy-2")
 async def test_the_swarm_is_a_tree_under_its_intent_with_states_in_words() -> None:
     async with desk() as at:
         text = at.text()
-        for words in ("shop  keep the shop's checkout", "NEEDS YOU", "paused", "wait", "~42s", "wants db.session.kill"):
+        for words in (
+            "shop  keep the shop's checkout",
+            "NEEDS YOU",
+            "paused",
+            "wait",
+            "~42s",
+            "wants db.session.kill",
+        ):
             assert words in text
         await at.press("t")
         assert "flat" in at.text()
@@ -139,7 +146,9 @@ async def test_an_exported_screen_holds_what_is_shown_and_is_private(tmp_path, m
 async def open_remedy(at, size_narrow: bool = False) -> None:
     at.swarm.table.move_to(REMEDY.encode())
     await at.press("enter")
-    await at.until(lambda: at.app.place is at.agent and at.agent.detail is not None and len(at.agent.acts) == 4)
+    await at.until(
+        lambda: at.app.place is at.agent and at.agent.detail is not None and len(at.agent.acts) == 4
+    )
     await at.settle()
 
 
@@ -155,7 +164,17 @@ async def test_the_agent_shows_identity_grant_lease_mailbox_log_and_undo_classes
         await open_remedy(at)
         await at.see("http_errors_total rose to 203")
         text = at.text()
-        for words in ("agent-0a9eeda42589", "shop (intent) > remedy-2 (birth)", "svc:shop/admin", "ask   db.session.kill", "sre.Fix 812 B", "REVERSIBLE exact", "COMPENSATE", "NOT REVERSIBLE", "nothing to undo"):
+        for words in (
+            "agent-0a9eeda42589",
+            "shop (intent) > remedy-2 (birth)",
+            "svc:shop/admin",
+            "ask   db.session.kill",
+            "sre.Fix 812 B",
+            "REVERSIBLE exact",
+            "COMPENSATE",
+            "NOT REVERSIBLE",
+            "nothing to undo",
+        ):
             assert words in text
         assert ("watch_log", REMEDY) in at.feed.calls
 
@@ -164,7 +183,9 @@ async def test_new_log_lines_arrive_while_it_is_open() -> None:
     async with desk() as at:
         await open_remedy(at)
         await at.see("rose to 203")
-        at.feed.emit(Changed(f"log:{REMEDY}", {"seq": 31, "at_ms": NOW, "stream": "stderr", "text": "a new line"}))
+        at.feed.emit(
+            Changed(f"log:{REMEDY}", {"seq": 31, "at_ms": NOW, "stream": "stderr", "text": "a new line"})
+        )
         await at.see("err | a new line")
 
 
@@ -207,7 +228,9 @@ async def test_undoing_by_compensation_takes_a_word() -> None:
         await at.see("undone 1")
 
 
-@pytest.mark.parametrize(("verb", "words"), [("db.session.kill", "nothing can put it back"), ("metrics.read", "it only read")])
+@pytest.mark.parametrize(
+    ("verb", "words"), [("db.session.kill", "nothing can put it back"), ("metrics.read", "it only read")]
+)
 async def test_what_cannot_be_undone_says_why(verb: str, words: str) -> None:
     async with desk() as at:
         await open_remedy(at)
@@ -254,11 +277,21 @@ async def test_verified_is_written_only_from_a_result_of_this_process() -> None:
 @pytest.mark.parametrize(
     ("result", "words", "never"),
     [
-        (Verified(False, True, 131, bytes(32), "entry 131: its hash is not in the tree"), "NOT VERIFIED  entry 131", "VERIFIED, INCOMPLETE"),
-        (Verified(True, False, 140, hashlib.sha256(b"x").digest(), "tail: not checked"), "VERIFIED, INCOMPLETE", "VERIFIED  140"),
+        (
+            Verified(False, True, 131, bytes(32), "entry 131: its hash is not in the tree"),
+            "NOT VERIFIED  entry 131",
+            "VERIFIED, INCOMPLETE",
+        ),
+        (
+            Verified(True, False, 140, hashlib.sha256(b"x").digest(), "tail: not checked"),
+            "VERIFIED, INCOMPLETE",
+            "VERIFIED  140",
+        ),
     ],
 )
-async def test_a_failed_or_incomplete_verification_is_said_plainly(result: Verified, words: str, never: str) -> None:
+async def test_a_failed_or_incomplete_verification_is_said_plainly(
+    result: Verified, words: str, never: str
+) -> None:
     async with desk() as at:
         at.feed.verified = result
         await at.press("4", "V")
@@ -304,7 +337,14 @@ async def test_the_stop_panel_works_in_observe_and_names_what_each_lever_does() 
         at.swarm.table.move_to(REMEDY.encode())
         await at.press("!")
         text = at.text()
-        for words in ("OBSERVE", "selection  remedy-2", "PAUSE selection", "takes: type shop", "takes: type STOP shop-demo", "back: a new grant only"):
+        for words in (
+            "OBSERVE",
+            "selection  remedy-2",
+            "PAUSE selection",
+            "takes: type shop",
+            "takes: type STOP shop-demo",
+            "back: a new grant only",
+        ):
             assert words in text
         await at.press("p", "enter")
         await at.see("enforced, 3 reached")

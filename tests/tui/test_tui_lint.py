@@ -46,9 +46,17 @@ def test_only_the_one_helper_makes_segments() -> None:
 def test_no_widget_that_interprets_or_prints_text_is_used() -> None:
     for name, tree in sources():
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("textual.widgets", "rich.text", "rich.markup")):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                ("textual.widgets", "rich.text", "rich.markup")
+            ):
                 raise AssertionError(f"{name}:{node.lineno} imports {node.module}")
-            used = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+            used = (
+                node.id
+                if isinstance(node, ast.Name)
+                else node.attr
+                if isinstance(node, ast.Attribute)
+                else ""
+            )
             assert used not in NEVER, f"{name}:{getattr(node, 'lineno', 0)} uses {used}"
 
 
@@ -73,13 +81,27 @@ def test_nothing_writes_to_the_terminal_past_textual() -> None:
     for name, tree in sources():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
-                called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
-                assert called not in ("print", "write_text") or name == "app.py", f"{name}:{node.lineno} calls {called}"
+                called = (
+                    node.func.id
+                    if isinstance(node.func, ast.Name)
+                    else node.func.attr
+                    if isinstance(node.func, ast.Attribute)
+                    else ""
+                )
+                assert called not in ("print", "write_text") or name == "app.py", (
+                    f"{name}:{node.lineno} calls {called}"
+                )
                 assert called != "print", f"{name}:{node.lineno}"
 
 
 def test_imports_stay_inside_the_contract() -> None:
-    allowed = ("queenright.control.", "queenright.errors", "queenright.clock", "queenright.wire", "queenright_tui")
+    allowed = (
+        "queenright.control.",
+        "queenright.errors",
+        "queenright.clock",
+        "queenright.wire",
+        "queenright_tui",
+    )
     for name, tree in sources():
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -90,4 +112,6 @@ def test_imports_stay_inside_the_contract() -> None:
                     if {"decode", "digest"} & {alias.name for alias in node.names}:
                         assert name == "client_feed.py"
                 else:
-                    assert (node.module or "").startswith(allowed), f"{name}:{node.lineno} imports {node.module}"
+                    assert (node.module or "").startswith(allowed), (
+                        f"{name}:{node.lineno} imports {node.module}"
+                    )

@@ -134,7 +134,11 @@ class Place(Screen[None]):
 
     def key_hints(self) -> tuple[tuple[str, str], ...]:
         """The keys of this place, most wanted first, as many as the bar holds."""
-        return tuple((c.key_text, c.does) for c in REGISTRY.of(self.place) if c.key and c.name not in ("up", "open", "keys", "detach"))
+        return tuple(
+            (c.key_text, c.does)
+            for c in REGISTRY.of(self.place)
+            if c.key and c.name not in ("up", "open", "keys", "detach")
+        )
 
     def say(self, text: str, style: str = "") -> None:
         """One line about what just happened. `text` is sanitised like everything."""
@@ -146,11 +150,17 @@ class Place(Screen[None]):
         model, wide = self.model, self.wide
         status = model.status
         name = status["name"] if status is not None else "no supervisor"
-        tail: list[Bit] = [bit(f" {self.terminal.arming.words} ", "armed" if self.terminal.arming.armed else "observe")]
+        tail: list[Bit] = [
+            bit(f" {self.terminal.arming.words} ", "armed" if self.terminal.arming.armed else "observe")
+        ]
         oldest = model.oldest_ask_ms
         if oldest is not None:
             age = ago(model.now_ms() - oldest)
-            words = f" {model.open_asks} need you (oldest {age}) " if wide else f"{model.open_asks} need you {age} "
+            words = (
+                f" {model.open_asks} need you (oldest {age}) "
+                if wide
+                else f"{model.open_asks} need you {age} "
+            )
             tail += [mark(" ▲", "need"), bit(words, "need")]
         else:
             tail.append(bit(" 0 need you ", "line"))
@@ -160,7 +170,11 @@ class Place(Screen[None]):
             tail += [self._stop_words(), mark(" ", "line"), bit(clock(model.now_ms()), "line")]
         right = (mark(" ", "line"), *tail, mark(" ", "line"))
         room = self.size.width - line_cells(right)
-        return spread(next((lead for lead in self._identity_lines(name) if line_cells(lead) <= room), ()), right, self.size.width)
+        return spread(
+            next((lead for lead in self._identity_lines(name) if line_cells(lead) <= room), ()),
+            right,
+            self.size.width,
+        )
 
     def _identity_lines(self, name: str) -> list[Line]:
         """Who and where, longest first: the first that fits is drawn, and the alarms beside it are never cut for it."""

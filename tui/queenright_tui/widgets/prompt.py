@@ -69,7 +69,14 @@ class Prompt(Widget):
         room = max(1, self.size.width - len(self.label) - 4)
         shown = shown[-room:]
         return strip(
-            (mark(" "), bit(self.label, "head"), mark(" "), bit(shown, "field"), mark("_", "field"), bit(f"  {self.hint}", "dim")),
+            (
+                mark(" "),
+                bit(self.label, "head"),
+                mark(" "),
+                bit(shown, "field"),
+                mark("_", "field"),
+                bit(f"  {self.hint}", "dim"),
+            ),
             self.size.width,
             self.look,
         )
