@@ -124,9 +124,7 @@ class Runtime:
         self.agents = Agents(self.store)
         self.mail = Mail(self.store)
         self.reach = Reach()
-        self.post = Post(
-            self.store, self.clock, self.agents, self.mail, self.reach, self.identity.runtime_key
-        )
+        self.post = Post(self.store, self.clock, self.agents, self.mail, self.reach, self.runtime_key)
         self.logs = AgentLogs(self.clock)
         self.meters = Meters()
 
