@@ -26,7 +26,7 @@ SIMILAR: Final = 5
 DEFAULT_TTL_MS: Final = 10 * 60 * 1000
 
 # Fields of the signed bytes that have a heading of their own below.
-_PLACED: Final = frozenset({"v", "verb", "resource", "args", "risk", "agent", "intent", "revision", "precondition", "answer_by", "not_after"})
+_PLACED: Final = frozenset({"v", "kind", "verb", "resource", "args", "risk", "agent", "intent", "revision", "precondition", "answer_by", "not_after"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,8 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
     lines += _fence("agent says (untrusted)", context["reason"], room)
     lines += _labelled("BLAST", wrap(_blast(context["blast"]), room, limit=600, rows=2))
     deadline = ask_deadline(ask)
-    words = f"answer by {clock(deadline)}, {left(deadline - now_ms)} left" if deadline > now_ms else f"EXPIRED {clock(deadline)}"
-    time_words = f"waiting {ago(now_ms - row['raised_ms'])} · {words} · else denied · starts by {clock(body['not_after'])}"
+    words = f"by {clock(deadline)} ({left(deadline - now_ms)}) else denied" if deadline > now_ms else f"EXPIRED {clock(deadline)}"
+    time_words = f"{ago(now_ms - row['raised_ms'])} waiting · {words} · start by {clock(body['not_after'])}"
     lines += _labelled("TIME", wrap(time_words, room))
     before = [
         f"{clock(s['at_ms'])} {_name(s['operator'])} {s['verdict']} {s['outcome']}" for s in context["similar"][:SIMILAR]
@@ -154,9 +154,9 @@ def _also_signed(body: dict[str, Any], room: int) -> list[Line]:
 
 
 def _brief(value: Any) -> str:
-    """A value in the list of all that is signed: digests by their first 12 digits, long values by their hash."""
+    """A value in the list of all that is signed: digests by their first 8 digits, long values by their hash."""
     if isinstance(value, bytes):
-        return value.hex()[:12] or "none"
+        return value.hex()[:8] or "none"
     text = exact(value)
     return text if len(text) <= 60 else f"sha256 {sha256(text.encode()).hexdigest()[:12]} ({len(text)} characters)"
 
@@ -172,7 +172,7 @@ def _id_text(kind: str, value: Any) -> str:
 def _chain(ask: OpenAsk) -> str:
     context = ask.detail["context"]
     intent = short_id(_id_text("intent", ask.body["intent"]))
-    links = [f"{_name(link['name'])} {short_id(link['id'])[:14]}" for link in context["chain"]]
+    links = [f"{_name(link['name'])} {link['id'].partition('-')[2][:8]}" for link in context["chain"]]
     return " > ".join([f"{_name(context['operator'])} ({intent} r{ask.body.get('revision', '?')})", *links])
 
 

@@ -175,8 +175,8 @@ class ClientFeed:
     async def ask(self, ask: str) -> OpenAsk:
         detail = await self._call("ask", ask=ask)
         body = decode(detail["bytes"])
-        if not isinstance(body, dict):
-            raise Malformed("the request's bytes are not a map: it cannot be drawn or decided here")
+        if not isinstance(body, dict) or body.get("v") != 1 or body.get("kind") != "ask":
+            raise Malformed("the request's bytes are not an ask of version 1: it cannot be drawn or decided here")
         missing = NEEDED - body.keys()
         if missing:
             raise Malformed(f"the request's bytes hold no `{min(missing)}`: it cannot be drawn or decided here")

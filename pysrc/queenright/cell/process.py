@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -113,14 +113,14 @@ class Process:
 
     def _on_start(self, frame: Start) -> None:
         self._start = frame
-        self._post = Post(frame.runtime_key, self._send, self._residents.__contains__, self.rand)
+        self._post = Post(frame.runtime_key, self._send, self._needs_no_seal, self.rand)
         try:
             self._behaviours = self._load(frame.packages)
         except BaseException as error:  # a package may raise anything while it is imported
             self._send(Fault(describe(error)))
             raise PackageFault(describe(error)) from None
         classes = [loaded.describe(name) for name, loaded in sorted(self._behaviours.items())]
-        self._send(Ready(frame.cell, platform.python_version(), classes))
+        self._send(Ready(frame.cell, ".".join(map(str, sys.version_info[:3])), classes))
 
     def _on_host(self, frame: Host) -> None:
         loaded = self._behaviours.get(frame.behaviour)
@@ -223,6 +223,16 @@ class Process:
             self.scheduler.remove(agent)
         except BaseException as error:  # closing its coroutine runs the behaviour's `finally`
             self.log(agent, "error", describe(error))
+
+    def forget_object(self, agent: bytes) -> None:
+        """Throw a behaviour's object away, so that the next turn starts from the state's bytes (the harness does, always)."""
+        resident = self._residents.get(agent)
+        if resident is not None:
+            resident.forget()
+
+    def _needs_no_seal(self, receiver: bytes) -> bool:
+        """The runtime is the other end of the link; everybody else outside of this cell is across the supervisor."""
+        return receiver == RUNTIME or receiver in self._residents
 
     # --- for turns ---------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queenright.control.protocol import LeafRow, Why, WhyStep
-from queenright.core import leaf_hash, sanitize_name
+from queenright.core import leaf_hash, sanitize_name, verify_inclusion
 from queenright.ledger import Agent, Entry, Operator, why
 from queenright.wire.ids import parse
 
@@ -17,8 +17,20 @@ __all__ = ["explain", "leaf_row", "who"]
 NAME_CHARACTERS = 96
 # Facts that are worth a line, in this order; the whole entry is one command away.
 _TELLING = (
-    "name", "behaviour", "purpose", "operator", "verb", "resource", "answer", "decided_by", "reason", "why", "how", "what",
-    "secret", "cell",
+    "name",
+    "behaviour",
+    "purpose",
+    "operator",
+    "verb",
+    "resource",
+    "answer",
+    "decided_by",
+    "reason",
+    "why",
+    "how",
+    "what",
+    "secret",
+    "cell",
 )
 
 
@@ -66,6 +78,15 @@ def _detail(entry: Entry) -> str:
     return "; ".join(words)
 
 
+def _included(rt: Runtime, index: int, size: int) -> bool:
+    """Whether the entry is proved to be in the tree that was signed last."""
+    if index >= size:
+        return False
+    proof = rt.ledger.inclusion(index, size)
+    verify_inclusion(index, size, leaf_hash(rt.ledger.leaf(index)), proof, rt.ledger.root(size))
+    return True
+
+
 def explain(rt: Runtime, id: str) -> Why:
     """Every entry that answers for this id, oldest first. `checked`: its inclusion in the signed tree was proved now."""
     published = rt.ledger.checkpoint()
@@ -77,7 +98,7 @@ def explain(rt: Runtime, id: str) -> Why:
             "at_ms": found.entry.t_ms,
             "leaf": found.index,
             "detail": _detail(found.entry),
-            "checked": found.index < signed,
+            "checked": _included(rt, found.index, signed),
         }
         for found in why(rt.ledger, id)
     ]

@@ -99,16 +99,28 @@ class Lives:
     ) -> tuple[Agent, list[Change]]:
         certificate = birth.encode()
         agent = Agent(
-            id=birth.agent, name=birth.name, behaviour=birth.behaviour, package=birth.package, intent=birth.intent,
-            parent=birth.parent, args=args, born_ms=birth.born_ms, birth=certificate,
-            parent_signature=parent_signature, runtime_signature=self._rt.identity.sign_birth(certificate),
+            id=birth.agent,
+            name=birth.name,
+            behaviour=birth.behaviour,
+            package=birth.package,
+            intent=birth.intent,
+            parent=birth.parent,
+            args=args,
+            born_ms=birth.born_ms,
+            birth=certificate,
+            parent_signature=parent_signature,
+            runtime_signature=self._rt.identity.sign_birth(certificate),
             parent_incarnation=parent_incarnation,
             own_cell=self._rt.swarms.manifest(birth.package, birth.behaviour).cell == "own",
         )
         first = self._rt.mail.put(
             agent.id, runtime_mail("queenright.Born", {}), self._rt.clock.wall_ms(), reserved=True
         )
-        return agent, [self._rt.agents.add(agent), first, self._rt.book.born(agent, self._rt.agents.find(birth.parent))]
+        return agent, [
+            self._rt.agents.add(agent),
+            first,
+            self._rt.book.born(agent, self._rt.agents.find(birth.parent)),
+        ]
 
     # --- ends ---------------------------------------------------------------------------------------------------
 

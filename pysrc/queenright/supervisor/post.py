@@ -25,11 +25,18 @@ __all__ = ["SEQUENCES", "Post", "runtime_mail"]
 SEQUENCES = "mail.sequence"  # sender + receiver -> the last sequence accepted, u64; outlives incarnations
 MAX_BODY = 256 * 1024  # one message; larger things belong in files
 
+
 def runtime_mail(kind: str, body: dict[str, Any]) -> dict[str, Any]:
     """A message of the runtime's own."""
     return {
-        "id": b"", "sender": RUNTIME, "sender_name": "runtime", "type": kind, "body": canonical(body), "sealed": None,
-        "call": None, "chain": [],
+        "id": b"",
+        "sender": RUNTIME,
+        "sender_name": "runtime",
+        "type": kind,
+        "body": canonical(body),
+        "sealed": None,
+        "call": None,
+        "chain": [],
     }
 
 
@@ -76,8 +83,13 @@ class Post:
         if sequence <= self.last_sequence(sender.id, receiver):
             raise Malformed(f"sequence {sequence} of this pair was used before")
         batch = Batch(
-            runtime=self._runtime_key, sender=sender.id, incarnation=sender.incarnation, first=sequence, count=1,
-            previous=sender.batch, root=leaf(receiver, sequence, kind, sealed["ct"], sealed["salted"]),
+            runtime=self._runtime_key,
+            sender=sender.id,
+            incarnation=sender.incarnation,
+            first=sequence,
+            count=1,
+            previous=sender.batch,
+            root=leaf(receiver, sequence, kind, sealed["ct"], sealed["salted"]),
         )
         verify(key, batch.signed_bytes(), sealed["signature"])
         sender.batch = batch.digest
@@ -166,8 +178,14 @@ class Post:
             )
             return [*changes, back], sender.id, why
         mail = {
-            "id": b"", "sender": sender.id, "sender_name": sender.name, "type": kind, "body": body, "sealed": sealed,
-            "call": call, "chain": chain or [],
+            "id": b"",
+            "sender": sender.id,
+            "sender_name": sender.name,
+            "type": kind,
+            "body": body,
+            "sealed": sealed,
+            "call": call,
+            "chain": chain or [],
         }
         changes.append(self._mail.put(target.id, mail, now))
         sender_id = sender.id

@@ -41,13 +41,15 @@ class Service(Taking):
     def _person(caller: Caller) -> Operator:
         if caller.operator is None:
             raise NotEntitled("prove an operator's key first")
-        return Operator(caller.operator.fingerprint, caller.operator.name)
+        return Operator(caller.operator.fingerprint, caller.operator.person.name)
 
     # --- by a document signed in its own namespace ----------------------------------------------------------------
 
     async def intent_apply(self, caller: Caller, document: bytes, signature: str) -> IntentRow:
         if self.rt.stopped:
-            raise Conflict("everything was stopped", hint="`queenright down`, then `queenright up`, starts anew")
+            raise Conflict(
+                "everything was stopped", hint="`queenright down`, then `queenright up`, starts anew"
+            )
         self.rt.evidence.put(document)
         return self.intent_row(self.rt.swarms.apply(document, signature, self._person(caller).name))
 
@@ -72,7 +74,9 @@ class Service(Taking):
         rt = self.rt
         _, signer, change = rt.documents.set_resources(document, signature)
         rt.evidence.put(document)
-        signed = Signed("resources@queenright.v1", hashlib.sha256(document).digest(), signer.fingerprint, signature)
+        signed = Signed(
+            "resources@queenright.v1", hashlib.sha256(document).digest(), signer.fingerprint, signature
+        )
         person = Operator(signer.fingerprint, signer.person.name)
         rt.commit(change, rt.book.document("resources.changed", signed, person))
         return await self.resources(caller)
@@ -106,7 +110,9 @@ class Service(Taking):
         if kind == "intent":
             standing = rt.intents.get(found)
             if not rt.intents.supported(standing, rt.documents.operators):
-                raise NotEntitled("its signer may no longer sign it", hint="another entitled operator signs an amendment")
+                raise NotEntitled(
+                    "its signer may no longer sign it", hint="another entitled operator signs an amendment"
+                )
             rt.swarms.set_frozen(found, False, "by an operator", person)
             return {"count": len(rt.agents.of_intent(found)), "leaf": self._leaf(), "unacked": 0}
         agent = rt.agents.get(found)
@@ -116,7 +122,11 @@ class Service(Taking):
     async def resume(self, caller: Caller, target: str) -> Done:
         rt, person = self.rt, self._person(caller)
         kind, found = find(rt, target, ("agent", "intent"))
-        roots = [rt.agents.get(found)] if kind == "agent" else [a for a in rt.agents.of_intent(found) if not any(a.parent)]
+        roots = (
+            [rt.agents.get(found)]
+            if kind == "agent"
+            else [a for a in rt.agents.of_intent(found) if not any(a.parent)]
+        )
         results = [self._release(agent, "paused", person) for agent in roots]
         return {"count": sum(done["count"] for done in results), "leaf": self._leaf(), "unacked": 0}
 
@@ -137,25 +147,33 @@ class Service(Taking):
         rt, person = self.rt, self._person(caller)
         _, found = find(rt, lease, ("lease",))
         rt.commit(
-            rt.leases.extend(found, by_ms), rt.book.lease("lease.extended", rt.leases.get(found), f"by {by_ms} ms", person)
+            rt.leases.extend(found, by_ms),
+            rt.book.lease("lease.extended", rt.leases.get(found), f"by {by_ms} ms", person),
         )
         return lease_row(rt, rt.leases.get(found))
 
-    async def undo(self, caller: Caller, target: str, preview: bytes, since_ms: int | None = None) -> UndoResult:
+    async def undo(
+        self, caller: Caller, target: str, preview: bytes, since_ms: int | None = None
+    ) -> UndoResult:
         """Undo exactly what was previewed: a preview that is no longer true is refused."""
         rt, person = self.rt, self._person(caller)
-        now = await rt.undo.preview(self.undo_target(target, since_ms))
+        now = await rt.acting.undo.preview(self.undo_target(target, since_ms))
         if digest("undo", now.encode()) != preview:
-            raise Conflict("the preview is no longer what would be undone", hint="look at it again and sign it anew")
+            raise Conflict(
+                "the preview is no longer what would be undone", hint="look at it again and sign it anew"
+            )
         signer = rt.documents.operators.holder(person.fingerprint, rt.clock.wall_ms())
         for step in now.steps:
             if not step.skipped:
                 rt.documents.operators.entitle(signer, "undo", step.verb, step.resource)
-        outcome = await rt.undo.execute(now, person)
+        outcome = await rt.acting.undo.execute(now, person)
         return {
             "target": target,
             "done": [full("act", act) for act in outcome.done],
-            "failed": [{"action": full("act", act), "code": code, "message": text} for act, code, text in outcome.failed],
+            "failed": [
+                {"action": full("act", act), "code": code, "message": text}
+                for act, code, text in outcome.failed
+            ],
             "leaf": self._leaf(),
         }
 
@@ -166,7 +184,9 @@ class Service(Taking):
 
     async def secret_remove(self, caller: Caller, name: str) -> Done:
         rt = self.rt
-        receipt = rt.commit(rt.vault.remove(name), rt.book.secret_changed(name, "removed", self._person(caller)))
+        receipt = rt.commit(
+            rt.vault.remove(name), rt.book.secret_changed(name, "removed", self._person(caller))
+        )
         return {"count": 1, "leaf": receipt.first_leaf, "unacked": 0}
 
     # --- by a key -------------------------------------------------------------------------------------------------

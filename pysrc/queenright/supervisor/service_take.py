@@ -118,7 +118,9 @@ class Taking(Reading):
 
     def _hold_agents(self, agent: Agent, why: str, status: str, actor: Operator | Supervisor) -> Done:
         rt = self.rt
-        members = [m for m in rt.agents.subtree(agent.id) if m.status in ("live", "suspect", "paused", "frozen")]
+        members = [
+            m for m in rt.agents.subtree(agent.id) if m.status in ("live", "suspect", "paused", "frozen")
+        ]
         kind: Kind = "agent.frozen" if status == "frozen" else "agent.paused"
         if status == "frozen":
             rt.commit(rt.grants.freeze(agent.id))
@@ -138,7 +140,11 @@ class Taking(Reading):
             kind, digest = find(rt, target, ("agent", "intent"))
             if kind == "agent":
                 agent = rt.agents.get(digest)
-                cells = [cell for member in rt.agents.subtree(digest) if (cell := rt.cells.of(member)) and not cell.shared]
+                cells = [
+                    cell
+                    for member in rt.agents.subtree(digest)
+                    if (cell := rt.cells.of(member)) and not cell.shared
+                ]
                 count = rt.lives.stop(agent, why, graceful=False)
                 for cell in cells:
                     cell.kill(why, wanted=True)
@@ -162,7 +168,7 @@ class Taking(Reading):
         # One card stands for all equal asks; a no to the card is a no to each of them.
         receipt = None
         for member in rt.asks.members(digest):
-            head, change = rt.asks.deny(member.id, caller.operator.name, reason)
+            head, change = rt.asks.deny(member.id, caller.operator.person.name, reason)
             written = rt.commit(change, rt.book.ask("ask.decided", head, self._actor(caller)))
             receipt = receipt or written
             rt.settle(head.id)

@@ -239,6 +239,11 @@ class InboxScreen(Place):
             return "scope changed, look again" if self.settled.changed else "keys wait until the request was on screen for 0.4 s"
         return ""
 
+    def on_panel_seen(self, event: Panel.Seen) -> None:
+        event.stop()
+        if self.open_ask is not None:
+            self.query_one("#ready", Bar).line = self._readiness(self.open_ask)
+
     def tick(self) -> None:
         """Called by the app's frames, so that the countdown and the readiness are true."""
         self._redraw_card()

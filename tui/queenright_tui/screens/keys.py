@@ -64,10 +64,5 @@ class KeysScreen(Screen[None]):
 
     async def on_key(self, event: events.Key) -> None:
         event.stop()
-        panel = self.query_one("#keys", Panel)
-        page = max(1, panel.room - 1)
-        step = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "pageup": -page, "space": page}.get(event.key)
-        if step is not None:
-            panel.scroll_by(step)
-        elif event.key in ("escape", "q", "question_mark") or event.character == "?":
+        if event.key in ("escape", "q", "question_mark") or event.character == "?":
             self.dismiss()

@@ -48,8 +48,7 @@ class Place(Screen[None]):
         self.model = model
         self.look = look
         self.wide = False
-        self.ready = False
-        """Mounted, with its widgets there to be drawn on."""
+        self._composed = False
         self.notice: Line = ()
         self._answer: Callable[[str], None] | None = None
         self._typing: Callable[[str], None] | None = None
@@ -61,6 +60,11 @@ class Place(Screen[None]):
     def terminal(self) -> Terminal:
         """The app, by its own type."""
         return cast("Terminal", self.app)
+
+    @property
+    def ready(self) -> bool:
+        """Whether its widgets are there to be drawn on: not before it was mounted, nor while it is taken down."""
+        return self._composed and len(self.children) > 0 and self.is_running
 
     # --- layout -------------------------------------------------------------------------------------------------------
 
@@ -78,7 +82,7 @@ class Place(Screen[None]):
 
     def on_mount(self) -> None:
         self.prompt.display = False
-        self.ready = True
+        self._composed = True
         self._fit()
         self.refresh_all()
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from textual import events
 from textual.geometry import Region
+from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -15,6 +19,12 @@ __all__ = ["Panel"]
 
 class Panel(Widget):
     """`lines` under an optional title row. With `framed`, a box around them; else a rule above them if there is a title."""
+
+    @dataclass
+    class Seen(Message):
+        """The last line was on screen."""
+
+        panel: Panel
 
     lines: reactive[tuple[Line, ...]] = reactive((), repaint=False)
     title: reactive[Line] = reactive((), repaint=False)
@@ -77,6 +87,26 @@ class Panel(Widget):
         """Move by `rows`, stopping at either end."""
         self.top = max(0, min(self.last_top, self.top + rows))
 
+    def on_key(self, event: events.Key) -> None:
+        """Only scrolling: a panel knows no command."""
+        page = max(1, self.room - 1)
+        step = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "space": page, "pageup": -page}.get(event.key)
+        if event.key in ("g", "home"):
+            step = -len(self.lines)
+        elif event.key in ("G", "end"):
+            step = len(self.lines)
+        if step is not None:
+            event.stop()
+            self.scroll_by(step)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.scroll_by(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.scroll_by(-3)
+
     def watch_top(self) -> None:
         self.refresh()
 
@@ -98,6 +128,9 @@ class Panel(Widget):
             line = self.lines[index]
             if index == self.seen_to:
                 self.seen_to = index + 1
+                # The last of them decides whether a request may be approved: whoever asks hears of it.
+                if self.seen_whole:
+                    self.post_message(self.Seen(self))
         if not self.framed:
             return strip((mark(" "), *line), width, look)
         inside = strip(line, width - 4, look)
