@@ -385,7 +385,7 @@ mod tests {
         fs::remove_dir_all(&parent).unwrap();
         assert_eq!(
             left,
-            ["p-".to_owned() + &own, "p-x".into(), "q-".to_owned() + dead]
+            [format!("p-{own}"), "p-x".into(), format!("q-{dead}")].map(std::ffi::OsString::from)
         );
     }
 
