@@ -6,17 +6,14 @@ Nothing is skipped because the machine lacks it: a refused sandbox fails here wi
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from launcher_checks import CHECKS, ROOT_CHECKS
+from people import Person, person
 
 SUPPORT = Path(__file__).parents[1] / "support"
-sys.path.insert(0, str(SUPPORT))
-
-from launcher_checks import CHECKS, ROOT_CHECKS  # noqa: E402
-from people import Person, person  # noqa: E402
 
 pytestmark = pytest.mark.isolation
 
@@ -37,8 +34,18 @@ def test_the_launcher_promises_that(someone: Person, promise: str) -> None:
 
 def test_forbidden_user_namespaces_are_refused_by_name(someone: Person) -> None:
     """In a user namespace that allows none below it, as on a machine whose administrator forbids them."""
-    forbid = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\""
-    prefix = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "sh", "-c", forbid, "sh")
+    forbid = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    prefix = (
+        "unshare",
+        "--user",
+        "--map-user=1000",
+        "--map-group=1000",
+        "--keep-caps",
+        "sh",
+        "-c",
+        forbid,
+        "sh",
+    )
     someone.passes(SCRIPT, FORBIDDEN, prefix=prefix)
 
 

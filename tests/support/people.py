@@ -1,4 +1,4 @@
-"""Who runs the isolation tests: whoever runs pytest, and, started from root, an ordinary user fresh to the machine."""
+"""Who runs the isolation tests: whoever runs pytest and, from root, an ordinary user fresh to the machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Person:
-    """Runs scripts with an interpreter and a package it can read. `uid` is None for the one who runs pytest."""
+    """Runs scripts with an interpreter and a package it can read.
+
+    `uid` is None for the one who runs pytest.
+    """
 
     name: str
     python: str
@@ -35,7 +38,9 @@ class Person:
     def is_root(self) -> bool:
         return self.uid is None and os.geteuid() == 0
 
-    def run(self, script: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: Path, *arguments: str, prefix: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """Run a script of this folder to its end; its output is captured."""
         path = script if self.library is None else Path(self.library) / script.name
         environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.home), "LANG": "C.UTF-8"}
@@ -57,7 +62,10 @@ class Person:
         """Run it and fail the test with all it said unless it exits 0."""
         done = self.run(script, *arguments, prefix=prefix)
         if done.returncode != 0:
-            pytest.fail(f"{self.name}: {arguments} exited {done.returncode}\n{done.stdout}\n{done.stderr}", pytrace=False)
+            pytest.fail(
+                f"{self.name}: {arguments} exited {done.returncode}\n{done.stdout}\n{done.stderr}",
+                pytrace=False,
+            )
         return done.stdout
 
 
@@ -75,7 +83,10 @@ def _package(name: str) -> Path:
 
 @contextlib.contextmanager
 def person(name: str, scripts: Path) -> Iterator[Person]:
-    """`self`, or `user`: a fresh uid with the system's python and a copy of the package. Skips `user` unless root."""
+    """`self`, or `user`: a fresh uid with the system's python and a copy of the package.
+
+    Skips `user` unless root.
+    """
     if name == "self":
         with tempfile.TemporaryDirectory(prefix="queenright-self-") as home:
             yield Person(name, sys.executable, None, Path(home).resolve(), None)
@@ -90,7 +101,8 @@ def person(name: str, scripts: Path) -> Iterator[Person]:
         home.mkdir(mode=0o700)
         os.chown(home, uid, uid)
         for package in ("queenright", "msgpack"):
-            shutil.copytree(_package(package), library / package, ignore=shutil.ignore_patterns("__pycache__"))
-        for script in scripts.glob("*.py"):
-            shutil.copy(script, library)
+            shutil.copytree(
+                _package(package), library / package, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        shutil.copytree(scripts, library, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         yield Person(name, SYSTEM_PYTHON, str(library), home, uid)

@@ -11,7 +11,10 @@ fn only_the_receiver_opens_a_seal() {
     let (private_key, public_key) = receiver();
     let (enc, ciphertext) = seal(&public_key, b"info", b"aad", b"body", &SEED).unwrap();
     assert_eq!(ciphertext.len(), 4 + TAG);
-    assert_eq!(open(&private_key[..], &enc, b"info", b"aad", &ciphertext).unwrap(), b"body");
+    assert_eq!(
+        open(&private_key[..], &enc, b"info", b"aad", &ciphertext).unwrap(),
+        b"body"
+    );
     let (other, _) = keypair(&[2; KEY]);
     assert!(open(&other[..], &enc, b"info", b"aad", &ciphertext).is_err());
 }
@@ -25,10 +28,22 @@ fn seal_moved_to_another_place_does_not_open() {
     for at in 0..ciphertext.len() {
         let mut altered = ciphertext.clone();
         altered[at] ^= 1;
-        assert!(open(&private_key[..], &enc, b"info", b"aad", &altered).is_err(), "byte {at}");
+        assert!(
+            open(&private_key[..], &enc, b"info", b"aad", &altered).is_err(),
+            "byte {at}"
+        );
     }
     for length in 0..ciphertext.len() {
-        assert!(open(&private_key[..], &enc, b"info", b"aad", &ciphertext[..length]).is_err());
+        assert!(
+            open(
+                &private_key[..],
+                &enc,
+                b"info",
+                b"aad",
+                &ciphertext[..length]
+            )
+            .is_err()
+        );
     }
 }
 
@@ -44,7 +59,10 @@ fn keys_of_wrong_length_or_small_order_are_refused() {
 
 #[test]
 fn seed_that_runs_out_does_not_repeat() {
-    let mut seed = Seed { bytes: Zeroizing::new(SEED), used: 0 };
+    let mut seed = Seed {
+        bytes: Zeroizing::new(SEED),
+        used: 0,
+    };
     let mut out = [0; 96];
     seed.try_fill_bytes(&mut out).unwrap();
     assert_eq!(out[..32], SEED);
@@ -64,7 +82,10 @@ fn sealing_keys_differ_by_subkey_agent_and_generation() {
         assert_ne!(other.unwrap().1, base.1);
     }
     let (enc, ciphertext) = seal(&base.1, b"i", b"a", b"body", &SEED).unwrap();
-    assert_eq!(open(&base.0[..], &enc, b"i", b"a", &ciphertext).unwrap(), b"body");
+    assert_eq!(
+        open(&base.0[..], &enc, b"i", b"a", &ciphertext).unwrap(),
+        b"body"
+    );
 }
 
 fn hex<const N: usize>(text: &str) -> [u8; N] {

@@ -70,6 +70,7 @@ class Grants:
         self._now = now_ms
         self._tree = GrantTree()
         self._rows: dict[bytes, _Row] = {}
+        self._ended: set[bytes] = set()  # agents that ended before their children did
         self._lock = threading.RLock()  # the tree has its own; this one keeps the rows beside it in step
 
     # ---- at start ----
@@ -86,11 +87,13 @@ class Grants:
                 key = _rule_key(grant, rule_id)
                 uses = [(agent, at) for agent, at in recent.get(key, [])]
                 rules.append((rule_id, self._store.counter(USED, key), uses))
-            stop = stops.get(grant, {"revoked_ms": None, "frozen": False})
+            stop = stops.get(grant, {"revoked_ms": None, "frozen": False, "ended": False})
             ever = self._store.counter(EVER, grant)
             spec = _spec_from_row(row["spec"])
             self._tree.load(grant, row["parent"], spec, rules, ever, stop["revoked_ms"], stop["frozen"])
             self._rows[grant] = _Row(row["parent"], row["intent"], row["label"], row["purpose"])
+            if stop["ended"]:
+                self._ended.add(grant)
 
     # ---- growing ----
 
@@ -128,8 +131,9 @@ class Grants:
 
     def _never_was(self, grant: bytes) -> None:
         with self._lock:
-            self._tree.remove(grant, never_was=True)
-            del self._rows[grant]
+            for one in reversed(self._tree.subtree(grant) if grant in self._tree else []):
+                self._tree.remove(one, never_was=True)
+                del self._rows[one]
 
     def _insert(self, grant: bytes, spec: CoreSpec) -> Record:
         return ("insert", GRANTS, grant, self._row_bytes(grant, spec, list(range(len(spec["rules"])))))
@@ -250,33 +254,43 @@ class Grants:
         _, _, revoked_ms, frozen = self._tree.state(grant)
         return Change((self._stop_row(grant, revoked_ms, frozen=frozen),))
 
-    @staticmethod
-    def _stop_row(grant: bytes, revoked_ms: int | None, *, frozen: bool) -> Record:
+    def _stop_row(self, grant: bytes, revoked_ms: int | None, *, frozen: bool) -> Record:
         if revoked_ms is None and not frozen:
             return ("delete", STOPS, grant)
-        return ("put", STOPS, grant, canonical({"revoked_ms": revoked_ms, "frozen": frozen}))
+        body = {"revoked_ms": revoked_ms, "frozen": frozen, "ended": grant in self._ended}
+        return ("put", STOPS, grant, canonical(body))
 
     def end(self, grant: bytes) -> Change:
-        """Forget the grant of an agent that has ended; one that still has children is revoked and kept for them.
+        """Forget the grant of an agent that has ended; one that still has children is revoked and kept until they end.
 
         The grant is revoked in memory at once, so nothing starts between here and the commit.
         """
         self._tree.revoke(grant, self._now())
+        self._ended.add(grant)
         if self._tree.children(grant):
             return self._stop_record(grant)
-        records: list[Record] = [("delete", GRANTS, grant), ("delete", STOPS, grant), ("delete", EVER, grant)]
-        for rule_id, *_ in self._tree.spending(grant):
-            records += [
-                ("delete", USED, _rule_key(grant, rule_id)),
-                ("delete", RECENT, _rule_key(grant, rule_id)),
-            ]
-        return Change(tuple(records), applied=lambda: self._forget(grant))
+        gone = [grant]
+        above = self._row(grant).parent
+        while above in self._ended and self._tree.children(above) == [gone[-1]]:
+            gone.append(above)
+            above = self._row(above).parent
+        return Change(
+            tuple(record for one in gone for record in self._erase(one)), applied=lambda: self._forget(gone)
+        )
 
-    def _forget(self, grant: bytes) -> None:
+    def _erase(self, grant: bytes) -> list[Record]:
+        records: list[Record] = [("delete", table, grant) for table in (GRANTS, STOPS, EVER)]
+        for rule_id, *_ in self._tree.spending(grant):
+            records += [("delete", table, _rule_key(grant, rule_id)) for table in (USED, RECENT)]
+        return records
+
+    def _forget(self, gone: list[bytes]) -> None:
         with self._lock:
-            if grant in self._tree and not self._tree.children(grant):
-                self._tree.remove(grant)
-                del self._rows[grant]
+            for grant in gone:
+                if grant in self._tree and not self._tree.children(grant):
+                    self._tree.remove(grant)
+                    del self._rows[grant]
+                    self._ended.discard(grant)
 
     # ---- reading ----
 

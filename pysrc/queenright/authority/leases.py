@@ -302,6 +302,11 @@ class Leases:
                 return lease
         return None
 
+    def of_agent(self, agent: bytes) -> tuple[Lease, ...]:
+        """Its live leases, the one that ends first first."""
+        mine = [lease for lease in self._all.values() if lease.agent == agent and lease.live]
+        return tuple(sorted(mine, key=lambda lease: lease.expires_ms))
+
     def __iter__(self) -> Iterator[Lease]:
         return iter(list(self._all.values()))
 

@@ -19,8 +19,8 @@ _LACKING = 6
 _SECONDS = 150.0
 
 _SYSCTL = (
-    "sysctl user.max_user_namespaces=15000; on Debian kernel.unprivileged_userns_clone=1; on Ubuntu 24.04 or newer "
-    "kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile with `userns` for {launcher}"
+    "sysctl user.max_user_namespaces=15000; on Debian kernel.unprivileged_userns_clone=1; on Ubuntu 24.04 or "
+    "newer kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile with `userns` for {launcher}"
 )
 _MASKED = "run the container with an unmasked /proc (docker: --security-opt systempaths=unconfined)"
 _CONTAINER = "in a container, allow namespaces and mounts (docker: --security-opt seccomp=unconfined)"
@@ -58,7 +58,10 @@ _KNOWN: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One thing tried. `reason` is the step that failed and the kernel's word; `cost` and `fix` hold if absent."""
+    """One thing tried.
+
+    `reason` is the step that failed and the kernel's word; `cost` and `fix` hold if absent.
+    """
 
     name: str
     present: bool
@@ -70,7 +73,10 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What this machine offers. `tier` is "full" or "none": nothing between is used without an operator's word."""
+    """What this machine offers.
+
+    `tier` is "full" or "none": nothing between is used without an operator's word.
+    """
 
     tier: Literal["full", "none"]
     as_root: bool
@@ -99,11 +105,11 @@ class Report:
         return json.dumps({**asdict(self), "landlock": self.landlock, "exit_code": self.exit_code}, indent=2)
 
     def as_text(self) -> str:
-        """For people: the summary, each feature, and for an absent one why, what it costs and what mends it."""
+        """For people: a summary and each feature; for an absent one why, what it costs, what mends it."""
         user = "each with a uid of its own" if self.as_root else "all with this user's uid"
         lines = [
             f"sandbox tier    {self.tier}" + (f" ({user})" if self.tier == "full" else ""),
-            f"landlock        ABI {self.landlock_abi} of {self.landlock_full} (the kernel has {self.landlock_kernel})",
+            f"isolation       {self.landlock} (the kernel has {self.landlock_kernel})",
             f"memory limit    {self.memory}",
             "",
         ]
@@ -119,7 +125,10 @@ class Report:
 
 
 def examine() -> Report:
-    """Try everything. Takes a tenth of a second; leaves nothing behind. Never raises for what a machine lacks."""
+    """Try everything. Takes a tenth of a second; leaves nothing behind.
+
+    Never raises for what a machine lacks.
+    """
     program = launcher_path()
     try:
         done = subprocess.run(

@@ -62,15 +62,17 @@ class Documents:
         first = SignedDocument(
             _read(self._paths, OPERATORS_DOCUMENT), _read(self._paths, OPERATORS_SIGNATURE).decode("ascii")
         )
-        operators = Operators.first(first.document, first.signature, self._pinned.owners, self._pinned.runtime)
+        operators = Operators.first(
+            first.document, first.signature, self._pinned.owners, self._pinned.runtime
+        )
         signed = first
         for _, row in self._store.scan(TABLE, _OPERATORS):
             signed = SignedDocument.decode(row)
             operators = operators.succeed(signed.document, signed.signature)
         self.operators, self.operators_signed = operators, signed
-        row = self._store.get(TABLE, _RESOURCES)
-        if row is not None:
-            kept = SignedDocument.decode(row)
+        mapped = self._store.get(TABLE, _RESOURCES)
+        if mapped is not None:
+            kept = SignedDocument.decode(mapped)
             signer = self._resources_signer(kept)
             self.resources = ResourceMap.decode(kept.document)
             self.resources_signed, self.resources_signer = kept, signer.person.name
@@ -78,7 +80,9 @@ class Documents:
     def _resources_signer(self, signed: SignedDocument) -> Signer:
         signer = self.operators.signer(RESOURCES, signed.document, signed.signature, self._clock.wall_ms())
         if not signer.owner:
-            raise NotEntitled(f"{signer.person.name} is no owner: an owner signs resources", hint="queenright operator list")
+            raise NotEntitled(
+                f"{signer.person.name} is no owner: an owner signs resources", hint="queenright operator list"
+            )
         return signer
 
     @property

@@ -25,7 +25,7 @@ def _candidates(rt: Runtime, kind: str) -> Iterable[bytes]:
         case "lease":
             return (lease.id for lease in rt.leases)
         case "act":
-            return rt.acts()
+            return rt.acting.acts()
         case _:
             return ()
 

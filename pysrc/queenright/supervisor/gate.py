@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from queenright.control.protocol import ORDER_NAMESPACE, Distance
-from queenright.control.service import Operator, SignedOrder
+from queenright.authority.document import ORDER
+from queenright.authority.operators import Operators, Signer
+from queenright.control.protocol import Distance
+from queenright.control.service import SignedOrder
 from queenright.core import parse_key_line
 from queenright.core.host import Refused
 from queenright.errors import Conflict, NotEntitled
@@ -30,40 +32,40 @@ class Gate:
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
 
-    def operator(self, key_line: str, now_ms: int) -> Operator:
-        """The person enrolled with this key and valid now. Raises NotEntitled."""
-        signer = self._rt.documents.operators.holder(parse_key_line(key_line).fingerprint, now_ms)
-        return Operator(signer.person.name, signer.fingerprint, signer.key_line, signer.owner)
+    def operators(self) -> Operators:
+        """The operators document in force."""
+        return self._rt.documents.operators
 
     def policy_revision(self) -> bytes:
         return self._rt.documents.policy_revision
 
-    def entitle(self, operator: Operator, method: str, params: dict[str, Any], now_ms: int) -> None:
+    def entitle(self, operator: Signer, method: str, params: dict[str, Any], now_ms: int) -> None:
         """Raise NotEntitled unless this person's own row covers the act. Documents are judged where they are applied."""
         signer = self._rt.documents.operators.holder(operator.fingerprint, now_ms)
         person = signer.person
         if method in _RECORDS and not (signer.owner or person.records):
-            raise NotEntitled(f"{person.name} may not change what is kept here", hint="an owner, or someone whose row says records")
+            raise NotEntitled(
+                f"{person.name} may not change what is kept here",
+                hint="an owner, or someone whose row says records",
+            )
         if method == "undo" and not person.undo:
             raise NotEntitled(f"{person.name} may not sign undos", hint="another operator signs it")
         if method in ("unfreeze", "resume", "lease_extend") and not (signer.owner or person.intents):
             raise NotEntitled(f"{person.name} may not give authority back", hint="another operator signs it")
 
-    async def spend(self, order: SignedOrder, operator: Operator, method: str) -> None:
+    async def spend(self, order: SignedOrder, operator: Signer, method: str) -> None:
         """Spend the order's nonce durably, with its leaf. Raises Conflict if it was spent before."""
-        signed = Signed(
-            ORDER_NAMESPACE, hashlib.sha256(order.document).digest(), operator.fingerprint, order.signature
-        )
-        acting = Acting(operator.fingerprint, operator.name)
+        signed = Signed(ORDER, hashlib.sha256(order.document).digest(), operator.fingerprint, order.signature)
+        acting = Acting(operator.fingerprint, operator.person.name)
         try:
             self._rt.commit(
-                Change((("spend", _SCOPE, order.nonce),)),
-                self._rt.book.order_spent(method, order.nonce, signed, acting),
+                Change((("spend", _SCOPE, order.order.nonce),)),
+                self._rt.book.order_spent(method, order.order.nonce, signed, acting),
             )
         except Refused:
             raise Conflict("this order was spent before", hint="sign a new one") from None
 
-    def distance(self, operator: Operator) -> Distance:
+    def distance(self, operator: Signer) -> Distance:
         """Measured: a security key, another user than the supervisor's, or none."""
         if parse_key_line(operator.key_line).kind.startswith("sk-"):
             return "hardware"

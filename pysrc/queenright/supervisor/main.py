@@ -95,7 +95,7 @@ def run(options: Options) -> int:
         log = Log(paths.log, SystemClock(), echo=options.echo_log)
         abi = restrict_self(_code_paths(), _own_paths(paths))
         log.info("supervisor.starting", pid=os.getpid(), landlock_abi=abi, locked=keyring.locked)
-        return asyncio.run(_serve(options, paths, pinned, keyring, launcher, log))
+        return asyncio.run(_serve(options, paths, pinned, keyring, launcher, log, abi))
     except SandboxRefused as error:
         return _refuse(options, error, EXIT_LACKS)
     except (QueenrightError, OSError) as error:
@@ -119,7 +119,7 @@ def _unlock(keyring: Keyring, options: Options, paths: Paths, credentials: str |
 
 
 async def _serve(
-    options: Options, paths: Paths, pinned: Pinned, keyring: Keyring, launcher: Launcher, log: Log
+    options: Options, paths: Paths, pinned: Pinned, keyring: Keyring, launcher: Launcher, log: Log, abi: int
 ) -> int:
     stopped = asyncio.Event()
     failure: list[str] = []
@@ -132,8 +132,16 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     booted: Booted = await boot(
-        paths=paths, pinned=pinned, keyring=keyring, launcher=launcher, log=log, clock=SystemClock(), rand=os.urandom,
-        stop=stopped.set, fatal=fatal,
+        paths=paths,
+        pinned=pinned,
+        keyring=keyring,
+        launcher=launcher,
+        log=log,
+        clock=SystemClock(),
+        rand=os.urandom,
+        landlock_abi=abi,
+        stop=stopped.set,
+        fatal=fatal,
     )
     paths.pid.write_text(f"{os.getpid()}\n")
     if options.ready_fd is not None:
@@ -172,8 +180,18 @@ def _code_paths() -> list[str]:
     import queenright_tui
 
     wanted = [
-        sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path, "/usr", "/lib", "/lib64", "/etc/ld.so.cache",
-        "/etc/localtime", "/dev/urandom", "/dev/null", "/proc/self",
+        sys.prefix,
+        sys.base_prefix,
+        sys.exec_prefix,
+        *sys.path,
+        "/usr",
+        "/lib",
+        "/lib64",
+        "/etc/ld.so.cache",
+        "/etc/localtime",
+        "/dev/urandom",
+        "/dev/null",
+        "/proc/self",
         *(os.path.dirname(module.__file__ or "") for module in (queenright, queenright_tui)),
     ]
     return sorted({os.path.realpath(path) for path in wanted if path and os.path.exists(path)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from queenright.authority.ask import Ask
@@ -27,6 +28,7 @@ from queenright.control.protocol import (
     LeaseRow,
     LedgerCopy,
     LedgerExport,
+    LedgerFile,
     LedgerPage,
     LogPage,
     OperatorsView,
@@ -40,9 +42,12 @@ from queenright.control.protocol import (
 )
 from queenright.control.service import Caller
 from queenright.core import sanitize_name
-from queenright.errors import Malformed, Unknown
-from queenright.ledger.query import LedgerQuery
+from queenright.errors import LedgerUnwritable, Malformed, Unknown
+from queenright.ledger import Query
+from queenright.ledger.export import EVIDENCE
+from queenright.ledger.log import ENTRIES, LOG_VKEY
 from queenright.supervisor.agents import Agent
+from queenright.supervisor.explain import explain, leaf_row
 from queenright.supervisor.find import find
 from queenright.supervisor.rows import NAME_CHARACTERS, agent_row, agent_state, lease_row, mailbox_heads
 from queenright.wire.ids import full
@@ -87,7 +92,6 @@ class Reading:
         rt = self.rt
         boot = rt.clock.boot_ms()
         opened = [head.raised_ms for head in rt.asks if head.state == "open"]
-        size, root = rt.ledger.head()
         return {
             "name": self.name,
             "version": rt.version,
@@ -105,12 +109,14 @@ class Reading:
             "asks_open": len(opened),
             "oldest_ask_ms": min(opened, default=None),
             "leases": len(rt.leases),
-            "ledger_size": size,
-            "ledger_root": root,
+            "ledger_size": rt.ledger.size,
+            "ledger_root": rt.ledger.root(),
             "ledger_ok": rt.ledger_ok(),
             "messages_per_s": rt.meters.total_rate(boot),
             "denials_per_min": rt.meters.denials_per_minute(boot),
-            "mailbox_max": max((len(rt.mail.box(agent.id).heads) for agent in rt.agents if not agent.ended), default=0),
+            "mailbox_max": max(
+                (len(rt.mail.box(agent.id).heads) for agent in rt.agents if not agent.ended), default=0
+            ),
         }
 
     async def resolve(self, caller: Caller, text: str, kind: str | None = None) -> Resolved:
@@ -124,7 +130,8 @@ class Reading:
         start = (after or -1) + 1
         return {
             "lines": [
-                {"seq": start + n, "at_ms": 0, "stream": "runtime", "text": line.rstrip("\n")} for n, line in enumerate(lines)
+                {"seq": start + n, "at_ms": 0, "stream": "runtime", "text": line.rstrip("\n")}
+                for n, line in enumerate(lines)
             ],
             "next": start + len(lines) - 1,
             "dropped": 0,
@@ -159,7 +166,12 @@ class Reading:
         budgets: list[dict[str, Any]] = []
         if digest in self.rt.grants:
             budgets = [
-                {"verbs": list(rule["verbs"]), "resource": rule["on"], "used": rule["used"], "max": rule["max"]}
+                {
+                    "verbs": list(rule["verbs"]),
+                    "resource": rule["on"],
+                    "used": rule["used"],
+                    "max": rule["max"],
+                }
                 for rule in self.rt.grants.view(digest).rules
             ]
         return {
@@ -208,7 +220,7 @@ class Reading:
             "not_after_ms": not_after,
             "leases": [lease_row(rt, lease) for lease in rt.leases if lease.agent == digest],
             "mailbox": mailbox_heads(rt, found),
-            "actions": rt.action_rows(digest),
+            "actions": rt.acting.rows(digest),
             "ask": full("ask", found.waiting_ask) if found.waiting_ask is not None else None,
             "last_error": rt.logs.last(digest),
         }
@@ -217,22 +229,31 @@ class Reading:
         signature = standing.signature.encode()
         rows: list[CertificateRow] = [
             {
-                "kind": "intent", "id": full("intent", agent.intent), "name": standing.intent.purpose,
-                "certificate": standing.intent.encode(), "signature": signature,
+                "kind": "intent",
+                "id": full("intent", agent.intent),
+                "name": standing.intent.purpose,
+                "certificate": standing.intent.encode(),
+                "signature": signature,
             }
         ]
         for member in self.rt.agents.chain(agent.id):
             rows.append(
                 {
-                    "kind": "birth", "id": full("agent", member.id), "name": sanitize_name(member.name, NAME_CHARACTERS),
-                    "certificate": member.birth, "signature": member.runtime_signature,
+                    "kind": "birth",
+                    "id": full("agent", member.id),
+                    "name": sanitize_name(member.name, NAME_CHARACTERS),
+                    "certificate": member.birth,
+                    "signature": member.runtime_signature,
                 }
             )
         if agent.certificate:
             rows.append(
                 {
-                    "kind": "incarnation", "id": full("agent", agent.id), "name": f"incarnation {agent.incarnation}",
-                    "certificate": agent.certificate, "signature": agent.certificate_signature,
+                    "kind": "incarnation",
+                    "id": full("agent", agent.id),
+                    "name": f"incarnation {agent.incarnation}",
+                    "certificate": agent.certificate,
+                    "signature": agent.certificate_signature,
                 }
             )
         return rows
@@ -247,9 +268,12 @@ class Reading:
                 if rule[authority]:
                     rows.append(
                         {
-                            "authority": authority,  # type: ignore[typeddict-item]
-                            "mode": rule["mode"], "verbs": list(rule["verbs"]), "resource": rule["on"],
-                            "max": rule["max"], "used": rule["used"],
+                            "authority": authority,
+                            "mode": rule["mode"],
+                            "verbs": list(rule["verbs"]),
+                            "resource": rule["on"],
+                            "max": rule["max"],
+                            "used": rule["used"],
                         }
                     )
         return rows, view.not_after
@@ -262,7 +286,9 @@ class Reading:
             digest, after if after is not None else -1, min(limit or LOG_PAGE, LOG_PAGE)
         )
         return {
-            "lines": [{"seq": ln.seq, "at_ms": ln.at_ms, "stream": ln.stream, "text": ln.text} for ln in lines],
+            "lines": [
+                {"seq": ln.seq, "at_ms": ln.at_ms, "stream": ln.stream, "text": ln.text} for ln in lines
+            ],
             "next": following,
             "dropped": dropped,
         }
@@ -295,7 +321,10 @@ class Reading:
         groups: Counter[bytes] = Counter(head.group for head in heads if head.state == "open")
         seen: set[bytes] = set()
         cards: list[AskRow] = []
-        for head in sorted(heads, key=lambda one: (one.state != "open", one.raised_ms if one.state == "open" else -one.decided_ms)):
+        for head in sorted(
+            heads,
+            key=lambda one: (one.state != "open", one.raised_ms if one.state == "open" else -one.decided_ms),
+        ):
             if head.state == "open":
                 if head.group in seen:
                     continue
@@ -311,11 +340,12 @@ class Reading:
         head = rt.asks.get(digest)
         members = rt.asks.members(digest) if head.state == "open" else (head,)
         document, reason = rt.asks.document(digest)
-        shown = [rt.asks.document(member.id)[0] for member in members[:MEMBERS]]
+        shown = [rt.asks.document(member.id) for member in members[:MEMBERS]]
         return {
             "row": self.ask_row(head, len(members)),
             "bytes": document,
-            "members": shown,
+            "members": [asked for asked, _ in shown],
+            "reasons": [said for _, said in shown],
             "more": len(members) - len(shown),
             "context": self._context(caller, head, Ask.decode(document), reason),
         }
@@ -328,13 +358,17 @@ class Reading:
         if caller.operator is not None:
             signer = rt.documents.operators.holder(caller.operator.fingerprint, rt.clock.wall_ms())
             forbidden = rt.asks.forbidden(head, signer, rt.documents.operators, standing)
-            same = caller.operator.name in standing.signers
-        card = rt.plan_card(head.id)
+            same = caller.operator.person.name in standing.signers
+        card = rt.acting.card(head.id)
         distance = rt.gate.distance(caller.operator) if caller.operator is not None else "none"
         used, most = self._budget(head)
         return {
             "chain": [
-                {"id": full("agent", a.id), "name": sanitize_name(a.name, NAME_CHARACTERS), "behaviour": a.behaviour}
+                {
+                    "id": full("agent", a.id),
+                    "name": sanitize_name(a.name, NAME_CHARACTERS),
+                    "behaviour": a.behaviour,
+                }
                 for a in rt.agents.chain(head.agent)
             ],
             "operator": standing.signer,
@@ -345,7 +379,12 @@ class Reading:
             "undo": card.undo,
             "blast": {"resources": [head.resource], "agents": 1, "budget_used": used, "budget_max": most},
             "similar": [
-                {"at_ms": one.decided_ms, "operator": one.decided_by, "verdict": one.answer, "outcome": one.state}
+                {
+                    "at_ms": one.decided_ms,
+                    "operator": one.decided_by,
+                    "verdict": one.answer,
+                    "outcome": one.state,
+                }
                 for one in rt.asks.similar(head.id)
                 if one.id != head.id
             ],
@@ -365,7 +404,9 @@ class Reading:
 
     # --- leases, authority ----------------------------------------------------------------------------------------
 
-    async def leases(self, caller: Caller, agent: str | None = None, state: str | None = None) -> list[LeaseRow]:
+    async def leases(
+        self, caller: Caller, agent: str | None = None, state: str | None = None
+    ) -> list[LeaseRow]:
         chosen = find(self.rt, agent, ("agent",))[1] if agent is not None else None
         return [
             lease_row(self.rt, lease)
@@ -381,17 +422,19 @@ class Reading:
             "verb": decision.verb,
             "resource": decision.resource,
             "outcome": decision.outcome,
-            "dimensions": [{"name": d.name, "level": d.level, "detail": d.detail} for d in decision.dimensions],
+            "dimensions": [
+                {"name": d.name, "level": d.level, "detail": d.detail} for d in decision.dimensions
+            ],
             "amendment": decision.amendment,
         }
 
     async def can(self, caller: Caller, agent: str, verb: str, resource: str) -> CanResult:
         _, digest = find(self.rt, agent, ("agent",))
-        irreversible = self.rt.irreversible(verb)
+        irreversible = self.rt.acting.irreversible(verb)
         return self._can(self.rt.grants.can(digest, verb, resource, irreversible=irreversible))
 
     async def who_can(self, caller: Caller, verb: str, resource: str) -> list[CanResult]:
-        irreversible = self.rt.irreversible(verb)
+        irreversible = self.rt.acting.irreversible(verb)
         decisions = self.rt.grants.who_can(verb, resource, irreversible=irreversible)
         return [self._can(one) for one in decisions if self.rt.agents.find(one.grant) is not None][:PAGE]
 
@@ -406,37 +449,64 @@ class Reading:
         newest: bool | None = None,
     ) -> LedgerPage:
         rt = self.rt
-        wanted = LedgerQuery.parse(query or "", rt.clock.wall_ms())
-        rows, following = rt.ledger_rows(wanted, after, min(limit or PAGE, PAGE), newest=bool(newest))
-        return {"rows": rows, "next": following, "size": rt.ledger.head()[0]}
+        count = min(limit or PAGE, PAGE)
+        found = list(
+            Query.parse(query or "").search(
+                rt.ledger, rt.clock.wall_ms(), newest=bool(newest), after=after, limit=count
+            )
+        )
+        rows = [leaf_row(rt, one.index, one.entry) for one in found]
+        return {
+            "rows": rows,
+            "next": rows[-1]["index"] if len(rows) == count else None,
+            "size": rt.ledger.size,
+        }
+
+    def _published(self) -> tuple[int, bytes, str]:
+        published, vkey = self.rt.ledger.checkpoint(), self.rt.ledger.vkey
+        if published is None or vkey is None:
+            raise LedgerUnwritable("the ledger has no checkpoint yet", hint="queenright unlock")
+        return published[0], published[1], vkey
 
     async def ledger_checkpoint(self, caller: Caller, since: int | None = None) -> Checkpoint:
         rt = self.rt
-        note = rt.ledger.checkpoint()
-        size, root = rt.ledger.signed_head()
+        size, note, vkey = self._published()
+        root = rt.ledger.root(size)
         if since is not None and not 0 <= since <= size:
             raise Malformed(f"no tree of {since} entries is a prefix of one of {size}")
         if caller.operator is not None:
-            rt.copies[caller.operator.name] = (size, root, rt.clock.wall_ms())
+            rt.copies[caller.operator.person.name] = (size, root, rt.clock.wall_ms())
         return {
             "note": note.decode(),
-            "vkey": rt.ledger.vkey,
+            "vkey": vkey,
             "size": size,
             "root": root,
             "since": since,
             "proof": rt.ledger.consistency(since, size) if since else [],
         }
 
-    async def ledger_export(self, caller: Caller) -> LedgerExport:
-        files = self.rt.export_files()
-        return {
-            "files": [{"name": name, "bytes": size, "sha256": None} for name, (_, size) in files.items()],
-            "checkpoint": self.rt.ledger.checkpoint().decode(),
-            "vkey": self.rt.ledger.vkey,
+    def _export_files(self, size: int) -> dict[str, tuple[Path, int]]:
+        """What an outsider needs, by name: entries up to the checkpoint, the log's key, the signed documents."""
+        ledger = self.rt.ledger
+        files = {
+            ENTRIES: (ledger.directory / ENTRIES, sum(4 + len(leaf) for _, leaf in ledger.leaves(0, size))),
+            LOG_VKEY: (ledger.directory / LOG_VKEY, (ledger.directory / LOG_VKEY).stat().st_size),
         }
+        for name in self.rt.evidence.names():
+            path = self.rt.paths.ledger / EVIDENCE / name.hex()
+            files[f"{EVIDENCE}/{name.hex()}"] = (path, path.stat().st_size)
+        return files
+
+    async def ledger_export(self, caller: Caller) -> LedgerExport:
+        size, note, vkey = self._published()
+        files: list[LedgerFile] = [
+            {"name": name, "bytes": length, "sha256": None}
+            for name, (_, length) in self._export_files(size).items()
+        ]
+        return {"files": files, "checkpoint": note.decode(), "vkey": vkey}
 
     async def ledger_read(self, caller: Caller, name: str, offset: int, limit: int) -> bytes:
-        files = self.rt.export_files()
+        files = self._export_files(self._published()[0])
         if name not in files:
             raise Unknown(f"no file `{name[:80]}` is exported", hint="ledger_export lists them")
         path, size = files[name]
@@ -446,20 +516,26 @@ class Reading:
 
     async def ledger_copies(self, caller: Caller) -> list[LedgerCopy]:
         return [
-            {"who": who, "size": size, "root": root, "at_ms": at} for who, (size, root, at) in self.rt.copies.items()
+            {"who": who, "size": size, "root": root, "at_ms": at}
+            for who, (size, root, at) in self.rt.copies.items()
         ]
 
     async def why(self, caller: Caller, id: str) -> Why:
-        return self.rt.explain.why(id)
+        return explain(self.rt, id)
 
     async def undo_preview(self, caller: Caller, target: str, since_ms: int | None = None) -> UndoPreview:
-        preview = await self.rt.undo.preview(self.undo_target(target, since_ms))
+        preview = await self.rt.acting.undo.preview(self.undo_target(target, since_ms))
         steps: list[UndoStep] = []
         skipped: list[UndoStep] = []
         for step in preview.steps:
             row: UndoStep = {
-                "action": full("act", step.act), "verb": step.verb, "resource": step.resource,
-                "reversibility": step.klass, "what": step.what, "diff": "", "conflict": step.conflict,
+                "action": full("act", step.act),
+                "verb": step.verb,
+                "resource": step.resource,
+                "reversibility": step.klass,
+                "what": step.what,
+                "diff": "",
+                "conflict": step.conflict,
             }
             (skipped if step.skipped else steps).append(row)
         return {"target": target, "steps": steps, "skipped": skipped, "bytes": preview.encode()}
@@ -497,10 +573,13 @@ class Reading:
                 used.setdefault(pinned, []).append(full("intent", standing.intent.id))
         return [
             {
-                "name": package.name, "version": package.version, "digest": package.digest,
+                "name": package.name,
+                "version": package.version,
+                "digest": package.digest,
                 "classes": sorted(package.classes),
                 "cell": "own" if any(cls.cell == "own" for cls in package.classes.values()) else "shared",
-                "added_ms": package.added_ms, "used_by": used.get(package.digest, []),
+                "added_ms": package.added_ms,
+                "used_by": used.get(package.digest, []),
             }
             for package in self.rt.packages
         ]
@@ -514,5 +593,3 @@ class Reading:
             {"name": info.name, "set_ms": info.set_ms, "resources": by_secret.get(info.name, [])}
             for info in self.rt.vault.list()
         ]
-
-

@@ -35,7 +35,7 @@ class Taking(Reading):
         return Book.person(caller)
 
     def _leaf(self) -> int:
-        return self.rt.ledger.head()[0] - 1
+        return self.rt.ledger.size - 1
 
     async def _acknowledged(self, cells: list[CellProcess]) -> int:
         """How many of these cells the kernel has not confirmed as ended within the promise's time."""
@@ -82,6 +82,7 @@ class Taking(Reading):
             *(rt.asks.void(head.id, why) for head in voided),
             rt.book.grant_revoked(agent.id, agent.intent, why, actor),
         )
+        rt.cut(family, why)
         for head in voided:
             rt.settle(head.id)
         for member in family:
@@ -118,7 +119,9 @@ class Taking(Reading):
 
     def _hold_agents(self, agent: Agent, why: str, status: str, actor: Operator | Supervisor) -> Done:
         rt = self.rt
-        members = [m for m in rt.agents.subtree(agent.id) if m.status in ("live", "suspect", "paused", "frozen")]
+        members = [
+            m for m in rt.agents.subtree(agent.id) if m.status in ("live", "suspect", "paused", "frozen")
+        ]
         kind: Kind = "agent.frozen" if status == "frozen" else "agent.paused"
         if status == "frozen":
             rt.commit(rt.grants.freeze(agent.id))
@@ -126,6 +129,7 @@ class Taking(Reading):
             *(rt.agents.save(member, status=status, reason=why[:200]) for member in members),
             rt.book.agent_state(kind, agent, why, actor),
         )
+        rt.cut((member.id for member in members), why)
         for member in members:
             rt.cells.evict(member)
             rt.changed("agents", member.id)
@@ -138,7 +142,11 @@ class Taking(Reading):
             kind, digest = find(rt, target, ("agent", "intent"))
             if kind == "agent":
                 agent = rt.agents.get(digest)
-                cells = [cell for member in rt.agents.subtree(digest) if (cell := rt.cells.of(member)) and not cell.shared]
+                cells = [
+                    cell
+                    for member in rt.agents.subtree(digest)
+                    if (cell := rt.cells.of(member)) and not cell.shared
+                ]
                 count = rt.lives.stop(agent, why, graceful=False)
                 for cell in cells:
                     cell.kill(why, wanted=True)
@@ -159,14 +167,18 @@ class Taking(Reading):
         if caller.operator is None or not reason.strip():
             raise Malformed("a denial has a reason", hint="the agent is told it")
         _, digest = find(rt, ask, ("ask",))
-        heads, change = rt.asks.deny(digest, caller.operator.name, reason)
-        receipt = rt.commit(change, *(rt.book.ask("ask.decided", head, self._actor(caller)) for head in heads))
-        for head in heads:
+        # One card stands for all equal asks; a no to the card is a no to each of them.
+        receipt = None
+        for member in rt.asks.members(digest):
+            head, change = rt.asks.deny(member.id, caller.operator.person.name, reason)
+            written = rt.commit(change, rt.book.ask("ask.decided", head, self._actor(caller)))
+            receipt = receipt or written
             rt.settle(head.id)
+        head = rt.asks.get(digest)
         if freeze:
             with contextlib.suppress(Conflict):
-                await self.freeze(caller, full("agent", heads[0].agent), reason)
-        return {"ask": full("ask", digest), "state": rt.asks.get(digest).state, "leaf": receipt.first_leaf}
+                await self.freeze(caller, full("agent", head.agent), reason)
+        return {"ask": full("ask", digest), "state": head.state, "leaf": receipt.first_leaf if receipt else 0}
 
     async def down(self, caller: Caller) -> Done:
         """Stop the supervisor and everything it started; what is durable stays."""
