@@ -38,21 +38,23 @@ def ask_body(name: str, **more: Any) -> dict[str, Any]:
         "v": 1, "kind": "ask", "runtime": hashlib.sha256(b"runtime").digest(), "intent": bytes.fromhex(INTENT[7:]),
         "revision": 1, "agent": bytes.fromhex(hex_id("agent", "remedy-2")[6:]), "chain": hashlib.sha256(b"chain").digest(),
         "verb": "db.session.kill", "resource": "db:shop/main", "args": {"session": "42"},
-        "target": {"session": "42", "started_ms": NOW - 95_000}, "risk": "CRITICAL", "manifest": hashlib.sha256(b"m").digest(),
-        "plan": hashlib.sha256(b"p").digest(), "policy": hashlib.sha256(b"pol").digest(), "not_after": NOW + 528_000,
+        "precondition": {"session": "42", "started_ms": NOW - 95_000}, "risk": "CRITICAL",
+        "manifest": hashlib.sha256(b"m").digest(), "plan": hashlib.sha256(b"p").digest(), "undo": hashlib.sha256(b"u").digest(),
+        "dry_run": b"", "policy": hashlib.sha256(b"pol").digest(), "answer_by": NOW + 528_000, "not_after": NOW + 1_428_000,
         "nonce": hashlib.sha256(name.encode()).digest()[:16],
     }  # fmt: skip
     return body | more
 
 
 def ask_detail(name: str, **more: Any) -> dict[str, Any]:
-    body_more = {k: v for k, v in more.items() if k not in ("reason", "effect", "diff", "undo", "purpose", "context", "row")}
+    words = ("reason", "effect", "diff", "undo", "purpose", "context", "row")
+    body_more = {k: v for k, v in more.items() if k not in words}
     body = ask_body(name, **body_more)
     data = canonical(body)
     row = {
-        "id": hex_id("ask", name), "state": "open", "agent": hex_id("agent", "remedy-2"), "agent_name": "remedy-2",
+        "id": f"ask-{digest('ask', data).hex()}", "state": "open", "agent": hex_id("agent", "remedy-2"), "agent_name": "remedy-2",
         "intent": INTENT, "verb": body["verb"], "resource": body["resource"], "risk": body["risk"],
-        "raised_ms": NOW - 72_000, "deadline_ms": body["not_after"], "members": 1, "decided_by": "", "verdict": "",
+        "raised_ms": NOW - 72_000, "deadline_ms": body["answer_by"], "members": 1, "decided_by": "", "verdict": "",
     } | more.get("row", {})  # fmt: skip
     context = {
         "chain": [
@@ -71,7 +73,13 @@ def ask_detail(name: str, **more: Any) -> dict[str, Any]:
 
 
 def leaf_row(index: int, **more: Any) -> dict[str, Any]:
-    entry = {"index": index, "kind": "action", "who": "agent remedy-1", "verb": "release.rollback", "resource": "svc:shop/web"}
+    entry = {
+        "index": index,
+        "kind": "action",
+        "who": "agent remedy-1",
+        "verb": "release.rollback",
+        "resource": "svc:shop/web",
+    }
     row = {
         "index": index, "at_ms": NOW - (140 - index) * 1000, "kind": "action", "who": "remedy-1", "verb": "release.rollback",
         "resource": "svc:shop/web", "outcome": "done", "undo": "exact", "hash": hashlib.sha256(bytes([index % 256])).digest(),
@@ -106,21 +114,34 @@ class FakeFeed:
             agent_row("remedy-1", parent=commander, depth=1, behaviour="sre.Remedy", state="paused", doing="rolled back web", ttl_ms=42_000),
             agent_row("remedy-2", parent=commander, depth=1, behaviour="sre.Remedy", state="needs_human", mailbox=318, rate=0.0, health=[0, 0, 0, 2, 5, 7], doing="wants db.session.kill"),
         ]  # fmt: skip
-        self.asks = {hex_id("ask", "kill"): ask_detail("kill")}
-        self.asks[hex_id("ask", "flag")] = ask_detail(
+        self.kill = ask_detail("kill")
+        self.flag = ask_detail(
             "flag", verb="flag.set", resource="svc:shop/web", args={"flag": "recommendations", "value": "off"}, risk="LOW",
-            target={"value": "on"}, effect="recommendations are no longer shown", undo="set it to `on` again",
+            precondition={"value": "on"}, effect="recommendations are no longer shown", undo="set it to `on` again",
             diff="-recommendations: on\n+recommendations: off", reason="takes load off the database",
             row={"raised_ms": NOW - 9_000},
         )  # fmt: skip
-        self.asks[hex_id("ask", "restart")] = ask_detail(
+        self.restart = ask_detail(
             "restart", verb="svc.restart", resource="svc:shop/worker-2", args={"signal": "TERM"}, risk="HIGH",
-            target={"pid": 4242, "started_ms": NOW - 400_000}, effect="worker-2 restarts: 1.2 s without it", undo="start it again",
+            precondition={"pid": 4242, "started_ms": NOW - 400_000}, effect="worker-2 restarts: 1.2 s without it", undo="start it again",
             reason="it does not answer", row={"raised_ms": NOW - 40_000},
         )  # fmt: skip
+        self.asks = {detail["row"]["id"]: detail for detail in (self.kill, self.flag, self.restart)}
         self.leaves = [leaf_row(index) for index in range(120, 140)]
-        self.leaves[-3] |= {"outcome": "denied", "verb": "net.open", "resource": "tcp:10.0.0.9:5432", "who": "log-1", "undo": ""}
-        self.verified = Verified(True, True, 140, hashlib.sha256(b"root").digest(), "every entry, and the tail against your checkpoint of 10:12:07Z")
+        self.leaves[-3] |= {
+            "outcome": "denied",
+            "verb": "net.open",
+            "resource": "tcp:10.0.0.9:5432",
+            "who": "log-1",
+            "undo": "",
+        }
+        self.verified = Verified(
+            True,
+            True,
+            140,
+            hashlib.sha256(b"root").digest(),
+            "every entry, and the tail against your checkpoint of 10:12:07Z",
+        )
 
     # --- hearing ---
 
@@ -216,7 +237,12 @@ class FakeFeed:
 
     async def agent_log(self, agent: str) -> dict[str, Any]:
         lines = [
-            {"seq": n, "at_ms": NOW - (30 - n) * 1000, "stream": "log", "text": f"http_errors_total rose to {n * 7} in 10 s"}
+            {
+                "seq": n,
+                "at_ms": NOW - (30 - n) * 1000,
+                "stream": "log",
+                "text": f"http_errors_total rose to {n * 7} in 10 s",
+            }
             for n in range(30)
         ]
         return {"lines": lines, "next": 30, "dropped": 0}
@@ -253,7 +279,17 @@ class FakeFeed:
         if self.armed_with is None:
             raise AssertionError("asked to sign without a key")
         ask = approval.ask.detail["row"]["id"]
-        self.calls.append(("approve", ask, approval.ask.digest, approval.kind, approval.max_uses, approval.factor))
+        self.calls.append(
+            (
+                "approve",
+                ask,
+                approval.ask.digest,
+                approval.kind,
+                approval.args,
+                approval.max_uses,
+                approval.same_user,
+            )
+        )
         if self.asks[ask]["row"]["state"] != "open":
             raise StaleVerdict("the ask was decided")
         self.armed_with.sign("approve@queenright.v1", approval.ask.digest)
@@ -278,7 +314,12 @@ class FakeFeed:
             "reversibility": "compensate" if rough else "exact", "what": "the link `current` points at release 42 again",
             "diff": "-current -> releases/41\n+current -> releases/42", "conflict": "",
         }  # fmt: skip
-        return {"target": target, "steps": [step], "skipped": [], "bytes": canonical({"v": 1, "target": target})}
+        return {
+            "target": target,
+            "steps": [step],
+            "skipped": [],
+            "bytes": canonical({"v": 1, "target": target}),
+        }
 
     async def undo(self, preview: dict[str, Any]) -> dict[str, Any]:
         self.calls.append(("undo", preview["target"], preview["bytes"]))

@@ -25,14 +25,32 @@ from queenright.control.protocol import (
 )
 from queenright.core import decode, digest
 from queenright.errors import Malformed, NoSupervisor, NotEntitled, QueenrightError
-from queenright_tui.feed import Approval, Changed, Heard, LinkDown, LinkUp, Listed, Listing, OpenAsk, Rows, Verified
+from queenright_tui.feed import (
+    Approval,
+    Changed,
+    Heard,
+    LinkDown,
+    LinkUp,
+    Listed,
+    Listing,
+    MakeVerdict,
+    OpenAsk,
+    Rows,
+    Verified,
+    VerifyLedger,
+)
 
 __all__ = ["ClientFactory", "ClientFeed"]
 
 ClientFactory = Callable[[], Awaitable[AsyncClient]]
 """A connected client that has proved the operator's key."""
 
+VERDICT_NAMESPACE: Final = "approve@queenright.v1"
 TOPICS: Final = ("agents", "asks", "ledger", "status", "incidents")
+# Without these a request cannot be shown whole; whatever else is in its bytes is shown too.
+NEEDED: Final = frozenset(
+    {"verb", "resource", "args", "risk", "answer_by", "not_after", "agent", "intent", "revision"}
+)
 PAGE: Final = 500
 LEAVES: Final = 500  # newest entries listed on attaching
 LOG_LINES: Final = 500
@@ -45,9 +63,18 @@ class ClientFeed:
     """A `Feed`. `sleep` is handed in so that a test need not wait between tries."""
 
     def __init__(
-        self, factory: ClientFactory, clock: Clock, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        factory: ClientFactory,
+        clock: Clock,
+        *,
+        make_verdict: MakeVerdict,
+        verify_ledger: VerifyLedger,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._factory = factory
+        self._make_verdict = make_verdict
+        self._verify_ledger = verify_ledger
+        self._distance = "none"
         self._clock = clock
         self._sleep = sleep
         self._client: AsyncClient | None = None
@@ -63,7 +90,9 @@ class ClientFeed:
         while True:
             try:
                 client = await self._connected()
-                yield LinkUp(await client.call("whoami"), await client.call("status"))
+                whoami = await client.call("whoami")
+                self._distance = whoami["distance"]
+                yield LinkUp(whoami, await client.call("status"))
                 delay = FIRST_DELAY_S
                 await client.watch(self._topics())
                 for topic in ("intents", "agents", "asks", "ledger"):
@@ -111,7 +140,9 @@ class ClientFeed:
             after: str | None = None
             while True:
                 state = "open" if topic == "asks" else None
-                page = await client.call(topic, after=after, limit=PAGE, **({"state": state} if state else {}))
+                page = await client.call(
+                    topic, after=after, limit=PAGE, **({"state": state} if state else {})
+                )
                 yield Rows(topic, page["rows"])  # type: ignore[arg-type]
                 after = page["next"]
                 if after is None:
@@ -138,16 +169,32 @@ class ClientFeed:
     # --- calls ------------------------------------------------------------------------------------------------------------
 
     async def _call(self, method: str, **params: Any) -> Any:
+        return await self._live().call(method, **params)
+
+    def _live(self) -> AsyncClient:
         if self._client is None or not self._client.connected:
-            raise NoSupervisor("not connected", hint="it reconnects by itself; `queenright health` from a shell")
-        return await self._client.call(method, **params)
+            raise NoSupervisor(
+                "not connected", hint="it reconnects by itself; `queenright health` from a shell"
+            )
+        return self._client
 
     async def ask(self, ask: str) -> OpenAsk:
         detail = await self._call("ask", ask=ask)
         body = decode(detail["bytes"])
-        if not isinstance(body, dict):
-            raise Malformed("the request's bytes are not a map: it cannot be drawn or decided here")
-        return OpenAsk(detail, body, digest("ask", detail["bytes"]))
+        if not isinstance(body, dict) or body.get("v") != 1 or body.get("kind") != "ask":
+            raise Malformed(
+                "the request's bytes are not an ask of version 1: it cannot be drawn or decided here"
+            )
+        missing = NEEDED - body.keys()
+        if missing:
+            raise Malformed(
+                f"the request's bytes hold no `{min(missing)}`: it cannot be drawn or decided here"
+            )
+        found = digest("ask", detail["bytes"])
+        if detail["row"]["id"] != f"ask-{found.hex()}":
+            # An ask's id is the digest of its bytes: other bytes under this id were never what the agent asked.
+            raise Malformed("these bytes are not the request of that id: it cannot be decided here")
+        return OpenAsk(detail, body, found)
 
     async def agent(self, agent: str) -> AgentDetail:
         detail: AgentDetail = await self._call("agent", agent=agent)
@@ -166,7 +213,7 @@ class ClientFeed:
         return why
 
     async def verify(self) -> Verified:
-        raise NotImplementedError
+        return await self._verify_ledger(self._live())
 
     async def take(
         self, method: Literal["revoke", "pause", "freeze", "stop"], target: str, reason: str
@@ -179,7 +226,16 @@ class ClientFeed:
         return decided
 
     async def approve(self, approval: Approval) -> Decided:
-        raise NotImplementedError
+        client = self._live()
+        signer = client.signer
+        if signer is None:
+            raise NotEntitled("no key is armed", hint="A arms")
+        held = f"{self._distance} same-user" if approval.same_user else self._distance
+        verdict = self._make_verdict(approval, held)
+        # A signature may wait for a touch: not on the event loop.
+        signature = await asyncio.to_thread(signer.sign, VERDICT_NAMESPACE, verdict)
+        decided: Decided = await client.call("ask_decide", verdict=verdict, signature=signature)
+        return decided
 
     async def give(self, method: Literal["resume", "unfreeze"], target: str) -> Done:
         done: Done = await self._call(method, target=target)
@@ -190,7 +246,9 @@ class ClientFeed:
         return preview
 
     async def undo(self, preview: UndoPreview) -> UndoResult:
-        result: UndoResult = await self._call("undo", target=preview["target"], preview=digest("undo", preview["bytes"]))
+        result: UndoResult = await self._call(
+            "undo", target=preview["target"], preview=digest("undo", preview["bytes"])
+        )
         return result
 
     def arm(self, signer: Signer) -> None:

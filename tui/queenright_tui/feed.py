@@ -6,10 +6,11 @@ everything anew between `Listing` and `Listed`, so that what vanished meanwhile 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from queenright.control.async_client import AsyncClient
 from queenright.control.operator_key import AskPassphrase, Signer
 from queenright.control.protocol import (
     AgentDetail,
@@ -34,13 +35,19 @@ __all__ = [
     "LinkUp",
     "Listed",
     "Listing",
+    "MakeVerdict",
     "OpenAsk",
     "Rows",
     "SignerFactory",
     "Verified",
+    "VerifyLedger",
 ]
 
 Topic = Literal["agents", "asks", "ledger", "status", "incidents", "intents"]
+MakeVerdict = Callable[["Approval", str], bytes]
+"""(what to sign, how the key is held) -> the verdict's canonical bytes. Given by whoever composes the program."""
+VerifyLedger = Callable[[AsyncClient], Awaitable["Verified"]]
+"""Fetch the whole ledger and check it in this process, against the last checkpoint this operator saw."""
 SignerFactory = Callable[[AskPassphrase], Signer]
 """Opens the operator's key; called in a thread, because a passphrase or a touch may take its time."""
 
@@ -108,11 +115,12 @@ class Approval:
 
     ask: OpenAsk
     kind: Literal["once", "narrower", "shorter"]
-    narrowed: dict[str, Any]
+    args: dict[str, Any] | None
+    """For `narrower`: all the arguments, with items of lists left out."""
     max_uses: int
     not_after_ms: int
-    factor: str
-    """The words the operator typed, or the key they pressed."""
+    same_user: bool
+    """The operator typed the word that accepts a key which nothing keeps from the supervisor's user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,9 @@ class Feed(Protocol):
     async def verify(self) -> Verified: ...
 
     # taking away: a session is enough
-    async def take(self, method: Literal["revoke", "pause", "freeze", "stop"], target: str, reason: str) -> Done: ...
+    async def take(
+        self, method: Literal["revoke", "pause", "freeze", "stop"], target: str, reason: str
+    ) -> Done: ...
     async def deny(self, ask: str, reason: str) -> Decided: ...
 
     # giving: signed with the armed key, in this process

@@ -20,8 +20,20 @@ AGENT_COLUMNS: Final = (
     ("name", "text"), ("state", "text"), ("mailbox", "int"), ("rate", "float"), ("leases", "int"), ("ttl", "int"),
     ("errors", "int"), ("attention", "int"), ("doing", "text"), ("intent", "text"), ("behaviour", "text"),
 )  # fmt: skip
-ASK_COLUMNS: Final = (("rank", "int"), ("agent", "text"), ("verb", "text"), ("resource", "text"), ("risk", "text"))
-LEAF_COLUMNS: Final = (("index", "int"), ("who", "text"), ("verb", "text"), ("resource", "text"), ("outcome", "text"))
+ASK_COLUMNS: Final = (
+    ("rank", "int"),
+    ("agent", "text"),
+    ("verb", "text"),
+    ("resource", "text"),
+    ("risk", "text"),
+)
+LEAF_COLUMNS: Final = (
+    ("index", "int"),
+    ("who", "text"),
+    ("verb", "text"),
+    ("resource", "text"),
+    ("outcome", "text"),
+)
 
 ATTENTION: Final = {"needs_human": 6, "suspect": 5, "frozen": 4, "paused": 3, "run": 2, "wait": 1, "ended": 0}
 RISK_RANK: Final = {"LOW": 1, "MED": 2, "HIGH": 3, "CRITICAL": 4}
@@ -70,7 +82,6 @@ class Model:
         """Lines heard and not yet taken by the screen, by agent."""
         self.dirty: set[str] = {"all"}
         self._listing: dict[str, set[bytes]] = {}
-        self._orphans: dict[bytes, set[bytes]] = {}
 
     # --- time -----------------------------------------------------------------------------------------------------------
 
@@ -176,44 +187,24 @@ class Model:
         if row["ttl_ms"] is not None:
             # Counted from the lease's end by the runtime's clock, not from when this screen drew it.
             row = row | {"ends_ms": self.now_ms() + row["ttl_ms"]}
-        known = key in self.agents
         self.agents[key] = row
         values = [
             row["name"], row["state"], row["mailbox"], row["rate"], row["leases"], row.get("ends_ms", NEVER_MS),
             sum(row["health"]), ATTENTION.get(row["state"], 5), row["doing"], row["intent"], row["behaviour"],
         ]  # fmt: skip
-        self.agent_view.upsert(key, values, self._parent(key, row))
-        if not known:
-            self._adopt(key)
-
-    def _parent(self, key: bytes, row: Any) -> bytes | None:
-        for wanted in (row["parent"], row["intent"]):
-            if wanted is None:
-                continue
-            parent = row_key(wanted)
-            if parent in self.agents:
-                return parent
-            self._orphans.setdefault(parent, set()).add(key)
-        return None
-
-    def _adopt(self, parent: bytes) -> None:
-        """Rows that came before their parent are hung under it now."""
-        for key in self._orphans.pop(parent, ()):
-            row = self.agents.get(key)
-            if row is not None and "swarm" not in row:
-                self._agent(key, row)
+        # A parent that has not come yet, or is long gone, is no matter: the view hangs the row when it can.
+        self.agent_view.upsert(key, values, row_key(row["parent"] or row["intent"]))
 
     def _intent(self, key: bytes, row: Any) -> None:
-        known = key in self.agents
         self.agents[key] = row
-        attention = 6 if row["asks_open"] else ATTENTION.get("frozen" if row["state"] == "frozen" else "run", 1)
+        attention = (
+            6 if row["asks_open"] else ATTENTION.get("frozen" if row["state"] == "frozen" else "run", 1)
+        )
         values = [
             row["swarm"], row["state"], 0, 0.0, row["leases"], row["not_after_ms"], 0, attention, row["purpose"],
             row["id"], "",
         ]  # fmt: skip
         self.agent_view.upsert(key, values, None)
-        if not known:
-            self._adopt(key)
 
     def _drop_agent(self, key: bytes) -> None:
         if self.agents.pop(key, None) is not None:

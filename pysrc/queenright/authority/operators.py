@@ -145,6 +145,10 @@ class Signer:
     touched: bool
     owner: bool
 
+    @property
+    def name(self) -> str:
+        return self.person.name
+
 
 _SHAPE: dict[str, type | tuple[type, ...]] = {
     "runtime": bytes, "version": int, "previous": bytes, "signed_at": int, "owners": list, "people": list,

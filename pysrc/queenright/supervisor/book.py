@@ -46,20 +46,28 @@ class Book:
     def acting(agent: Agent, *, shared: bool | None = None) -> Acting:
         """The agent as a leaf names it; in a shared cell any of its agents may have acted."""
         return Acting(
-            agent.id, agent.name, agent.incarnation, agent.cell or "none", not agent.own_cell if shared is None else shared
+            agent.id,
+            agent.name,
+            agent.incarnation,
+            agent.cell or "none",
+            not agent.own_cell if shared is None else shared,
         )
 
     @staticmethod
     def person(caller: Caller) -> Operator | Supervisor:
         if caller.operator is None:
             return Supervisor()
-        return Operator(caller.operator.fingerprint, caller.operator.name)
+        return Operator(caller.operator.fingerprint, caller.operator.person.name)
 
     # --- the supervisor -----------------------------------------------------------------------------------------
 
     def started(self, version: str, recovered: bool, landlock_abi: int) -> Change:
         kind: Kind = "supervisor.recovered" if recovered else "supervisor.started"
-        facts = {"version": version, "landlock_abi": landlock_abi, "runtime": self._runtime_key.hex()}
+        facts: dict[str, str | int | bool | None] = {
+            "version": version,
+            "landlock_abi": landlock_abi,
+            "runtime": self._runtime_key.hex(),
+        }
         return self._write(Entry(kind, self._now(), Supervisor(), facts=facts))
 
     def stopped(self, why: str) -> Change:
@@ -67,7 +75,9 @@ class Book:
 
     # --- documents and intents ----------------------------------------------------------------------------------
 
-    def document(self, kind: Literal["operators.changed", "resources.changed"], signed: Signed, person: Operator) -> Change:
+    def document(
+        self, kind: Literal["operators.changed", "resources.changed"], signed: Signed, person: Operator
+    ) -> Change:
         return self._write(Entry(kind, self._now(), person, signed=signed))
 
     def intent_applied(self, standing: Standing, kind: Literal["intent.applied", "intent.amended"]) -> Change:
@@ -104,18 +114,33 @@ class Book:
     def born(self, agent: Agent, parent: Agent | None) -> Change:
         actor = self.acting(parent) if parent is not None else Supervisor()
         certificate = Certificate(self._runtime_key, digest(BIRTH, agent.birth), agent.runtime_signature)
-        facts = {"name": agent.name, "behaviour": agent.behaviour, "package": agent.package.hex(), "own_cell": agent.own_cell}
+        facts: dict[str, str | int | bool | None] = {
+            "name": agent.name,
+            "behaviour": agent.behaviour,
+            "package": agent.package.hex(),
+            "own_cell": agent.own_cell,
+        }
         return self._write(
             Entry(
-                "agent.born", self._now(), actor, intent=agent.intent, agent=agent.id, grant=agent.id,
-                certificate=certificate, facts=facts,
+                "agent.born",
+                self._now(),
+                actor,
+                intent=agent.intent,
+                agent=agent.id,
+                grant=agent.id,
+                certificate=certificate,
+                facts=facts,
             )
         )
 
     def ended(self, agent: Agent, why: str) -> Change:
         return self._write(
             Entry(
-                "agent.ended", self._now(), self.acting(agent), intent=agent.intent, agent=agent.id,
+                "agent.ended",
+                self._now(),
+                self.acting(agent),
+                intent=agent.intent,
+                agent=agent.id,
                 facts={"why": why[:WORDS]},
             )
         )
@@ -125,7 +150,9 @@ class Book:
             Entry(kind, self._now(), actor, intent=agent.intent, agent=agent.id, facts={"why": why[:WORDS]})
         )
 
-    def incarnation_begun(self, agent: Agent, cell: CellProcess, certificate: bytes, signature: bytes) -> Change:
+    def incarnation_begun(
+        self, agent: Agent, cell: CellProcess, certificate: bytes, signature: bytes
+    ) -> Change:
         return self._write(
             Entry(
                 "incarnation.begun",
@@ -139,34 +166,55 @@ class Book:
 
     def incarnation_ended(self, agent: Agent, cell: CellProcess) -> Change:
         return self._write(
-            Entry("incarnation.ended", self._now(), self.acting(agent, shared=cell.shared), intent=agent.intent)
+            Entry(
+                "incarnation.ended", self._now(), self.acting(agent, shared=cell.shared), intent=agent.intent
+            )
         )
 
     # --- cells --------------------------------------------------------------------------------------------------
 
     def cell_started(self, cell: CellProcess) -> Change:
-        facts = {"cell": cell.id, "shared": cell.shared, "pid": cell.sandbox.pid, "package": cell.packages[0].hex()}
+        facts: dict[str, str | int | bool | None] = {
+            "cell": cell.id,
+            "shared": cell.shared,
+            "pid": cell.sandbox.pid,
+            "package": cell.packages[0].hex(),
+        }
         return self._write(Entry("cell.started", self._now(), Supervisor(), intent=cell.intent, facts=facts))
 
     def cell_ended(self, cell: CellProcess, how: str, wanted: bool) -> Change:
         kind: Kind = "cell.ended" if wanted else "cell.killed"
-        facts = {"cell": cell.id, "how": how[:WORDS], "agents": len(cell.agents)}
+        facts: dict[str, str | int | bool | None] = {
+            "cell": cell.id,
+            "how": how[:WORDS],
+            "agents": len(cell.agents),
+        }
         return self._write(Entry(kind, self._now(), Supervisor(), intent=cell.intent, facts=facts))
 
     def violation(self, cell: CellProcess, what: str) -> Change:
-        facts = {"cell": cell.id, "shared": cell.shared, "what": what[:WORDS]}
-        return self._write(Entry("protocol.violation", self._now(), Supervisor(), intent=cell.intent, facts=facts))
+        facts: dict[str, str | int | bool | None] = {
+            "cell": cell.id,
+            "shared": cell.shared,
+            "what": what[:WORDS],
+        }
+        return self._write(
+            Entry("protocol.violation", self._now(), Supervisor(), intent=cell.intent, facts=facts)
+        )
 
     def control_refused(self, violation: Violation) -> Change:
-        facts = {
-            "what": violation.what[:WORDS], "pid": violation.peer.pid, "uid": violation.peer.uid,
+        facts: dict[str, str | int | bool | None] = {
+            "what": violation.what[:WORDS],
+            "pid": violation.peer.pid,
+            "uid": violation.peer.uid,
             "operator": violation.operator,
         }
         return self._write(Entry("control.refused", self._now(), Supervisor(), facts=facts))
 
     # --- asks, leases, orders -----------------------------------------------------------------------------------
 
-    def ask(self, kind: Kind, head: AskHead, actor: Operator | Supervisor | Acting, signed: Signed | None = None) -> Change:
+    def ask(
+        self, kind: Kind, head: AskHead, actor: Operator | Supervisor | Acting, signed: Signed | None = None
+    ) -> Change:
         risk: Risk = head.risk
         return self._write(
             Entry(
@@ -180,8 +228,12 @@ class Book:
                 verdict=head.verdict or None,
                 signed=signed,
                 facts={
-                    "verb": head.verb, "resource": head.resource, "risk": risk, "answer": head.answer,
-                    "decided_by": head.decided_by, "reason": head.reason[:WORDS],
+                    "verb": head.verb,
+                    "resource": head.resource,
+                    "risk": risk,
+                    "answer": head.answer,
+                    "decided_by": head.decided_by,
+                    "reason": head.reason[:WORDS],
                 },
             )
         )
@@ -189,18 +241,33 @@ class Book:
     def lease(self, kind: Kind, lease: Lease, why: str, actor: Operator | Supervisor | Acting) -> Change:
         return self._write(
             Entry(
-                kind, self._now(), actor, intent=lease.intent, agent=lease.agent, lease=lease.id,
+                kind,
+                self._now(),
+                actor,
+                intent=lease.intent,
+                agent=lease.agent,
+                lease=lease.id,
                 facts={"secret": lease.secret, "resource": lease.resource, "why": why[:WORDS]},
             )
         )
 
     def order_spent(self, method: str, nonce: bytes, signed: Signed, person: Operator) -> Change:
         return self._write(
-            Entry("order.spent", self._now(), person, signed=signed, facts={"order": method, "nonce": nonce.hex()})
+            Entry(
+                "order.spent",
+                self._now(),
+                person,
+                signed=signed,
+                facts={"order": method, "nonce": nonce.hex()},
+            )
         )
 
-    def secret_changed(self, name: str, change: Literal["set", "removed"], actor: Operator | Supervisor) -> Change:
-        return self._write(Entry("secret.changed", self._now(), actor, facts={"name": name, "change": change}))
+    def secret_changed(
+        self, name: str, change: Literal["set", "removed"], actor: Operator | Supervisor
+    ) -> Change:
+        return self._write(
+            Entry("secret.changed", self._now(), actor, facts={"name": name, "change": change})
+        )
 
     def behaviour_added(self, name: str, package: bytes, actor: Operator | Supervisor) -> Change:
         return self._write(
@@ -208,7 +275,10 @@ class Book:
         )
 
     def dead_letter(self, agent: Agent, kind: str, why: str) -> Change:
-        facts = {"type": kind, "why": digest("dead-letter", why.encode()).hex()}
+        facts: dict[str, str | int | bool | None] = {
+            "type": kind,
+            "why": digest("dead-letter", why.encode()).hex(),
+        }
         return self._write(
             Entry("message.dead", self._now(), Supervisor(), intent=agent.intent, agent=agent.id, facts=facts)
         )

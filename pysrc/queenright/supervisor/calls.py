@@ -58,7 +58,11 @@ class Calls:
         if why:
             raise Unknown(f"the call cannot be delivered: {why}", hint="discover who is within reach")
         row = {
-            "v": 1, "agent": agent.id, "turn": turn, "ordinal": ordinal, "callee": to,
+            "v": 1,
+            "agent": agent.id,
+            "turn": turn,
+            "ordinal": ordinal,
+            "callee": to,
             "deadline_ms": self._rt.clock.wall_ms() + timeout,
         }
 

@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from queenright.clock import Clock
 from queenright.core import sanitize
 
-__all__ = ["AgentLine", "AgentLogs", "Log"]
+__all__ = ["AgentLine", "AgentLogs", "Log", "Stream"]
+
+Stream = Literal["log", "stderr", "runtime"]
 
 LINES_PER_AGENT = 2_000
 LINE_CHARACTERS = 2_000
@@ -77,8 +79,9 @@ class AgentLine:
 
     seq: int
     at_ms: int
-    stream: str
+    stream: Stream
     text: str
+    error: bool = False
 
 
 class AgentLogs:
@@ -90,13 +93,13 @@ class AgentLogs:
         self._next: dict[bytes, int] = {}
         self.on_line: Callable[[bytes, AgentLine], None] = lambda agent, line: None
 
-    def line(self, agent: bytes, stream: str, text: str) -> None:
+    def line(self, agent: bytes, stream: Stream, text: str, *, error: bool = False) -> None:
         """Add text, split at newlines, each line cut at its bound."""
         for part in text.splitlines()[:50] or [""]:
             lines = self._lines.setdefault(agent, deque(maxlen=LINES_PER_AGENT))
             seq = self._next.get(agent, 0)
             self._next[agent] = seq + 1
-            entry = AgentLine(seq, self._clock.wall_ms(), stream, sanitize(part, LINE_CHARACTERS))
+            entry = AgentLine(seq, self._clock.wall_ms(), stream, sanitize(part, LINE_CHARACTERS), error)
             lines.append(entry)
             self.on_line(agent, entry)
 
@@ -111,6 +114,6 @@ class AgentLogs:
     def last(self, agent: bytes) -> str:
         """The last line that was an error, or nothing."""
         for line in reversed(self._lines.get(agent, deque())):
-            if line.stream == "error":
+            if line.stream == "runtime" and line.error:
                 return line.text
         return ""

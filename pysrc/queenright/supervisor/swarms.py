@@ -66,7 +66,9 @@ class Swarms:
         rt = self._rt
         after, change = rt.intents.amend(document, signature, rt.documents.operators, rt.packages.digests())
         first = after.first if after.first is not None and not rt.agents.get(after.first).ended else None
-        rt.commit(change, rt.grants.amend(after.intent, first), rt.book.intent_applied(after, "intent.amended"))
+        rt.commit(
+            change, rt.grants.amend(after.intent, first), rt.book.intent_applied(after, "intent.amended")
+        )
         self._begin(after.intent)
         return after
 
@@ -81,7 +83,9 @@ class Swarms:
         package = self._rt.packages.get(pinned)
         if cls not in package.classes:
             known = ", ".join(sorted(package.classes))
-            raise Unknown(f"package `{package.name}` has no behaviour `{cls[:64]}`", hint=f"its manifest lists {known}")
+            raise Unknown(
+                f"package `{package.name}` has no behaviour `{cls[:64]}`", hint=f"its manifest lists {known}"
+            )
         return package
 
     def check_behaviour(self, intent: bytes, behaviour: str, package: bytes) -> None:
@@ -106,8 +110,11 @@ class Swarms:
         """What an ended agent held: its grant, its leases, its open asks."""
         rt = self._rt
         changes = [rt.grants.end(agent.id)]
-        for lease in rt.leases.of_agent(agent.id):
-            changes += [rt.leases.end(lease.id, "released"), rt.book.lease("lease.ended", lease, why, Supervisor())]
+        for lease in [lease for lease in rt.leases if lease.agent == agent.id and lease.live]:
+            changes += [
+                rt.leases.end(lease.id, "released"),
+                rt.book.lease("lease.ended", lease, why, Supervisor()),
+            ]
         for head in rt.asks.of_agents(frozenset({agent.id})):
             changes += [rt.asks.void(head.id, why), rt.book.ask("ask.void", head, Supervisor())]
         return changes
@@ -145,8 +152,11 @@ class Swarms:
     ) -> list[CellProcess]:
         rt = self._rt
         rt.commit(
-            rt.grants.revoke(intent), rt.intents.set_state(intent, state), rt.book.intent_state(kind, intent, why, actor)
+            rt.grants.revoke(intent),
+            rt.intents.set_state(intent, state),
+            rt.book.intent_state(kind, intent, why, actor),
         )
+        rt.cut((agent.id for agent in rt.agents.of_intent(intent)), why)
         return rt.cells.kill_intent(intent, why)
 
     def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> None:

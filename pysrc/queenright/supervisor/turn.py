@@ -57,8 +57,14 @@ class StepRow:
     def for_cell(self) -> dict[str, Any]:
         """As `Deliver.steps` carries it."""
         return {
-            "ordinal": self.ordinal, "kind": self.kind, "digest": self.digest, "done": self.done, "ok": self.ok,
-            "value": self.value, "error": self.error, "ops": self.ops,
+            "ordinal": self.ordinal,
+            "kind": self.kind,
+            "digest": self.digest,
+            "done": self.done,
+            "ok": self.ok,
+            "value": self.value,
+            "error": self.error,
+            "ops": self.ops,
         }
 
 

@@ -42,6 +42,7 @@ class Turns:
         self._rt = rt
         self.open: dict[bytes, OpenTurn] = {}
         self._tasks: dict[tuple[bytes, int, int], asyncio.Task[None]] = {}
+        self._touched: set[bytes] = set()  # agents whose row looks different since it was last asked
 
     # --- beginning ---------------------------------------------------------------------------------------------
 
@@ -86,6 +87,7 @@ class Turns:
             return
         turn.delivered = True
         turn.fresh = False
+        self._touched.add(agent_id)
         if not turn.key:
             cell.send(Stop(agent.id, turn.turn, agent.reason))
             return
@@ -112,6 +114,13 @@ class Turns:
             ),
             self._rt.agents.save(agent, turn=turn.turn),
         )
+
+    def touched(self, agent: bytes) -> bool:
+        """Whether the agent began or ended something since this was last asked of it."""
+        if agent not in self._touched:
+            return False
+        self._touched.discard(agent)
+        return True
 
     # --- records from a cell ------------------------------------------------------------------------------------
 
@@ -174,6 +183,7 @@ class Turns:
             return
         self._rt.meters.handled(agent.id, self._rt.clock.boot_ms(), ok=True)
         agent.doing = ""
+        self._touched.add(agent.id)
         self._wake(wake)
         if not turn.key:
             self._rt.lives.finished(agent)
@@ -313,7 +323,7 @@ class Turns:
 
     def _failed(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """A turn that raised: retried with backoff, then buried. Its recorded steps stay for the next try."""
-        self._rt.logs.line(agent.id, "error", error)
+        self._rt.logs.line(agent.id, "runtime", error, error=True)
         self._rt.meters.handled(agent.id, self._rt.clock.boot_ms(), ok=False)
         turn.delivered = False
         if error.startswith("mismatch") and turn.steps:

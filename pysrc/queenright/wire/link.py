@@ -7,14 +7,23 @@ Shapes inside frames (canonical maps, `bytes` fields named below hold canonical 
 
 - `Mail` map: {"id": bytes 32, "sender": bytes 32 (zeros: the runtime), "sender_name": str, "type": str, "body": bytes | None,
   "sealed": Sealed map | None, "call": bytes 16 | None (reply to this), "chain": [bytes 32] (open calls)}
-- `Sealed` map: {"generation": int, "enc": bytes 32, "counter": int, "ct": bytes, "salted": bytes 32, "sequence": int,
-  "incarnation": int, "previous": bytes 32, "signature": bytes 64, "certificate": bytes (of the sender's incarnation)}
+- `Sealed` map: the fields of `wire.envelope.SEALED`; `certificate` is the sender's incarnation certificate, `certified` the
+  runtime's signature over it
 - `ops` list, in the order the behaviour made them, each a map with "op":
-  {"op": "send", "to", "type", "volatile": bool, "body": bytes | None, "sealed": Sealed | None}
+  {"op": "send", "to", "type", "volatile": bool, "body": bytes | None, "sealed": Sealed | None, "plain_digest": bytes 32}
   {"op": "timer", "id": bytes 16, "after_ms": int, "every_ms": int | None, "type", "body"}, {"op": "cancel", "id"}
   {"op": "monitor", "agent"}, {"op": "stop"}
 - `steps` list of recorded steps of an open turn: {"ordinal": int, "kind": str, "digest": bytes 32, "done": bool, "ok": bool,
   "value": bytes, "error": map | None, "ops": digests [bytes 32]}
+  The digests are `wire.step.step_digest` and `wire.step.op_digest`: they leave out what differs in every life.
+- step kinds, their requests and values:
+  act {"verb", "resource", "args": map, "reason"} -> the action's value (shell and files are acts on `ws:self`)
+  call {"to", "type", "body", "sealed", "plain_digest", "timeout_ms"} -> {"type", "body", "sealed", "sender"} | None
+  spawn {"certificate", "signature", "grant": map, "args"} -> {"agent", "name"}; the signature is over digest("birth", certificate)
+  discover {"behaviour", "capability"} -> [{"agent", "name", "behaviour", "capabilities": [str], "claimed": [str]}]
+  sleep {"ms"} -> None; now {} -> int; random {"bytes": int} -> bytes
+  run {"name", "ok": bool, "value": canonical bytes}, computed in the cell -> the request itself, recorded
+- turn 0 is a volatile message: it has no steps and no End
 - error map: {"code": str (queenright.errors), "message": str, "facts": map}
 """
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from textual.app import ComposeResult
 from textual.containers import Container
 
+from queenright.errors import QueenrightError
 from queenright_tui.ask_card import Choice, ask_deadline, card_lines, exact, sign_lines, ttl_default
 from queenright_tui.feed import Approval, OpenAsk
 from queenright_tui.friction import Confirm, Demand, Settled, demand
@@ -57,7 +58,14 @@ class InboxScreen(Place):
     def body(self) -> ComposeResult:
         with Container(id="desk"):
             with Container(id="left"):
-                yield LiveTable(self.look, self.model.clock, self.model.ask_view, self.model.asks, self._columns(), id="asks")
+                yield LiveTable(
+                    self.look,
+                    self.model.clock,
+                    self.model.ask_view,
+                    self.model.asks,
+                    self._columns(),
+                    id="asks",
+                )
                 yield Panel(self.look, id="decided")
             with Container(id="right"):
                 yield Panel(self.look, focusable=True, id="card")
@@ -106,11 +114,25 @@ class InboxScreen(Place):
         columns = [
             Column("risk", "risk", 4, "<", lambda _shown, row: risk_bit(row["risk"])),
             Column("age", "age", 6, ">", waiting),
-            Column("agent", "who", 11 if self.wide else 18, "<", lambda _shown, row: bit(clean(row["agent_name"], 80))),
+            Column(
+                "agent",
+                "who",
+                11 if self.wide else 18,
+                "<",
+                lambda _shown, row: bit(clean(row["agent_name"], 80)),
+            ),
             Column("wants", "wants", 0, "<", wants),
         ]
         if not self.wide:
-            columns.append(Column("left", "left", 6, ">", lambda _s, row: bit(left(row["deadline_ms"] - self.model.now_ms()))))
+            columns.append(
+                Column(
+                    "left",
+                    "left",
+                    6,
+                    ">",
+                    lambda _s, row: bit(left(row["deadline_ms"] - self.model.now_ms())),
+                )
+            )
         return columns
 
     # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -130,7 +152,9 @@ class InboxScreen(Place):
         self.table.sync()
         self._follow()
         decided = [self._decided(row) for row in list(self.model.decided)[:6]]
-        self.query_one("#decided", Panel).show(tuple(decided), (bit("decided here since you attached", "head"),))
+        self.query_one("#decided", Panel).show(
+            tuple(decided), (bit("decided here since you attached", "head"),)
+        )
         self._redraw_card()
 
     def _decided(self, row: Any) -> Line:
@@ -184,19 +208,30 @@ class InboxScreen(Place):
         return None if self.wanted is None else self.model.asks.get(row_key(self.wanted))
 
     def _redraw_card(self, *, reset: bool = False) -> None:
+        if not self.ready:
+            return
         card, sign, ready = self.card, self.query_one("#sign", Panel), self.query_one("#ready", Bar)
         ask = self.open_ask
         if ask is None or self.choice is None:
-            card.show((), (bit("no request" if self.wanted is None else "fetching the request", "dim"),), reset=True)
+            card.show(
+                (), (bit("no request" if self.wanted is None else "fetching the request", "dim"),), reset=True
+            )
             sign.show((), ())
             ready.line = ()
             return
         now = self.model.now_ms()
         width = card.inner_width
         risk = str(ask.body["risk"])
-        title = (risk_bit(risk), mark(" "), bit(clean(f"{ask.body['verb']} {exact(ask.body['resource'])}", 80), ""))
+        title = (
+            risk_bit(risk),
+            mark(" "),
+            bit(clean(f"{ask.body['verb']} {exact(ask.body['resource'])}", 80), ""),
+        )
         card.show(card_lines(ask, width, now, whole_diff=self.whole_diff), title, reset=reset)
-        sign.show(sign_lines(ask, self.choice, self._demand(ask), sign.inner_width, now), (bit("what you sign", "head"),))
+        sign.show(
+            sign_lines(ask, self.choice, self._demand(ask), sign.inner_width, now),
+            (bit("what you sign", "head"),),
+        )
         ready.line = self._readiness(ask)
         if self.is_current:
             self.call_after_refresh(self._painted, ask.digest)
@@ -207,7 +242,11 @@ class InboxScreen(Place):
             self.query_one("#ready", Bar).line = self._readiness(self.open_ask)
 
     def _demand(self, ask: OpenAsk) -> Demand:
-        return demand(str(ask.body["risk"]), str(ask.body["resource"]), same_user=ask.detail["context"]["accept_same_user"])
+        return demand(
+            str(ask.body["risk"]),
+            str(ask.body["resource"]),
+            same_user=ask.detail["context"]["accept_same_user"],
+        )
 
     def _readiness(self, ask: OpenAsk) -> Line:
         """Whether a decision key would work now, and if not, why: the same test that the keys take."""
@@ -233,8 +272,17 @@ class InboxScreen(Place):
         if not self.card.has_focus:
             return "enter or tab goes to the card; decision keys work only there"
         if not self.settled.ready(ask.digest):
-            return "scope changed, look again" if self.settled.changed else "keys wait until the request was on screen for 0.4 s"
+            return (
+                "scope changed, look again"
+                if self.settled.changed
+                else "keys wait until the request was on screen for 0.4 s"
+            )
         return ""
+
+    def on_panel_seen(self, event: Panel.Seen) -> None:
+        event.stop()
+        if self.open_ask is not None:
+            self.query_one("#ready", Bar).line = self._readiness(self.open_ask)
 
     def tick(self) -> None:
         """Called by the app's frames, so that the countdown and the readiness are true."""
@@ -279,8 +327,8 @@ class InboxScreen(Place):
     def _set_filter(self, query: str) -> None:
         try:
             self.table.view.set_filter(query)
-        except ValueError as error:
-            self.say(f"filter: {error}", "need")
+        except QueenrightError as error:
+            self.say(f"filter: {error.message}", "need")
         self.refresh_all()
 
     def do_diff(self) -> None:
@@ -323,19 +371,22 @@ class InboxScreen(Place):
             return
         need = self._demand(ask)
         if need.confirm is Confirm.NOTHING:
-            self._sign(ask, "a")
+            self._sign(ask)
         elif need.confirm is Confirm.ENTER:
-            self.confirm(f"sign {ask.body['verb']} {exact(ask.body['resource'])}", lambda: self._sign(ask, "a enter"))
+            self.confirm(f"sign {ask.body['verb']} {exact(ask.body['resource'])}", lambda: self._sign(ask))
         else:
-            self.ask_line(f"{ask.body['risk']}: type {exact(need.phrase)}", lambda text: self._typed(ask, need.phrase, text))
+            self.ask_line(
+                f"{ask.body['risk']}: type {exact(need.phrase)}",
+                lambda text: self._typed(ask, need.phrase, text),
+            )
 
     def _typed(self, ask: OpenAsk, phrase: str, text: str) -> None:
         if text.strip() != phrase:
             self.say(f"`{text}` is not `{exact(phrase)}`: nothing was signed", "need")
             return
-        self._sign(ask, phrase)
+        self._sign(ask)
 
-    def _sign(self, ask: OpenAsk, factor: str) -> None:
+    def _sign(self, ask: OpenAsk) -> None:
         """Everything is checked again: time passed while the operator typed."""
         current = self.open_ask
         if current is None or current.digest != ask.digest or self.choice is None:
@@ -347,14 +398,20 @@ class InboxScreen(Place):
         self.busy = True
         self.outcome = (bit("verdict sent, waiting for the runtime", "need"),)
         choice = self.choice
-        approval = Approval(ask, choice.kind, dict(choice.narrowed), choice.max_uses, choice.not_after_ms, factor)
+        args = None
+        if choice.narrowed:
+            args = dict(ask.body["args"]) | {name: list(items) for name, items in choice.narrowed}
+        same_user = ask.detail["context"]["accept_same_user"] and self._demand(ask).phrase.endswith(
+            " same-user"
+        )
+        approval = Approval(ask, choice.kind, args, choice.max_uses, choice.not_after_ms, same_user)
         self.post_message(Approve(approval))
 
     def do_shorten(self) -> None:
         ask = self._decidable()
         if ask is None or self.choice is None:
             return
-        self.ask_line("for how long (30s, 5m, 1h), never past the request's own end", lambda text: self._set_ttl(ask, text))
+        self.ask_line("for how long (30s, 5m, 1h)", lambda text: self._set_ttl(ask, text))
 
     def _set_ttl(self, ask: OpenAsk, text: str) -> None:
         span = _span_ms(text)
@@ -362,30 +419,52 @@ class InboxScreen(Place):
             self.say(f"`{text}` is not a span: 30s, 5m, 1h", "need")
             return
         end = self.model.now_ms() + span
-        if end > ask_deadline(ask):
-            self.say(f"the request itself ends {clock(ask_deadline(ask))}: a verdict cannot outlive it", "need")
+        limit = int(ask.body["not_after"])
+        if end >= limit:
+            self.say(f"what was asked ends {clock(limit)}: shorter must end before that", "need")
             return
         assert self.choice is not None
         self.choice = replace(self.choice, not_after_ms=end, shortened=True)
 
     def do_narrow(self) -> None:
+        """Leave items out of a list: the one cut that is surely less of the same. A smaller number may mean more."""
         ask = self._decidable()
         if ask is None:
             return
-        names = " ".join(exact(name) for name in ask.body["args"])
-        self.ask_line(f"narrow FIELD=VALUE ({names or 'no field can be narrowed'})", lambda text: self._set_narrow(ask, text))
+        lists = [
+            name for name, value in ask.body["args"].items() if isinstance(value, list) and len(value) > 1
+        ]
+        if not lists:
+            self.say(
+                "nothing can be left out of this request: it holds no list. e shortens, d denies", "need"
+            )
+            return
+        self.ask_line(
+            f"keep only, of {' '.join(exact(name) for name in lists)}: NAME=ITEM,ITEM (nothing: all again)",
+            lambda text: self._set_narrow(ask, text),
+        )
 
     def _set_narrow(self, ask: OpenAsk, text: str) -> None:
         assert self.choice is not None
         if not text.strip():
             self.choice = replace(self.choice, narrowed=())
             return
-        name, equals, value = text.partition("=")
-        if not equals or name.strip() not in ask.body["args"]:
-            self.say(f"`{text}` names no field of this request", "need")
+        name, _, wanted = text.partition("=")
+        items = ask.body["args"].get(name.strip())
+        if not isinstance(items, list):
+            self.say(f"`{name}` is no list of this request", "need")
             return
-        kept = tuple(pair for pair in self.choice.narrowed if pair[0] != name.strip())
-        self.choice = replace(self.choice, narrowed=(*kept, (name.strip(), value.strip())))
+        words = [word.strip() for word in wanted.split(",")]
+        unknown = [word for word in words if word not in {exact(item) for item in items}]
+        kept = tuple(item for item in items if exact(item) in words)
+        if unknown or not kept or len(kept) == len(items):
+            self.say(
+                f"`{unknown[0]}` is not in the list" if unknown else "that leaves nothing out, or nothing in",
+                "need",
+            )
+            return
+        others = tuple(pair for pair in self.choice.narrowed if pair[0] != name.strip())
+        self.choice = replace(self.choice, narrowed=(*others, (name.strip(), kept)))
 
     # taking away: no arming, but the same look at the same request
 

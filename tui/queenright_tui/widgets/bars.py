@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -10,6 +12,9 @@ from queenright_tui.look import Look
 from queenright_tui.widgets.cell_text import Bit, Line, bit, line_cells, mark, strip
 
 __all__ = ["Bar", "KeyBar", "spread"]
+
+
+ALWAYS: Final = (("?", "keys"), ("q", "detach"))
 
 
 def spread(left: Line, right: Line, width: int) -> Line:
@@ -43,18 +48,19 @@ class Bar(Widget):
 
 
 class KeyBar(Bar):
-    """The keys that mean something here, as many as fit."""
+    """The keys that mean something here, as many as fit, then the way to all of them and the way out."""
 
     keys: reactive[tuple[tuple[str, str], ...]] = reactive(())
     """(key as shown, what it does)"""
 
     def render_line(self, y: int) -> Strip:
         line: list[Bit] = [mark(" ")]
-        room = self.size.width - 1
+        tail = tuple(part for key, label in ALWAYS for part in (bit(key, "key"), bit(f" {label} ", "dim")))
+        room = self.size.width - 1 - line_cells(tail)
         for key, label in self.keys:
             size = len(key) + len(label) + 2
             if size > room:
                 break
             line += [bit(key, "key"), bit(f" {label} ", "dim")]
             room -= size
-        return strip(line, self.size.width, self.look)
+        return strip((*line, *tail), self.size.width, self.look)

@@ -125,6 +125,16 @@ impl Schema {
         &self.name
     }
 
+    fn has_default(&self, field: &str) -> bool {
+        self.index.get(field).and_then(|at| self.fields.get(*at)).is_some_and(|field| field.default.is_some())
+    }
+
+    /// The default of a field, None if it has none.
+    fn default(&self, py: Python<'_>, field: &str) -> Option<Py<PyAny>> {
+        let field = self.index.get(field).and_then(|at| self.fields.get(*at))?;
+        field.default.as_ref().map(|(value, _)| value.clone_ref(py))
+    }
+
     #[getter]
     fn fields(&self) -> Vec<String> {
         self.fields.iter().map(|field| field.name.clone()).collect()
