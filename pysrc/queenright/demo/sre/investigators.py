@@ -67,7 +67,7 @@ class LogAgent(Agent):
             for _ in range(PAGES):
                 page = await ctx.act("logs.read", piece.target, offset=offset)
                 text += page["text"]
-                if page["next"] == offset:
+                if page["next"] in (offset, page["size"]):
                     break
                 offset = page["next"]
         except QueenrightError as error:
