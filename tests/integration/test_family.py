@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from supervised import Supervised
 
-FAMILY = '''
+FAMILY = """
 from dataclasses import dataclass
 from queenright.agent import Agent, Allow, ChildEnded, Context, Message, handles
 
@@ -26,14 +26,14 @@ class Parent(Agent):
     state: Seen
 
     async def on_start(self, ctx: Context) -> None:
-        near = await ctx.spawn(Child, name="family/near", exercise=[Allow(do=["fs.read"], on="ws:self")])
-        far = await ctx.spawn(Loner, name="family/far", exercise=[Allow(do=["fs.read"], on="ws:self")])
+        near = await ctx.spawn(Child, name="near", exercise=[Allow("fs.read", "ws:self")])
+        far = await ctx.spawn(Loner, name="far", exercise=[Allow("fs.read", "ws:self")])
         for child in (near, far):
             answer = await ctx.call(child, Ask(20))
             self.state.answers += answer.n
             ctx.log(f"{child.name} answered {answer.n}")
         found = await ctx.discover()
-        ctx.log(f"discovered {sorted(one.name for one in found)}")
+        ctx.log(f"discovered {sorted(one.agent.name for one in found)}")
         ctx.send(near, Note("stop"))
         ctx.send(far, Note("stop"))
 
@@ -58,8 +58,8 @@ class Child(Agent):
 
 class Loner(Child):
     pass
-'''
-INTENT = '''
+"""
+INTENT = """
 [intent]
 purpose = "a family"
 swarm = "family"
@@ -74,23 +74,30 @@ packages = ["family"]
 [[allow]]
 do = ["fs.read"]
 on = "ws:self"
-'''
+"""
 
 
 def test_children_answer_from_the_same_cell_and_sealed_from_another(supervised: Supervised) -> None:
     supervised.up()
-    supervised.add("family", FAMILY, classes='"Parent", "Child", "Loner"', extra='[class.Loner]\ncell = "own"')
+    supervised.add(
+        "family", FAMILY, classes='"Parent", "Child", "Loner"', extra='[class.Loner]\ncell = "own"'
+    )
     supervised.apply(INTENT)
-    supervised.until("both children ended", lambda: any("child ended" in line and line.endswith(": 2") for line in supervised.log("family/parent")))
+    supervised.until(
+        "both children ended",
+        lambda: any(
+            "child ended" in line and line.endswith(": 2") for line in supervised.log("family/parent")
+        ),
+    )
     lines = supervised.log("family/parent")
-    assert "family/near answered 21" in lines
-    assert "family/far answered 21" in lines
-    assert "discovered ['family/far', 'family/near']" in lines
-    assert "note from family/far: thinking" in lines
+    assert "family/parent/near answered 21" in lines
+    assert "family/parent/far answered 21" in lines
+    assert "discovered ['family/parent/far', 'family/parent/near']" in lines
+    assert "note from family/parent/far: thinking" in lines
     entries = supervised.entries()
     cells = [entry["facts"] for entry in entries if entry["kind"] == "cell.started"]
     assert sorted(cell["shared"] for cell in cells) == [False, True]
     begun = {entry["actor"]["name"] for entry in entries if entry["kind"] == "incarnation.begun"}
-    assert {"family/parent", "family/far"} <= begun
+    assert {"family/parent", "family/parent/far"} <= begun
     assert sum(entry["kind"] == "agent.born" for entry in entries) == 3
     assert sum(entry["kind"] == "agent.ended" for entry in entries) == 2

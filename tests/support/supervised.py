@@ -29,7 +29,7 @@ from queenright.supervisor.founding import found_state
 from queenright.supervisor.main import Options, to_json
 from queenright.supervisor.master import create_key_file
 
-WITHIN_S = 60.0
+WITHIN_S = 30.0
 
 
 class Supervised:

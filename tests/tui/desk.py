@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fake_feed import NOW, FakeFeed, FakeSigner
+from textual import events
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from queenright.clock import ManualClock
@@ -19,13 +21,16 @@ from queenright_tui.screens.stop import StopScreen
 from queenright_tui.screens.swarm import SwarmScreen
 
 SIZES = [(120, 36), (80, 24)]
-TRIES = 200
+TRIES = 500
+ROUNDS = 4  # a key, the message it posts, the call it causes, the paint
 
 
 class Desk:
     """The app, its feed, its clock, and how to press and look."""
 
-    def __init__(self, app: Terminal, feed: FakeFeed, clock: ManualClock, signer: FakeSigner, pilot: Pilot[Any]) -> None:
+    def __init__(
+        self, app: Terminal, feed: FakeFeed, clock: ManualClock, signer: FakeSigner, pilot: Pilot[Any]
+    ) -> None:
         self.app, self.feed, self.clock, self.signer, self.pilot = app, feed, clock, signer, pilot
 
     def text(self) -> str:
@@ -34,11 +39,12 @@ class Desk:
         return "\n".join(strip.text.rstrip() for strip in strips)
 
     async def settle(self) -> None:
-        """Let everything that waits happen, and one frame."""
-        for _ in range(3):
-            await self.pilot.pause()
+        """Let everything that waits happen, and one frame. Not Pilot's `pause`: that sleeps until the machine is idle."""
+        for _ in range(ROUNDS):
+            await self.pilot._wait_for_screen()
             self.app._frame()
-        await self.pilot.pause()
+            self.app.screen._on_timer_update()
+        await self.pilot._wait_for_screen()
 
     async def until(self, condition: Callable[[], bool], why: str = "") -> None:
         for _ in range(TRIES):
@@ -53,12 +59,16 @@ class Desk:
 
     async def press(self, *keys: str) -> None:
         for key in keys:
-            await self.pilot.press(key)
+            name = _character_to_key(key) if len(key) == 1 else key
+            character = key if len(key) == 1 else {"space": " "}.get(key)
+            event = events.Key(name, character)
+            event.set_sender(self.app)
+            assert self.app._driver is not None
+            self.app._driver.send_message(event)
             await self.settle()
 
     async def type(self, text: str) -> None:
-        names = {" ": "space", "/": "slash", ":": "colon", ".": "full_stop", "-": "minus", "=": "equals_sign", ",": "comma", "_": "underscore"}
-        await self.press(*[names.get(c, c) for c in text])
+        await self.press(*text)
 
     async def wait(self, ms: int) -> None:
         """Time passes, and a frame is drawn."""
@@ -70,7 +80,10 @@ class Desk:
         await self.press("2")
         row = detail["row"]["id"].encode()
         self.inbox.table.move_to(row)
-        await self.until(lambda: self.inbox.open_ask is not None and self.inbox.wanted == detail["row"]["id"], "the request")
+        await self.until(
+            lambda: self.inbox.open_ask is not None and self.inbox.wanted == detail["row"]["id"],
+            "the request",
+        )
         await self.press("enter")
         await self.settle()
         await self.wait(500)
@@ -115,6 +128,8 @@ async def desk(
     app = Terminal(feed, factory, clock=clock, look=look, **more)
     async with app.run_test(size=size) as pilot:
         found = Desk(app, feed, clock, signer, pilot)
-        await found.until(lambda: app.model.up and len(app.model.leaves) == len(feed.leaves), "the first listing")
+        await found.until(
+            lambda: app.model.up and len(app.model.leaves) == len(feed.leaves), "the first listing"
+        )
         await found.settle()
         yield found

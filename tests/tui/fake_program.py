@@ -47,13 +47,19 @@ def main() -> int:
             asked.append(ask("the key of a test"))
         return signer
 
-    app = Terminal(feed, factory, clock=RunningClock(), look=Look(mono="NO_COLOR" in os.environ, ascii="ascii" in flags))
+    app = Terminal(
+        feed, factory, clock=RunningClock(), look=Look(mono="NO_COLOR" in os.environ, ascii="ascii" in flags)
+    )
     beats = [0]
 
     async def flood() -> None:
         while True:
             for at, row in enumerate(feed.agents):
-                feed.emit(Changed("agents", row | {"mailbox": (beats[0] * 7 + at) % 1000, "rate": float(beats[0] % 997)}))
+                feed.emit(
+                    Changed(
+                        "agents", row | {"mailbox": (beats[0] * 7 + at) % 1000, "rate": float(beats[0] % 997)}
+                    )
+                )
             beats[0] += 1
             report.with_suffix(".beats").write_text(str(beats[0]))
             await asyncio.sleep(0.02)
@@ -63,7 +69,12 @@ def main() -> int:
     code = app.run()
     calls = [[part.hex() if isinstance(part, bytes) else part for part in call] for call in feed.calls]
     signed = [[namespace, message.hex()] for namespace, message in signer.signed]
-    facts = {"calls": calls, "signed": signed, "closed": signer.closed, "passphrase": [a.decode() for a in asked]}
+    facts = {
+        "calls": calls,
+        "signed": signed,
+        "closed": signer.closed,
+        "passphrase": [a.decode() for a in asked],
+    }
     report.write_text(json.dumps(facts))
     return code or 0
 

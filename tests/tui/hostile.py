@@ -16,7 +16,12 @@ ESCAPES = [
     "\x1b[6n\x1b[c",  # make the terminal type
     "\r\n\x08\x08\x08\x0b\x0c\x7f\x00",
 ]
-MARKUP = ["[@click=app.detach]press here[/]", "[bold red]APPROVED[/]", "[link=https://example.org]x[/link]", "[/][/]"]
+MARKUP = [
+    "[@click=app.detach]press here[/]",
+    "[bold red]APPROVED[/]",
+    "[link=https://example.org]x[/link]",
+    "[/][/]",
+]
 UNICODE = [
     "‮REVERSED‬ ⁦isolate⁩",
     "zero\u200bwidth\u2060joiner\ufeff",
@@ -28,7 +33,12 @@ UNICODE = [
     "сhесkоut",  # cyrillic look-alikes
     "\u2028\u2029\u0085",
 ]
-LINES = ["SIGN   release.rollback svc:shop/web", "keys are ready (shown whole and unchanged)", "a approve", "\n" * 50 + "TIME   none"]
+LINES = [
+    "SIGN   release.rollback svc:shop/web",
+    "keys are ready (shown whole and unchanged)",
+    "a approve",
+    "\n" * 50 + "TIME   none",
+]
 EVERYTHING = " ".join([*ESCAPES, *MARKUP, *UNICODE, *LINES])
 ENORMOUS = EVERYTHING + "A" * 1_000_000
 
@@ -51,7 +61,13 @@ def make_hostile(feed: FakeFeed) -> None:
     )  # fmt: skip
     feed.asks = {hostile["row"]["id"]: hostile} | feed.asks
     for row in feed.leaves:
-        row |= {"who": EVERYTHING, "resource": EVERYTHING, "undo": EVERYTHING, "kind": EVERYTHING, "outcome": EVERYTHING}
+        row |= {
+            "who": EVERYTHING,
+            "resource": EVERYTHING,
+            "undo": EVERYTHING,
+            "kind": EVERYTHING,
+            "outcome": EVERYTHING,
+        }
         row["entry"] = b'{"who": "\\u001b]0;PWNED-TITLE\\u0007\\u202e", "x": ["\\u009b2J"]}'
     real_agent, real_log, real_why, real_plan = feed.agent, feed.agent_log, feed.why, feed.undo_preview
 
@@ -70,7 +86,10 @@ def make_hostile(feed: FakeFeed) -> None:
 
     async def agent_log(name: str):
         page = await real_log(name)
-        page["lines"] = [line | {"text": text} for line, text in zip(page["lines"], [*ESCAPES, *MARKUP, *UNICODE, ENORMOUS], strict=False)]
+        page["lines"] = [
+            line | {"text": text}
+            for line, text in zip(page["lines"], [*ESCAPES, *MARKUP, *UNICODE, ENORMOUS], strict=False)
+        ]
         return page
 
     async def why(target: str):

@@ -32,7 +32,9 @@ async def test_low_risk_takes_one_key_and_signs_the_digest_of_the_bytes_on_the_c
 
 async def test_medium_risk_takes_enter_and_any_other_key_leaves_it() -> None:
     async with desk() as at:
-        detail = ask_detail("med", risk="MED", undo="start it again", verb="svc.restart", resource="svc:shop/web")
+        detail = ask_detail(
+            "med", risk="MED", undo="start it again", verb="svc.restart", resource="svc:shop/web"
+        )
         at.feed.asks[detail["row"]["id"]] = detail
         at.feed.emit(Changed("asks", detail["row"]))
         await at.until(lambda: len(at.app.model.asks) == 4)
@@ -48,8 +50,12 @@ async def test_medium_risk_takes_enter_and_any_other_key_leaves_it() -> None:
         assert len(approvals(at)) == 1
 
 
-@pytest.mark.parametrize(("which", "wrong", "right"), [("restart", "worker", "worker-2"), ("kill", "main", "db:shop/main")])
-async def test_high_takes_the_last_word_and_critical_the_whole_name(which: str, wrong: str, right: str) -> None:
+@pytest.mark.parametrize(
+    ("which", "wrong", "right"), [("restart", "worker", "worker-2"), ("kill", "main", "db:shop/main")]
+)
+async def test_high_takes_the_last_word_and_critical_the_whole_name(
+    which: str, wrong: str, right: str
+) -> None:
     async with desk() as at:
         detail = getattr(at.feed, which)
         await at.open_ask(detail)
@@ -109,7 +115,9 @@ async def test_a_changed_request_starts_again_and_what_was_typed_is_dropped() ->
         await at.press("a")
         await at.type("worker-2")
         ask = at.feed.restart["row"]["id"]
-        other = ask_detail("restart", verb="svc.restart", resource="svc:shop/worker-2", args={"signal": "KILL"}, risk="HIGH")
+        other = ask_detail(
+            "restart", verb="svc.restart", resource="svc:shop/worker-2", args={"signal": "KILL"}, risk="HIGH"
+        )
         at.feed.asks[ask] = other | {"row": at.feed.restart["row"]}
         at.feed.emit(Changed("asks", at.feed.restart["row"]))
         await at.see("signal = KILL")
@@ -280,7 +288,9 @@ async def test_a_request_past_its_deadline_takes_no_key() -> None:
 
 async def test_what_was_not_on_screen_cannot_be_approved() -> None:
     async with desk((80, 24)) as at:
-        detail = ask_detail("long", risk="LOW", undo="x", args={f"field{n:02}": f"value {n}" for n in range(30)})
+        detail = ask_detail(
+            "long", risk="LOW", undo="x", args={f"field{n:02}": f"value {n}" for n in range(30)}
+        )
         at.feed.asks[detail["row"]["id"]] = detail
         at.feed.emit(Changed("asks", detail["row"]))
         await at.until(lambda: len(at.app.model.asks) == 4)
@@ -316,7 +326,13 @@ async def test_shorter_must_be_shorter_and_is_what_is_signed() -> None:
 
 async def test_narrower_leaves_items_out_and_adds_none() -> None:
     async with desk() as at:
-        detail = ask_detail("files", risk="LOW", undo="x", verb="config.restore", args={"files": ["a.toml", "b.toml", "c.toml"], "n": 3})
+        detail = ask_detail(
+            "files",
+            risk="LOW",
+            undo="x",
+            verb="config.restore",
+            args={"files": ["a.toml", "b.toml", "c.toml"], "n": 3},
+        )
         at.feed.asks[detail["row"]["id"]] = detail
         at.feed.emit(Changed("asks", detail["row"]))
         await at.until(lambda: len(at.app.model.asks) == 4)

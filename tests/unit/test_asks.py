@@ -15,7 +15,15 @@ from queenright.authority.intents import Standing
 from queenright.authority.rule import Rule
 from queenright.authority.verdict import Answer, Verdict, make_verdict
 from queenright.core.host import Refused
-from queenright.errors import AskExpired, Conflict, Denied, InvalidSignature, Malformed, NotEntitled, StaleVerdict
+from queenright.errors import (
+    AskExpired,
+    Conflict,
+    Denied,
+    InvalidSignature,
+    Malformed,
+    NotEntitled,
+    StaleVerdict,
+)
 
 QUORUM = RULES.replace(
     'answer_within = "10m"',
@@ -83,7 +91,9 @@ def test_two_deciders_at_one_moment_are_ordered_by_the_store(world: World) -> No
     changes = []
     for name, answer in (("ben", "once"), ("cleo", "deny")):
         document = verdict(world, head, answer=answer).encode()  # type: ignore[arg-type]
-        decided = world.asks.decide(document, sign(name, "approve", document), world.operators, world.intents.get)
+        decided = world.asks.decide(
+            document, sign(name, "approve", document), world.operators, world.intents.get
+        )
         changes.append(decided[1])
     world.store.commit(changes[0])
     with pytest.raises(Refused):
@@ -162,7 +172,9 @@ def test_revoked_chain_amended_intent_removed_signer_or_spent_budget_void_the_ve
     removed = operators(person("ana"), person("cleo"))
     assert "signer ben: no operator has the key" in why(operators=removed)
     demoted = operators(person("ana"), person("ben", approvals=()))
-    assert "signer ben: ben may not sign approvals for db.session.kill on pg:payments/main" in why(operators=demoted)
+    assert "signer ben: ben may not sign approvals for db.session.kill on pg:payments/main" in why(
+        operators=demoted
+    )
     frozen = world.grants.freeze(agent_id(0))
     assert "chain: frozen at agent sre/watcher" in why()
     world.store.commit(frozen)
@@ -205,7 +217,9 @@ def test_narrower_verdict_releases_only_what_is_left(world: World) -> None:
         {},
     ],
 )
-def test_narrowed_verdict_beyond_the_ask_is_refused_even_if_signed(world: World, args: dict[str, object]) -> None:
+def test_narrowed_verdict_beyond_the_ask_is_refused_even_if_signed(
+    world: World, args: dict[str, object]
+) -> None:
     head = raise_ask(world, world.apply())
     with pytest.raises(StaleVerdict, match="not part of what was asked"):
         world.decide(verdict(world, head, answer="narrower", args=args))
@@ -299,7 +313,9 @@ def test_signature_of_nobody_or_for_another_purpose_is_refused(world: World) -> 
 def test_equal_asks_make_one_card_and_one_verdict_answers_exactly_its_members(world: World) -> None:
     standing = world.apply(HEAD.replace("max_agents = 5", "max_agents = 600") + RULES)
     askers = [spawn(world, 0, number) for number in range(1, 41)]
-    heads = [raise_ask(world, standing, world.wish(asker, reason=f"because {n}")) for n, asker in enumerate(askers)]
+    heads = [
+        raise_ask(world, standing, world.wish(asker, reason=f"because {n}")) for n, asker in enumerate(askers)
+    ]
     assert len({head.card for head in heads}) == 1
     card = world.asks.members(heads[0].id)
     assert len(card) == 40
@@ -348,7 +364,9 @@ def test_agents_and_branches_have_bounded_cards_and_spawning_gains_none(world: W
         with pytest.raises(Denied, match="branch"):
             raise_ask(world, standing, world.wish(spawn(world, 1, number), args={"sessions": [number + 10]}))
     raise_ask(world, standing, world.wish(spawn(world, 1, 7), args={"sessions": [8]}))  # joins a card
-    raise_ask(world, standing, world.wish(spawn(world, 0, 8), args={"sessions": [9]}))  # another branch goes on
+    raise_ask(
+        world, standing, world.wish(spawn(world, 0, 8), args={"sessions": [9]})
+    )  # another branch goes on
 
 
 def test_agent_raises_at_most_six_in_an_hour(world: World) -> None:

@@ -89,6 +89,7 @@ fn on_host(request: &Spawn) -> Result<Place, Refusal> {
         (request.uid_slot.is_some(), "uid_slot"),
         (request.hostname.is_some(), "hostname"),
         (!request.binds.is_empty(), "binds"),
+        (!request.hide.is_empty(), "hide"),
         (request.limits.processes.is_some(), "limits.processes"),
         (request.limits.tmp_bytes.is_some(), "limits.tmp_bytes"),
     ];
@@ -158,10 +159,15 @@ fn of_its_own(machine: &Machine, request: &Spawn) -> Result<Place, Refusal> {
         };
         binds.push(Mount {
             source: PathBuf::from(&bind.src),
-            target: layout::target(&bind.dst)?,
+            target: layout::target("bind dst", &bind.dst)?,
             access,
         });
     }
+    let hide = request
+        .hide
+        .iter()
+        .map(|path| layout::target("hide", path))
+        .collect::<Result<_, _>>()?;
     let (layout, programs) = match request.kind {
         Kind::Command => (machine.command.clone(), true),
         _ => (machine.cell.clone(), false),
@@ -169,6 +175,7 @@ fn of_its_own(machine: &Machine, request: &Spawn) -> Result<Place, Refusal> {
     Ok(Place::Own {
         layout,
         binds,
+        hide,
         tmp: Tmp { bytes, programs },
         hostname,
         trees: None,

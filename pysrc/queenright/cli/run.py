@@ -139,7 +139,9 @@ class Command(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Examples"):
             for example in self.examples:
-                formatter.write_text(example)
+                formatter.write(
+                    f"{'':>{formatter.current_indent}}{example}\n"
+                )  # never wrapped: it is to be pasted
 
 
 def _state(ctx: click.Context, _: click.Parameter, value: str | None) -> None:

@@ -26,12 +26,20 @@ class Panel(Widget):
 
         panel: Panel
 
+    @dataclass
+    class Sized(Message):
+        """Its width or height changed: whoever folded lines for it folds them again."""
+
+        panel: Panel
+
     lines: reactive[tuple[Line, ...]] = reactive((), repaint=False)
     title: reactive[Line] = reactive((), repaint=False)
     top: reactive[int] = reactive(0, repaint=False)
     """The first line shown."""
 
-    def __init__(self, look: Look, *, framed: bool = False, focusable: bool = False, id: str | None = None) -> None:
+    def __init__(
+        self, look: Look, *, framed: bool = False, focusable: bool = False, id: str | None = None
+    ) -> None:
         super().__init__(id=id)
         self.look = look
         self.framed = framed
@@ -87,10 +95,15 @@ class Panel(Widget):
         """Move by `rows`, stopping at either end."""
         self.top = max(0, min(self.last_top, self.top + rows))
 
+    def on_resize(self) -> None:
+        self.post_message(self.Sized(self))
+
     def on_key(self, event: events.Key) -> None:
         """Only scrolling: a panel knows no command."""
         page = max(1, self.room - 1)
-        step = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "space": page, "pageup": -page}.get(event.key)
+        step = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "space": page, "pageup": -page}.get(
+            event.key
+        )
         if event.key in ("g", "home"):
             step = -len(self.lines)
         elif event.key in ("G", "end"):
@@ -139,7 +152,9 @@ class Panel(Widget):
 
     def _head(self, width: int) -> Line:
         focused = self.has_focus and self.can_focus
-        title = tuple(part._replace(style="observe") if focused and not part.style else part for part in self.title)
+        title = tuple(
+            part._replace(style="observe") if focused and not part.style else part for part in self.title
+        )
         left, right = ("┌─ ", "┐") if self.framed else (" ", "")
         if not self.title:
             return (mark("┌" + "─" * (width - 2) + "┐", "frame"),)

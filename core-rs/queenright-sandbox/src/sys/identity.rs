@@ -97,7 +97,10 @@ pub fn capget() -> io::Result<u64> {
     Ok(u64::from(data[0].permitted) | u64::from(data[1].permitted) << 32)
 }
 
+#[cfg(target_env = "gnu")]
 pub type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+pub type Resource = libc::c_int;
 
 pub fn set_rlimit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit {
