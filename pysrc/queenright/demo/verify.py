@@ -39,18 +39,18 @@ class Reader:
         folder.mkdir(mode=0o700)
         self._folder = folder
         self._log_key = log_key
-        self._memory = Memory(folder / "seen")
+        self.memory = Memory(folder / "seen")
         self._keys = folder / "operators.pub"
         self._keys.write_text("".join(f"{line}\n" for line in operator_keys))
 
     def look(self, client: Client) -> None:
         """Remember the newest checkpoint. Raises LedgerBroken if it does not continue the last one."""
-        drive(client, self._memory.checking(client.hello.runtime))
+        drive(client, self.memory.checking(client.hello.runtime))
 
     def verify(self, client: Client) -> Verified:
         """Copy the ledger and have a process of its own verify the copy: no state directory, no key, no environment."""
         self.look(client)
-        seen = self._memory.last(client.hello.runtime)
+        seen = self.memory.last(client.hello.runtime)
         if seen is None:
             raise LedgerBroken("the ledger never showed a checkpoint")
         if LogKey.parse(seen.vkey).public_key != self._log_key:
