@@ -25,9 +25,9 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def write(root: Path, **changed: Any) -> None:
-    marker = {"root": str(root), "runtime": RUNTIME.hex(), "owner": "SHA256:x"} | changed
-    (root / MARKER).write_text(json.dumps(marker))
+def write(here: Path, **changed: Any) -> None:
+    marker = {"root": str(here), "runtime": RUNTIME.hex(), "owner": "SHA256:x"} | changed
+    (here / MARKER).write_text(json.dumps(marker))
 
 
 def test_it_works_in_the_demos_own_directory(root: Path) -> None:
