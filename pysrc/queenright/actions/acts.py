@@ -5,6 +5,7 @@ written.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from queenright.actions.act import ActResult, Done, Failed, UnknownEnd
@@ -26,6 +27,7 @@ class Acts:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._rows: dict[bytes, ActRow] = {}
+        self._leaves: dict[bytes, int] = {}
 
     def load(self) -> list[ActRow]:
         """Read every act. One that was started and has no outcome is UNKNOWN from now on: those are
@@ -47,6 +49,14 @@ class Acts:
 
     def get(self, act: bytes) -> ActRow | None:
         return self._rows.get(act)
+
+    def begun_at(self, act: bytes, leaf: int) -> None:
+        """Note the ledger index of an act's start; it is written down with the end."""
+        self._leaves[act] = leaf
+
+    def leaf_of(self, row: ActRow) -> int:
+        """The ledger index of the act's start; -1 when the supervisor died before it wrote the end."""
+        return row.leaf if row.leaf >= 0 else self._leaves.get(row.id, -1)
 
     def inserted(self, row: ActRow, plan: Plan) -> Change:
         """The row of an act that is about to start, with what people are shown of it."""
@@ -138,7 +148,7 @@ class Acts:
         began: bool = True,
     ) -> None:
         now = self._parts.clock.wall_ms()
-        after = row.ended(state, code, now, blobs, began)
+        after = replace(row.ended(state, code, now, blobs, began), leaf=self.leaf_of(row))
         shown = canonical({**self.shown(row.id), "end": message})
         words = Change((("put", PRIVATE, row.id, shown),))
         leaf = self._parts.ledger.entry(after.end_entry(now))

@@ -55,6 +55,7 @@ class ActRow:
     started_ms: int
     ended_ms: int = 0
     began: bool = False
+    leaf: int = -1
     code: str = ""
     ask: bytes = b""
     verdict: bytes = b""
@@ -123,10 +124,9 @@ class ActRow:
 
     def undoing(self, act: bytes, operator: tuple[str, str], now_ms: int) -> ActRow:
         """The act by which an operator undoes this one."""
-        fresh: dict[str, Any] = dict.fromkeys(("undo", "ask", "verdict", "lease", "undone_by"), b"")
         return replace(
             self, id=act, undo_of=self.id, operator=operator, state="started", started_ms=now_ms, ended_ms=0,
-            began=False, code="", blobs={}, **fresh,
+            began=False, leaf=-1, code="", blobs={}, undo=b"", ask=b"", verdict=b"", lease=b"", undone_by=b"",
         )  # fmt: skip
 
     def action(self, undo_text: str = "") -> Action:

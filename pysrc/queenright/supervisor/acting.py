@@ -4,6 +4,7 @@ of it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class Acting:
         )
         self.engine = Engine(parts)
         self.undo = Undo(self.engine, rt.rand)
+        self._looking: asyncio.Task[None] | None = None
 
     def recover(self) -> None:
         """Read the acts; what was in progress when the last supervisor died is UNKNOWN, and a person is
@@ -94,6 +96,9 @@ class Acting:
         self._rt.alarms.after(0, self._observe)
 
     async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         await self.engine.close()
 
     # ---- what agents and screens ask ----
@@ -132,7 +137,7 @@ class Acting:
         return [
             {
                 "id": full("act", row.id),
-                "leaf": row.leaf,
+                "leaf": self.engine.acts.leaf_of(row),
                 "at_ms": row.started_ms,
                 "agent": full("agent", row.agent),
                 "verb": row.verb,
@@ -172,7 +177,7 @@ class Acting:
         """The agent's kernel uid slot, its own for good. Cells take theirs from the lower half."""
         stored = self._rt.store.get(SLOT, agent)
         if stored is None:
-            number = self._rt.store.counter(SLOT, b"next") if self._rt.store.get(SLOT, b"next") else 0
+            number = self._rt.store.counter(SLOT, b"next")
             stored = number.to_bytes(8, "big")
             self._rt.commit(Change((("count", SLOT, b"next", 1, 2**63), ("insert", SLOT, agent, stored))))
         return SLOTS // 2 + int.from_bytes(stored, "big") % (SLOTS // 2)
@@ -191,4 +196,11 @@ class Acting:
 
     def _observe(self) -> None:
         self._rt.alarms.after(OBSERVE_MS, self._observe)
-        self._rt.soon_task(self.engine.observe(), "observe")
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look(), name="observe")
+
+    async def _look(self) -> None:
+        try:
+            await self.engine.observe()
+        except (QueenrightError, OSError) as error:
+            self._rt.log.error("actions.observe", error=str(error))
