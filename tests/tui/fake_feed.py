@@ -73,7 +73,13 @@ def ask_detail(name: str, **more: Any) -> dict[str, Any]:
 
 
 def leaf_row(index: int, **more: Any) -> dict[str, Any]:
-    entry = {"index": index, "kind": "action", "who": "agent remedy-1", "verb": "release.rollback", "resource": "svc:shop/web"}
+    entry = {
+        "index": index,
+        "kind": "action",
+        "who": "agent remedy-1",
+        "verb": "release.rollback",
+        "resource": "svc:shop/web",
+    }
     row = {
         "index": index, "at_ms": NOW - (140 - index) * 1000, "kind": "action", "who": "remedy-1", "verb": "release.rollback",
         "resource": "svc:shop/web", "outcome": "done", "undo": "exact", "hash": hashlib.sha256(bytes([index % 256])).digest(),
@@ -122,8 +128,20 @@ class FakeFeed:
         )  # fmt: skip
         self.asks = {detail["row"]["id"]: detail for detail in (self.kill, self.flag, self.restart)}
         self.leaves = [leaf_row(index) for index in range(120, 140)]
-        self.leaves[-3] |= {"outcome": "denied", "verb": "net.open", "resource": "tcp:10.0.0.9:5432", "who": "log-1", "undo": ""}
-        self.verified = Verified(True, True, 140, hashlib.sha256(b"root").digest(), "every entry, and the tail against your checkpoint of 10:12:07Z")
+        self.leaves[-3] |= {
+            "outcome": "denied",
+            "verb": "net.open",
+            "resource": "tcp:10.0.0.9:5432",
+            "who": "log-1",
+            "undo": "",
+        }
+        self.verified = Verified(
+            True,
+            True,
+            140,
+            hashlib.sha256(b"root").digest(),
+            "every entry, and the tail against your checkpoint of 10:12:07Z",
+        )
 
     # --- hearing ---
 
@@ -219,7 +237,12 @@ class FakeFeed:
 
     async def agent_log(self, agent: str) -> dict[str, Any]:
         lines = [
-            {"seq": n, "at_ms": NOW - (30 - n) * 1000, "stream": "log", "text": f"http_errors_total rose to {n * 7} in 10 s"}
+            {
+                "seq": n,
+                "at_ms": NOW - (30 - n) * 1000,
+                "stream": "log",
+                "text": f"http_errors_total rose to {n * 7} in 10 s",
+            }
             for n in range(30)
         ]
         return {"lines": lines, "next": 30, "dropped": 0}
@@ -256,7 +279,17 @@ class FakeFeed:
         if self.armed_with is None:
             raise AssertionError("asked to sign without a key")
         ask = approval.ask.detail["row"]["id"]
-        self.calls.append(("approve", ask, approval.ask.digest, approval.kind, approval.args, approval.max_uses, approval.same_user))
+        self.calls.append(
+            (
+                "approve",
+                ask,
+                approval.ask.digest,
+                approval.kind,
+                approval.args,
+                approval.max_uses,
+                approval.same_user,
+            )
+        )
         if self.asks[ask]["row"]["state"] != "open":
             raise StaleVerdict("the ask was decided")
         self.armed_with.sign("approve@queenright.v1", approval.ask.digest)
@@ -281,7 +314,12 @@ class FakeFeed:
             "reversibility": "compensate" if rough else "exact", "what": "the link `current` points at release 42 again",
             "diff": "-current -> releases/41\n+current -> releases/42", "conflict": "",
         }  # fmt: skip
-        return {"target": target, "steps": [step], "skipped": [], "bytes": canonical({"v": 1, "target": target})}
+        return {
+            "target": target,
+            "steps": [step],
+            "skipped": [],
+            "bytes": canonical({"v": 1, "target": target}),
+        }
 
     async def undo(self, preview: dict[str, Any]) -> dict[str, Any]:
         self.calls.append(("undo", preview["target"], preview["bytes"]))

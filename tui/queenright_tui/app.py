@@ -18,11 +18,21 @@ from textual.app import App
 from textual.screen import Screen
 
 from queenright.clock import Clock, SystemClock
-from queenright.errors import Conflict, NotEntitled, QueenrightError
+from queenright.errors import Conflict, NoSupervisor, NotEntitled, QueenrightError
 from queenright_tui import messages as wish
 from queenright_tui.client_feed import ClientFactory, ClientFeed
 from queenright_tui.commands import PLACES
-from queenright_tui.feed import Changed, Feed, Heard, LinkDown, LinkUp, Listed, MakeVerdict, SignerFactory, VerifyLedger
+from queenright_tui.feed import (
+    Changed,
+    Feed,
+    Heard,
+    LinkDown,
+    LinkUp,
+    Listed,
+    MakeVerdict,
+    SignerFactory,
+    VerifyLedger,
+)
 from queenright_tui.friction import Arming
 from queenright_tui.look import Look
 from queenright_tui.model import Model, row_key
@@ -34,13 +44,14 @@ from queenright_tui.screens.ledger import LedgerScreen
 from queenright_tui.screens.place import Place
 from queenright_tui.screens.stop import StopScreen
 from queenright_tui.screens.swarm import SwarmScreen
-from queenright_tui.widgets.cell_text import Line, bit, clean
+from queenright_tui.widgets.cell_text import bit, clean
 from queenright_tui.words import ago, short_id
 
 __all__ = ["Terminal", "run_tui"]
 
 ESCAPE_S: Final = 0.025  # a lone escape is a key after 25 ms; Textual waits 100
 BELL_GAP_MS: Final = 10_000
+PICTURE_FRAMES: Final = 3  # the listing, what it made a screen ask for, the paint
 REFRESH_AGENT_MS: Final = 1_000  # the open agent's detail has no event of its own
 
 
@@ -70,7 +81,7 @@ class Terminal(App[int], inherit_bindings=False):
         self.clock = clock or SystemClock()
         self.model = Model(self.clock)
         self.arming = Arming(self.clock, read_only=read_only)
-        self.refused = ""
+        self.refused: QueenrightError | None = None
         """Why the terminal left by itself, if it did."""
         self._signer_factory = signer_factory
         self._start = start
@@ -78,6 +89,8 @@ class Terminal(App[int], inherit_bindings=False):
         self._pace = Pace()
         self._history: list[str] = [start]
         self._second = -1
+        self._listed = False
+        self._frames_since = 0
         self._was_armed = False
         self._belled_ms = -BELL_GAP_MS
         self._asked_agent_ms = 0
@@ -93,6 +106,12 @@ class Terminal(App[int], inherit_bindings=False):
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
+    def on_ready(self) -> None:
+        # What start-up made lives until the end: taking it out of the collector's sight keeps long pauses away. Not in a
+        # test, where the process goes on after the app.
+        if not self.is_headless:
+            gc.freeze()
+
     def on_mount(self) -> None:
         for name in PLACES:
             self.places[name].set_class(self.look.mono, "mono")
@@ -107,7 +126,7 @@ class Terminal(App[int], inherit_bindings=False):
                 self.hear(heard)
         except NotEntitled as error:
             # Nobody will let this key in however often it dials: leave, and say why on the way out.
-            self.refused = f"{error.message}. {error.hint}" if error.hint else error.message
+            self.refused = error
             self.exit(3)
 
     def hear(self, heard: Heard) -> None:
@@ -115,7 +134,11 @@ class Terminal(App[int], inherit_bindings=False):
         known = set(self.model.asks)
         self.model.apply(heard)
         match heard:
-            case LinkDown():
+            case LinkDown(why):
+                if self._picture is not None:
+                    # There is nobody to draw, and nobody at the keyboard to wait for one.
+                    self.refused = NoSupervisor(why)
+                    self.exit(5)
                 # Whoever answers next has to be looked at again before anything is given to them.
                 self._disarm("the connection was lost: disarmed")
             case LinkUp():
@@ -128,6 +151,8 @@ class Terminal(App[int], inherit_bindings=False):
             case Listed("asks"):
                 if self.model.asks.keys() - known:
                     self._ring()
+            case Listed("ledger"):
+                self._listed = True
 
     def _refetch(self) -> None:
         """After a reconnect: what is open on a screen may have changed meanwhile."""
@@ -193,10 +218,25 @@ class Terminal(App[int], inherit_bindings=False):
         elif place is self._inbox:
             self._inbox.tick()
         self._poll_agent()
+        if self._picture is not None and self._listed:
+            self._take_picture(self._picture)
+
+    def _take_picture(self, path: Path) -> None:
+        """Once everything was listed and drawn, write the screen and leave."""
+        waiting = self.place is self._inbox and self.model.asks and self._inbox.open_ask is None
+        self._frames_since = 0 if waiting else self._frames_since + 1
+        if self._frames_since > PICTURE_FRAMES:
+            self.write_svg(path)
+            self.exit(0)
 
     def _poll_agent(self) -> None:
         now = self.clock.boot_ms()
-        if self.place is self._agent and self._agent.agent and self.model.up and now - self._asked_agent_ms >= REFRESH_AGENT_MS:
+        if (
+            self.place is self._agent
+            and self._agent.agent
+            and self.model.up
+            and now - self._asked_agent_ms >= REFRESH_AGENT_MS
+        ):
             self._asked_agent_ms = now
             self._fetch_agent(self._agent.agent)
 
@@ -266,7 +306,9 @@ class Terminal(App[int], inherit_bindings=False):
         async def work() -> None:
             self._ledger.show_verified(await self.feed.verify())
 
-        self._call(work(), failed=lambda words: self._ledger.show_verified(None, f"could not be verified: {words}"))
+        self._call(
+            work(), failed=lambda words: self._ledger.show_verified(None, f"could not be verified: {words}")
+        )
 
     def on_need_why(self, message: wish.NeedWhy) -> None:
         async def work() -> None:
@@ -288,14 +330,18 @@ class Terminal(App[int], inherit_bindings=False):
 
         async def work() -> None:
             decided = await self.feed.approve(message.approval)
-            self._inbox.told((bit(f"you approved {short_id(ask)}: {decided['state']}, entry {decided['leaf']}"),))
+            self._inbox.told(
+                (bit(f"you approved {short_id(ask)}: {decided['state']}, entry {decided['leaf']}"),)
+            )
 
         self._decide(ask, work())
 
     def on_deny(self, message: wish.Deny) -> None:
         async def work() -> None:
             decided = await self.feed.deny(message.ask, message.reason)
-            self._inbox.told((bit(f"you denied {short_id(message.ask)}: {decided['state']}, entry {decided['leaf']}"),))
+            self._inbox.told(
+                (bit(f"you denied {short_id(message.ask)}: {decided['state']}, entry {decided['leaf']}"),)
+            )
 
         self._decide(message.ask, work())
 
@@ -561,7 +607,8 @@ def run_tui(
     ascii_only: bool = False,
     clock: Clock | None = None,
 ) -> int:
-    """Open the terminal until the operator detaches. Returns an exit code: 0 detached, 3 not let in.
+    """Open the terminal until the operator detaches. Returns 0. Raises NotEntitled when this key is not (or no longer) let
+    in, and NoSupervisor when a screenshot finds nobody to draw.
 
     `client_factory` gives a connected client that has proved the operator's key; `signer_factory` opens their key when they
     arm, and may ask for its passphrase; `make_verdict` and `verify_ledger` are the authority's and the ledger's own, which
@@ -574,10 +621,10 @@ def run_tui(
     feed = ClientFeed(
         client_factory, clock or SystemClock(), make_verdict=make_verdict, verify_ledger=verify_ledger
     )
-    app = Terminal(feed, signer_factory, clock=clock, look=look, read_only=read_only, start=start, screenshot=screenshot)
-    # What start-up made lives until the end: taking it out of the collector's sight keeps long pauses away.
-    app.call_later(gc.freeze)
+    app = Terminal(
+        feed, signer_factory, clock=clock, look=look, read_only=read_only, start=start, screenshot=screenshot
+    )
     code = app.run(headless=screenshot is not None, size=size)
-    if app.refused:
-        raise NotEntitled(app.refused)
+    if app.refused is not None:
+        raise app.refused
     return code if code is not None else 0

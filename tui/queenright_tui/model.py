@@ -20,8 +20,20 @@ AGENT_COLUMNS: Final = (
     ("name", "text"), ("state", "text"), ("mailbox", "int"), ("rate", "float"), ("leases", "int"), ("ttl", "int"),
     ("errors", "int"), ("attention", "int"), ("doing", "text"), ("intent", "text"), ("behaviour", "text"),
 )  # fmt: skip
-ASK_COLUMNS: Final = (("rank", "int"), ("agent", "text"), ("verb", "text"), ("resource", "text"), ("risk", "text"))
-LEAF_COLUMNS: Final = (("index", "int"), ("who", "text"), ("verb", "text"), ("resource", "text"), ("outcome", "text"))
+ASK_COLUMNS: Final = (
+    ("rank", "int"),
+    ("agent", "text"),
+    ("verb", "text"),
+    ("resource", "text"),
+    ("risk", "text"),
+)
+LEAF_COLUMNS: Final = (
+    ("index", "int"),
+    ("who", "text"),
+    ("verb", "text"),
+    ("resource", "text"),
+    ("outcome", "text"),
+)
 
 ATTENTION: Final = {"needs_human": 6, "suspect": 5, "frozen": 4, "paused": 3, "run": 2, "wait": 1, "ended": 0}
 RISK_RANK: Final = {"LOW": 1, "MED": 2, "HIGH": 3, "CRITICAL": 4}
@@ -185,7 +197,9 @@ class Model:
 
     def _intent(self, key: bytes, row: Any) -> None:
         self.agents[key] = row
-        attention = 6 if row["asks_open"] else ATTENTION.get("frozen" if row["state"] == "frozen" else "run", 1)
+        attention = (
+            6 if row["asks_open"] else ATTENTION.get("frozen" if row["state"] == "frozen" else "run", 1)
+        )
         values = [
             row["swarm"], row["state"], 0, 0.0, row["leases"], row["not_after_ms"], 0, attention, row["purpose"],
             row["id"], "",

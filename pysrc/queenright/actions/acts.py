@@ -11,7 +11,7 @@ from typing import Any
 from queenright.actions.act import ActResult, Done, Failed, UnknownEnd
 from queenright.actions.parts import Parts
 from queenright.actions.plan import Plan
-from queenright.actions.record import ACTS, PRIVATE, ActRow, ActState
+from queenright.actions.record import ACTS, PRIVATE, ActRow, ActState, words_of
 from queenright.actions.verb import Effect
 from queenright.core import canonical, decode
 from queenright.errors import LedgerUnwritable, QueenrightError
@@ -60,9 +60,9 @@ class Acts:
 
     def inserted(self, row: ActRow, plan: Plan) -> Change:
         """The row of an act that is about to start, with what people are shown of it."""
-        shown = canonical({"effect": plan.effect, "undo": plan.undo_text})
         return Change(
-            (row.inserted(), ("put", PRIVATE, row.id, shown)), lambda: self._rows.__setitem__(row.id, row)
+            (row.inserted(), ("put", PRIVATE, row.id, words_of(plan))),
+            lambda: self._rows.__setitem__(row.id, row),
         )
 
     def replaced(self, before: ActRow, after: ActRow) -> Change:
@@ -90,9 +90,11 @@ class Acts:
         return output
 
     def shown(self, id: bytes) -> dict[str, str]:
-        """Of an act or an ask, in words: {"effect", "undo", and after an end "end"}."""
+        """Of an act or an ask, in words: {"effect", "diff", "undo", and after an end "end"}; empty for
+        others.
+        """
         value = self._parts.store.get(PRIVATE, id)
-        return {"effect": "", "undo": ""} if value is None else dict(decode(value))
+        return {"effect": "", "diff": "", "undo": ""} if value is None else dict(decode(value))
 
     def replay(self, act: bytes) -> ActResult | None:
         """The recorded end of an act that was started before; None for one that was not."""

@@ -281,7 +281,8 @@ class Executors:
         reach: Reach = (OBSERVE if looks else find_verb(manifest.verb)).reach(target.resource)
         read, write = _reach(reach, target, manifest)
         ours, theirs = socket.socketpair()
-        null, errors = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), self._stderr()
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        errors = self._stderr() if self._stderr is not None else os.dup(null)
         try:
             process = await self._spawn(read, write, (null, null, errors, theirs.fileno()))
         except BaseException:

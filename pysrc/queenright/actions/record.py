@@ -14,7 +14,7 @@ from queenright.ledger.blobs import BlobRef
 from queenright.ledger.entry import Action, Agent, Entry, Kind, Operator, Result, Scalar, State
 from queenright.store import Record
 
-__all__ = ["ACTS", "PRIVATE", "ActRow", "ActState", "action_of", "actor_of", "denied_entry"]
+__all__ = ["ACTS", "PRIVATE", "ActRow", "ActState", "action_of", "actor_of", "denied_entry", "words_of"]
 
 ACTS = "act"
 """Act id to its row, in clear: ids, words, digests, names of blobs."""
@@ -190,6 +190,14 @@ def actor_of(who: ActRow | ActRequest) -> Agent:
     if isinstance(who, ActRow):
         return Agent(who.agent, who.agent_name, who.incarnation, who.cell or "none", who.shared)
     return Agent(who.agent, who.agent_name, who.incarnation, who.cell or "none", who.shared)
+
+
+def words_of(plan: Plan) -> bytes:
+    """What people are shown of a plan: the first line of its effect, the rest (a diff) apart, and its
+    undo.
+    """
+    effect, _, diff = plan.effect.partition("\n")
+    return canonical({"effect": effect, "diff": diff, "undo": plan.undo_text})
 
 
 def action_of(request: ActRequest, klass: Class, manifest: bytes) -> Action:

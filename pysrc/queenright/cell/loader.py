@@ -45,7 +45,9 @@ def load(packages: list[Any]) -> dict[str, Loaded]:
         name = package["name"]
         module = import_package(name, package["path"])
         for class_name in package["classes"]:
-            found[f"{name}.{class_name}"] = Loaded(_find(module, package["path"], class_name), package["digest"])
+            found[f"{name}.{class_name}"] = Loaded(
+                _find(module, package["path"], class_name), package["digest"]
+            )
     return found
 
 
@@ -74,7 +76,9 @@ def _find(module: ModuleType, path: str, class_name: str) -> type[Agent]:
     """The behaviour class in the package's `__init__`, or in the one module of it that defines it. Raises Malformed."""
     found = [_behaviour(module, class_name)]
     if found == [None] and hasattr(module, "__path__"):
-        names = sorted(name[:-3] for name in os.listdir(path) if name.endswith(".py") and not name.startswith("test_"))
+        names = sorted(
+            name[:-3] for name in os.listdir(path) if name.endswith(".py") and not name.startswith("test_")
+        )
         for name in names:
             if name not in ("__init__", "conftest") and _defines(path, name, class_name):
                 found.append(_behaviour(importlib.import_module(f"{module.__name__}.{name}"), class_name))

@@ -126,6 +126,15 @@ class Place:
         document = new.encode()
         client.call("operators_set", document=document, signature=self.owner.sign(OPERATORS, document))
 
+    def start_script(self, processes: Processes) -> None:
+        """The scripted operator, as a process that has its own key and the way to the socket, and nothing else."""
+        module = ["-m", "queenright.demo.scripted", "--state", str(self.paths.state)]
+        with (self.root / "script.out").open("wb") as out:
+            processes.start(
+                "script", [sys.executable, *module, "--key", str(self.root / "keys" / "script")],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            )  # fmt: skip
+
     def add_behaviour(self, client: Client) -> bytes:
         """Put the swarm's package into the supervisor's store; its digest."""
         package = files("queenright.demo") / "sre"

@@ -70,7 +70,7 @@ def decode(leaf: bytes) -> Entry:
 
 
 def _write(entry: Entry) -> dict[str, Any]:
-    if entry.kind not in KINDS:
+    if not isinstance(entry.kind, str) or entry.kind not in KINDS:
         raise Malformed(f"`{str(entry.kind)[:40]}` is no kind of ledger entry")
     out: dict[str, Any] = {
         "v": _VERSION,

@@ -72,7 +72,7 @@ class FakeGate:
 
     def entitle(self, operator: Any, method: str, params: dict[str, Any], now_ms: int) -> None:
         if method in self.forbidden:
-            raise NotEntitled(f"{operator.person.name} may not {method}")
+            raise NotEntitled(f"{operator.name} may not {method}")
 
     async def spend(self, order: SignedOrder, operator: Any, method: str) -> None:
         if order.order.nonce in self.spent:

@@ -58,7 +58,14 @@ class InboxScreen(Place):
     def body(self) -> ComposeResult:
         with Container(id="desk"):
             with Container(id="left"):
-                yield LiveTable(self.look, self.model.clock, self.model.ask_view, self.model.asks, self._columns(), id="asks")
+                yield LiveTable(
+                    self.look,
+                    self.model.clock,
+                    self.model.ask_view,
+                    self.model.asks,
+                    self._columns(),
+                    id="asks",
+                )
                 yield Panel(self.look, id="decided")
             with Container(id="right"):
                 yield Panel(self.look, focusable=True, id="card")
@@ -107,11 +114,25 @@ class InboxScreen(Place):
         columns = [
             Column("risk", "risk", 4, "<", lambda _shown, row: risk_bit(row["risk"])),
             Column("age", "age", 6, ">", waiting),
-            Column("agent", "who", 11 if self.wide else 18, "<", lambda _shown, row: bit(clean(row["agent_name"], 80))),
+            Column(
+                "agent",
+                "who",
+                11 if self.wide else 18,
+                "<",
+                lambda _shown, row: bit(clean(row["agent_name"], 80)),
+            ),
             Column("wants", "wants", 0, "<", wants),
         ]
         if not self.wide:
-            columns.append(Column("left", "left", 6, ">", lambda _s, row: bit(left(row["deadline_ms"] - self.model.now_ms()))))
+            columns.append(
+                Column(
+                    "left",
+                    "left",
+                    6,
+                    ">",
+                    lambda _s, row: bit(left(row["deadline_ms"] - self.model.now_ms())),
+                )
+            )
         return columns
 
     # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -131,7 +152,9 @@ class InboxScreen(Place):
         self.table.sync()
         self._follow()
         decided = [self._decided(row) for row in list(self.model.decided)[:6]]
-        self.query_one("#decided", Panel).show(tuple(decided), (bit("decided here since you attached", "head"),))
+        self.query_one("#decided", Panel).show(
+            tuple(decided), (bit("decided here since you attached", "head"),)
+        )
         self._redraw_card()
 
     def _decided(self, row: Any) -> Line:
@@ -190,16 +213,25 @@ class InboxScreen(Place):
         card, sign, ready = self.card, self.query_one("#sign", Panel), self.query_one("#ready", Bar)
         ask = self.open_ask
         if ask is None or self.choice is None:
-            card.show((), (bit("no request" if self.wanted is None else "fetching the request", "dim"),), reset=True)
+            card.show(
+                (), (bit("no request" if self.wanted is None else "fetching the request", "dim"),), reset=True
+            )
             sign.show((), ())
             ready.line = ()
             return
         now = self.model.now_ms()
         width = card.inner_width
         risk = str(ask.body["risk"])
-        title = (risk_bit(risk), mark(" "), bit(clean(f"{ask.body['verb']} {exact(ask.body['resource'])}", 80), ""))
+        title = (
+            risk_bit(risk),
+            mark(" "),
+            bit(clean(f"{ask.body['verb']} {exact(ask.body['resource'])}", 80), ""),
+        )
         card.show(card_lines(ask, width, now, whole_diff=self.whole_diff), title, reset=reset)
-        sign.show(sign_lines(ask, self.choice, self._demand(ask), sign.inner_width, now), (bit("what you sign", "head"),))
+        sign.show(
+            sign_lines(ask, self.choice, self._demand(ask), sign.inner_width, now),
+            (bit("what you sign", "head"),),
+        )
         ready.line = self._readiness(ask)
         if self.is_current:
             self.call_after_refresh(self._painted, ask.digest)
@@ -210,7 +242,11 @@ class InboxScreen(Place):
             self.query_one("#ready", Bar).line = self._readiness(self.open_ask)
 
     def _demand(self, ask: OpenAsk) -> Demand:
-        return demand(str(ask.body["risk"]), str(ask.body["resource"]), same_user=ask.detail["context"]["accept_same_user"])
+        return demand(
+            str(ask.body["risk"]),
+            str(ask.body["resource"]),
+            same_user=ask.detail["context"]["accept_same_user"],
+        )
 
     def _readiness(self, ask: OpenAsk) -> Line:
         """Whether a decision key would work now, and if not, why: the same test that the keys take."""
@@ -236,8 +272,17 @@ class InboxScreen(Place):
         if not self.card.has_focus:
             return "enter or tab goes to the card; decision keys work only there"
         if not self.settled.ready(ask.digest):
-            return "scope changed, look again" if self.settled.changed else "keys wait until the request was on screen for 0.4 s"
+            return (
+                "scope changed, look again"
+                if self.settled.changed
+                else "keys wait until the request was on screen for 0.4 s"
+            )
         return ""
+
+    def on_panel_seen(self, event: Panel.Seen) -> None:
+        event.stop()
+        if self.open_ask is not None:
+            self.query_one("#ready", Bar).line = self._readiness(self.open_ask)
 
     def tick(self) -> None:
         """Called by the app's frames, so that the countdown and the readiness are true."""
@@ -330,7 +375,10 @@ class InboxScreen(Place):
         elif need.confirm is Confirm.ENTER:
             self.confirm(f"sign {ask.body['verb']} {exact(ask.body['resource'])}", lambda: self._sign(ask))
         else:
-            self.ask_line(f"{ask.body['risk']}: type {exact(need.phrase)}", lambda text: self._typed(ask, need.phrase, text))
+            self.ask_line(
+                f"{ask.body['risk']}: type {exact(need.phrase)}",
+                lambda text: self._typed(ask, need.phrase, text),
+            )
 
     def _typed(self, ask: OpenAsk, phrase: str, text: str) -> None:
         if text.strip() != phrase:
@@ -353,7 +401,9 @@ class InboxScreen(Place):
         args = None
         if choice.narrowed:
             args = dict(ask.body["args"]) | {name: list(items) for name, items in choice.narrowed}
-        same_user = ask.detail["context"]["accept_same_user"] and self._demand(ask).phrase.endswith(" same-user")
+        same_user = ask.detail["context"]["accept_same_user"] and self._demand(ask).phrase.endswith(
+            " same-user"
+        )
         approval = Approval(ask, choice.kind, args, choice.max_uses, choice.not_after_ms, same_user)
         self.post_message(Approve(approval))
 
@@ -381,9 +431,13 @@ class InboxScreen(Place):
         ask = self._decidable()
         if ask is None:
             return
-        lists = [name for name, value in ask.body["args"].items() if isinstance(value, list) and len(value) > 1]
+        lists = [
+            name for name, value in ask.body["args"].items() if isinstance(value, list) and len(value) > 1
+        ]
         if not lists:
-            self.say("nothing can be left out of this request: it holds no list. e shortens, d denies", "need")
+            self.say(
+                "nothing can be left out of this request: it holds no list. e shortens, d denies", "need"
+            )
             return
         self.ask_line(
             f"keep only, of {' '.join(exact(name) for name in lists)}: NAME=ITEM,ITEM (nothing: all again)",
@@ -404,7 +458,10 @@ class InboxScreen(Place):
         unknown = [word for word in words if word not in {exact(item) for item in items}]
         kept = tuple(item for item in items if exact(item) in words)
         if unknown or not kept or len(kept) == len(items):
-            self.say(f"`{unknown[0]}` is not in the list" if unknown else "that leaves nothing out, or nothing in", "need")
+            self.say(
+                f"`{unknown[0]}` is not in the list" if unknown else "that leaves nothing out, or nothing in",
+                "need",
+            )
             return
         others = tuple(pair for pair in self.choice.narrowed if pair[0] != name.strip())
         self.choice = replace(self.choice, narrowed=(*others, (name.strip(), kept)))

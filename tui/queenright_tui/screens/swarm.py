@@ -31,9 +31,9 @@ def state_bit(state: str) -> Bit:
 
 
 def health_bit(errors: list[int]) -> Bit:
-    """Six blocks of 10 s, full where nothing failed."""
-    style = "bad" if errors and errors[-1] else ""
-    return spark([8 - min(7, value) for value in errors], 6, style, top=8)
+    """Six blocks of 10 s, high where nothing failed. Quiet while all is well."""
+    style = "bad" if errors and errors[-1] else "" if any(errors) else "dim"
+    return spark([7 - min(6, value) for value in errors], 6, style, top=8)
 
 
 def _number(row: Any, name: str) -> Bit:
@@ -62,7 +62,14 @@ class SwarmScreen(Place):
         yield Bar(self.look, id="counts")
         yield Bar(self.look, id="sparks")
         yield Bar(self.look, id="tools")
-        yield LiveTable(self.look, self.model.clock, self.model.agent_view, self.model.agents, self._columns(), id="agents")
+        yield LiveTable(
+            self.look,
+            self.model.clock,
+            self.model.agent_view,
+            self.model.agents,
+            self._columns(),
+            id="agents",
+        )
         yield Panel(self.look, id="peek")
 
     @property
@@ -103,7 +110,9 @@ class SwarmScreen(Place):
         text = clean(name, 200)
         if self.look.ascii or not text.isascii():
             # A name with letters of its own cannot ride in a run of marks, so the fold is drawn in ASCII before it.
-            return bit(f"{indent}{fold.replace('▾', '-').replace('▸', '+')}{text}", "bold" if _is_swarm(row) else "")
+            return bit(
+                f"{indent}{fold.replace('▾', '-').replace('▸', '+')}{text}", "bold" if _is_swarm(row) else ""
+            )
         return mark(f"{indent}{fold}{text}", "bold" if _is_swarm(row) else "")
 
     def _ttl(self, _shown: Shown, row: Any) -> Bit:
@@ -118,7 +127,8 @@ class SwarmScreen(Place):
 
     def _doing(self, _shown: Shown, row: Any) -> Bit:
         if _is_swarm(row):
-            asks = f", {row['asks_open']} asks" if row["asks_open"] else ""
+            open_asks = row["asks_open"]
+            asks = f", {open_asks} {'ask' if open_asks == 1 else 'asks'}" if open_asks else ""
             return bit(f"{row['agents']} of {row['max_agents']} agents{asks}", "dim")
         return bit(clean(row["doing"], 200), "dim")
 
@@ -128,7 +138,11 @@ class SwarmScreen(Place):
         self.query_one("#counts", Bar).line = self._counts()
         self.query_one("#sparks", Bar).line = self._sparks()
         self.query_one("#tools", Bar).line = self._tools()
-        words = "no agents: queenright intent apply FILE starts a swarm" if not self.filter else "nothing matches: esc clears"
+        words = (
+            "no agents: queenright intent apply FILE starts a swarm"
+            if not self.filter
+            else "nothing matches: esc clears"
+        )
         self.table.empty_line = (bit(words, "dim"),)
         self.table.sync()
         self.query_one("#peek", Panel).show(self._peek(), self._peek_title())
@@ -152,9 +166,17 @@ class SwarmScreen(Place):
         model, status = self.model, self.model.status
         line: list[Bit] = [mark(" ")]
         if status is not None and "mailbox_max" in status:
-            line += [bit("mailbox ", "dim"), spark(model.mailbox_samples, 20), bit(f" max {status['mailbox_max']}    ")]
+            line += [
+                bit("mailbox ", "dim"),
+                spark(model.mailbox_samples, 20),
+                bit(f" max {status['mailbox_max']}    "),
+            ]
         if status is not None and "denials_per_min" in status:
-            line += [bit("deny/min ", "dim"), spark(model.denial_samples, 20), bit(f" {status['denials_per_min']:.1f}    ")]
+            line += [
+                bit("deny/min ", "dim"),
+                spark(model.denial_samples, 20),
+                bit(f" {status['denials_per_min']:.1f}    "),
+            ]
         if status is not None:
             sound = bit("ok", "verified") if status["ledger_ok"] else bit("BROKEN", "bad")
             line += [bit(f"ledger #{count(status['ledger_size'])} ", "dim"), sound]
@@ -189,8 +211,14 @@ class SwarmScreen(Place):
         if _is_swarm(row):
             return (
                 (bit("intent  ", "dim"), bit(clean(row["purpose"], 200))),
-                (bit("signed  ", "dim"), bit(f"by {row['operator']}, revision {row['revision']}, {row['state']}")),
-                (bit("uses    ", "dim"), bit(f"{row['agents']} of {row['max_agents']} agents, {row['leases']} leases")),
+                (
+                    bit("signed  ", "dim"),
+                    bit(f"by {row['operator']}, revision {row['revision']}, {row['state']}"),
+                ),
+                (
+                    bit("uses    ", "dim"),
+                    bit(f"{row['agents']} of {row['max_agents']} agents, {row['leases']} leases"),
+                ),
             )
         ask = next((a for a in self.model.asks.values() if a["agent"] == row["id"]), None)
         first: Line = (bit("doing   ", "dim"), bit(clean(row["doing"], 200) or "nothing"))

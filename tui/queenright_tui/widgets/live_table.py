@@ -305,7 +305,9 @@ class LiveTable(Widget):
                 return strip((mark("│ " if self.boxed else " ", "frame"), *self.empty_line), width, self.look)
             if not self.boxed:
                 return strip((), width, self.look)
-            return strip((mark("│" + "│".join(" " * size for size in widths) + "│", "frame"),), width, self.look)
+            return strip(
+                (mark("│" + "│".join(" " * size for size in widths) + "│", "frame"),), width, self.look
+            )
         return self._row(index, width, widths)
 
     def _head(self, width: int, widths: list[int]) -> Strip:
