@@ -199,9 +199,9 @@ class _Reader:
 class Executors:
     """Starts executors. Belongs to one event loop."""
 
-    def __init__(self, spawn: Spawn, stderr: Callable[[], int]) -> None:
-        """`stderr`: a new descriptor for a process's error output; ours to close once it has been handed
-        over.
+    def __init__(self, spawn: Spawn, stderr: Callable[[], int] | None = None) -> None:
+        """`stderr`: a new descriptor for a process's error output, ours to close once it has been handed
+        over; without it none is kept.
         """
         self._spawn = spawn
         self._stderr = stderr
