@@ -6,17 +6,14 @@ Nothing is skipped because the machine lacks it: a refused sandbox fails here wi
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from launcher_checks import CHECKS, ROOT_CHECKS
+from people import Person, person
 
 SUPPORT = Path(__file__).parents[1] / "support"
-sys.path.insert(0, str(SUPPORT))
-
-from launcher_checks import CHECKS, ROOT_CHECKS  # noqa: E402
-from people import Person, person  # noqa: E402
 
 pytestmark = pytest.mark.isolation
 

@@ -44,7 +44,6 @@ async def main(kind: str) -> None:
     hidden = decoys(secret)
     inherited = os.open(hidden[0], os.O_RDONLY)
     os.set_inheritable(inherited, True)
-    victim = subprocess.Popen(["/bin/sleep", "1000"])
     tcp = socket.create_server(("127.0.0.1", 0))
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.bind(("127.0.0.1", 0))
@@ -57,6 +56,7 @@ async def main(kind: str) -> None:
         listener.bind(address)
         listener.listen()
         listeners.append(listener)
+    victim = subprocess.Popen(["/bin/sleep", "1000"])
     facts = {
         "kind": kind, "secret": secret, "decoys": hidden,
         "hidden": [*hidden, "/etc/shadow", "/etc/ssh/sshd_config", unix_path],

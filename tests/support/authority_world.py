@@ -116,10 +116,14 @@ class World:
         self.grants.load()
         self.intents = Intents(self.store, now, RUNTIME)
         self.intents.load()
-        self.asks = Asks(self.store, self.grants, now, self.rand, RUNTIME)
+        self.asks = Asks(self.store, self.grants, now, self.random, RUNTIME)
         self.asks.load()
-        self.leases = Leases(self.store, self.grants, now, self.rand)
+        self.leases = Leases(self.store, self.grants, now, self.random)
         self.store.commit(self.leases.load())
+
+    def random(self, size: int) -> bytes:
+        """What the parts draw from; a test may set `rand`."""
+        return self.rand(size)
 
     def restart(self) -> None:
         """As after kill -9: nothing but the store is left."""

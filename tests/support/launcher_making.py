@@ -59,7 +59,8 @@ for family, kind in facts["sockets"]:
 link.send(json.dumps({
     "uid": os.getuid(), "pid": os.getpid(), "fds": sorted(map(int, os.listdir("/proc/self/fd")))[:4],
     "env": sorted(os.environ), "packages": os.listdir("/queenright/behaviours/ab"), "refused": refused,
-    "host": os.uname().nodename, "parent": os.getppid(), "path": sys.path[-1],
+    "host": os.uname().nodename,
+    "others": [os.listdir(path) for path in facts["hidden"]], "parent": os.getppid(), "path": sys.path[-1],
 }).encode())
 sys.exit(5)
 """
@@ -74,7 +75,7 @@ sys.exit(5)
         spec = python(cell_spec(packages={"ab": package}, slot=7), code)
         sandbox, read = await start(launcher, spec, [theirs.fileno()])
         theirs.close()
-        ours.send(json.dumps({"sockets": sockets}).encode())
+        ours.send(json.dumps({"sockets": sockets, "hidden": spec.hide}).encode())
         how = await asyncio.wait_for(sandbox.wait(), DEADLINE)
         words = open(read, "rb").read().decode()
         assert how == Exit(5, None), (how, words)
@@ -86,6 +87,8 @@ sys.exit(5)
     assert said["env"] == ["HOME", "LANG", "PATH"]
     assert said["packages"] == ["agents.py"]
     assert said["refused"] == sockets
+    assert said["others"] == [[]] * len(spec.hide), "other people's Python shows"
+    assert "packages" in "".join(spec.hide)
     assert said["host"] == "cell"
 
 

@@ -37,6 +37,8 @@ async def what_a_request_gets_wrong_is_named_and_nothing_runs() -> None:
             ("request", replace(good, binds=(Bind("/usr", "/proc/x"),))),
             ("request", replace(good, binds=(Bind("/usr", "/a/../b"),))),
             ("request", replace(good, binds=(Bind("/usr", "relative"),))),
+            ("request", replace(good, hide=("/a/..",))),
+            ("hide", replace(good, hide=("/usr/nowhere",))),
             ("request", replace(good, argv=("sh",))),
             ("request", replace(good, argv=())),
             ("exec", replace(good, argv=("/bin/no-such-program",))),

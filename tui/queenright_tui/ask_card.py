@@ -26,7 +26,22 @@ SIMILAR: Final = 5
 DEFAULT_TTL_MS: Final = 10 * 60 * 1000
 
 # Fields of the signed bytes that have a heading of their own below.
-_PLACED: Final = frozenset({"v", "verb", "resource", "args", "risk", "agent", "intent", "revision", "precondition", "answer_by", "not_after"})
+_PLACED: Final = frozenset(
+    {
+        "v",
+        "kind",
+        "verb",
+        "resource",
+        "args",
+        "risk",
+        "agent",
+        "intent",
+        "revision",
+        "precondition",
+        "answer_by",
+        "not_after",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +64,11 @@ def exact(value: Any) -> str:
     """A value with every byte of it visible: backslashes doubled, everything outside printable ASCII escaped."""
     if isinstance(value, str):
         return "".join(
-            "\\\\" if c == "\\" else c if " " <= c <= "~" else {"\n": "\\n", "\t": "\\t"}.get(c, f"\\u{{{ord(c):x}}}")
+            "\\\\"
+            if c == "\\"
+            else c
+            if " " <= c <= "~"
+            else {"\n": "\\n", "\t": "\\t"}.get(c, f"\\u{{{ord(c):x}}}")
             for c in value
         )
     if isinstance(value, bytes):
@@ -58,7 +77,11 @@ def exact(value: Any) -> str:
         return "{" + ", ".join(f"{exact(k)}={exact(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(exact, value)) + "]"
-    return {None: "none", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else str(value)
+    return (
+        {None: "none", True: "yes", False: "no"}[value]
+        if value is None or isinstance(value, bool)
+        else str(value)
+    )
 
 
 def ask_deadline(ask: OpenAsk) -> int:
@@ -71,7 +94,7 @@ def ttl_default(ask: OpenAsk, now_ms: int) -> int:
     return min(now_ms + DEFAULT_TTL_MS, int(ask.body["not_after"]))
 
 
-def _labelled(label: str, rows: list[str], style: str = "", width: int = 80) -> list[Line]:
+def _labelled(label: str, rows: list[str], style: str = "") -> list[Line]:
     lines: list[Line] = []
     for index, row in enumerate(rows or [""]):
         head = bit((label if index == 0 else "").ljust(LABEL), "head")
@@ -79,12 +102,29 @@ def _labelled(label: str, rows: list[str], style: str = "", width: int = 80) -> 
     return lines
 
 
+def _argument(name: str, value: Any, room: int) -> list[Line]:
+    """`name = value`; a name that would leave no room for its value stands on rows of its own."""
+    lead = f"{exact(name)} = "
+    if len(lead) > room // 2:
+        return [
+            *_labelled("", wrap(lead, room, limit=FOLD_CHARS), "dim"),
+            *_labelled("", ["  " + row for row in _value_rows(value, room - 2)]),
+        ]
+    lines: list[Line] = []
+    for row in _value_rows(value, room - len(lead)):
+        lines.append((bit("".ljust(LABEL)), bit(lead, "dim"), bit(row)))
+        lead = " " * len(lead)
+    return lines
+
+
 def _value_rows(value: Any, width: int) -> list[str]:
     text = exact(value)
     if len(text) > FOLD_CHARS:
-        raw = value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else text.encode()
+        raw = (
+            value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else text.encode()
+        )
         note = f"… folded: {len(raw)} bytes in all, sha256 {sha256(raw).hexdigest()[:16]}"
-        return [*wrap(text[:FOLD_CHARS], width, limit=FOLD_CHARS), note]
+        return [*wrap(text[:FOLD_CHARS], width, limit=FOLD_CHARS), *wrap(note, width)]
     return wrap(text, width, limit=len(text))
 
 
@@ -104,12 +144,11 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
     verb, resource = str(body["verb"]), body["resource"]
     lines += _labelled("WHAT", wrap(f"{exact(verb)}  {exact(resource)}", room), "bold")
     if _odd(resource) or _odd(verb):
-        lines.append((bit("".ljust(LABEL)), bit("! the name holds characters that can look like others", "need")))
+        lines.append(
+            (bit("".ljust(LABEL)), bit("! the name holds characters that can look like others", "need"))
+        )
     for name, value in body["args"].items():
-        rows = _value_rows(value, room - len(name) - 3)
-        for index, text in enumerate(rows):
-            lead = f"{exact(name)} = " if index == 0 else " " * (len(name) + 3)
-            lines.append((bit("".ljust(LABEL)), bit(lead, "dim"), bit(text)))
+        lines += _argument(name, value, room)
     if body.get("precondition"):
         lines += _labelled("TARGET", _value_rows(body["precondition"], room))
     # EFFECT and undo
@@ -118,7 +157,9 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
     if context["undo"] and body["risk"] != "CRITICAL":
         lines += _labelled("UNDO", wrap(context["undo"], room, limit=400, rows=3))
     else:
-        words = f"IRREVERSIBLE. {context['undo']}" if context["undo"] else "IRREVERSIBLE: nothing can put it back"
+        words = (
+            f"IRREVERSIBLE. {context['undo']}" if context["undo"] else "IRREVERSIBLE: nothing can put it back"
+        )
         lines += _labelled("UNDO", wrap(words, room, limit=400, rows=3), "bad")
     # WHO and the chain
     agent = _id_text("agent", body["agent"])
@@ -129,11 +170,16 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
     lines += _fence("agent says (untrusted)", context["reason"], room)
     lines += _labelled("BLAST", wrap(_blast(context["blast"]), room, limit=600, rows=2))
     deadline = ask_deadline(ask)
-    words = f"answer by {clock(deadline)}, {left(deadline - now_ms)} left" if deadline > now_ms else f"EXPIRED {clock(deadline)}"
-    time_words = f"waiting {ago(now_ms - row['raised_ms'])} · {words} · else denied · starts by {clock(body['not_after'])}"
+    words = (
+        f"by {clock(deadline)} ({left(deadline - now_ms)}) else denied"
+        if deadline > now_ms
+        else f"EXPIRED {clock(deadline)}"
+    )
+    time_words = f"{ago(now_ms - row['raised_ms'])} waiting · {words} · start by {clock(body['not_after'])}"
     lines += _labelled("TIME", wrap(time_words, room))
     before = [
-        f"{clock(s['at_ms'])} {_name(s['operator'])} {s['verdict']} {s['outcome']}" for s in context["similar"][:SIMILAR]
+        f"{clock(s['at_ms'])} {_name(s['operator'])} {s['verdict']} {s['outcome']}"
+        for s in context["similar"][:SIMILAR]
     ]
     lines += _labelled("BEFORE", before or ["nothing like this was decided before"])
     if context["same_person"]:
@@ -154,11 +200,15 @@ def _also_signed(body: dict[str, Any], room: int) -> list[Line]:
 
 
 def _brief(value: Any) -> str:
-    """A value in the list of all that is signed: digests by their first 12 digits, long values by their hash."""
+    """A value in the list of all that is signed: digests by their first 8 digits, long values by their hash."""
     if isinstance(value, bytes):
-        return value.hex()[:12] or "none"
+        return value.hex()[:8] or "none"
     text = exact(value)
-    return text if len(text) <= 60 else f"sha256 {sha256(text.encode()).hexdigest()[:12]} ({len(text)} characters)"
+    return (
+        text
+        if len(text) <= 60
+        else f"sha256 {sha256(text.encode()).hexdigest()[:12]} ({len(text)} characters)"
+    )
 
 
 def _name(text: str) -> str:
@@ -172,14 +222,17 @@ def _id_text(kind: str, value: Any) -> str:
 def _chain(ask: OpenAsk) -> str:
     context = ask.detail["context"]
     intent = short_id(_id_text("intent", ask.body["intent"]))
-    links = [f"{_name(link['name'])} {short_id(link['id'])[:14]}" for link in context["chain"]]
+    links = [f"{_name(link['name'])} {link['id'].partition('-')[2][:8]}" for link in context["chain"]]
     return " > ".join([f"{_name(context['operator'])} ({intent} r{ask.body.get('revision', '?')})", *links])
 
 
 def _blast(blast: Any) -> str:
     resources = ", ".join(exact(r) for r in blast["resources"][:6]) or "no resource"
     more = len(blast["resources"]) - 6
-    words = [resources + (f" and {more} more" if more > 0 else ""), f"{blast['agents']} {'agent' if blast['agents'] == 1 else 'agents'} would gain it"]
+    words = [
+        resources + (f" and {more} more" if more > 0 else ""),
+        f"{blast['agents']} {'agent' if blast['agents'] == 1 else 'agents'} would gain it",
+    ]
     if blast["budget_max"] is not None:
         words.append(f"budget {blast['budget_used']} of {blast['budget_max']} used")
     return " · ".join(words)
@@ -203,9 +256,20 @@ def _diff(text: str, room: int, *, whole: bool) -> list[Line]:
     lines: list[Line] = []
     for index, row in enumerate(shown):
         style = {"+": "write", "-": "need"}.get(row[:1], "fence")
-        lines.append((bit(("DIFF" if index == 0 else "").ljust(LABEL), "head"), bit("| ", "fence"), bit(row[: room - 2], style)))
+        lines.append(
+            (
+                bit(("DIFF" if index == 0 else "").ljust(LABEL), "head"),
+                bit("| ", "fence"),
+                bit(row[: room - 2], style),
+            )
+        )
     if len(rows) > len(shown):
-        lines.append((bit("".ljust(LABEL)), bit(f"… {len(rows) - len(shown)} more rows: = shows the whole diff", "need")))
+        lines.append(
+            (
+                bit("".ljust(LABEL)),
+                bit(f"… {len(rows) - len(shown)} more rows: = shows the whole diff", "need"),
+            )
+        )
     return lines
 
 
@@ -231,4 +295,11 @@ def _how(risk: str, need: Demand) -> tuple[Bit, ...]:
         return (bit(f"{risk}: ", style), bit("a", "key"), bit(" approves"))
     if need.confirm is Confirm.ENTER:
         return (bit(f"{risk}: ", style), bit("a", "key"), bit(" then "), bit("enter", "key"))
-    return (bit(f"{risk}: ", style), bit("a", "key"), bit(", then type "), bit(exact(need.phrase), "bold"), bit(" and "), bit("enter", "key"))
+    return (
+        bit(f"{risk}: ", style),
+        bit("a", "key"),
+        bit(", then type "),
+        bit(exact(need.phrase), "bold"),
+        bit(" and "),
+        bit("enter", "key"),
+    )

@@ -1,7 +1,7 @@
 """The feed over `control.async_client`: one connection, dialled again for ever, and everything that is signed.
 
-Bytes that are signed are computed here, in the operator's process, from what was drawn; the runtime is never asked what to
-sign.
+Bytes that are signed are computed here, in the operator's process, from what was drawn; the runtime is never
+asked what to sign.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ ClientFactory = Callable[[], Awaitable[AsyncClient]]
 VERDICT_NAMESPACE: Final = "approve@queenright.v1"
 TOPICS: Final = ("agents", "asks", "ledger", "status", "incidents")
 # Without these a request cannot be shown whole; whatever else is in its bytes is shown too.
-NEEDED: Final = frozenset({"verb", "resource", "args", "risk", "answer_by", "not_after", "agent", "intent", "revision"})
+NEEDED: Final = frozenset(
+    {"verb", "resource", "args", "risk", "answer_by", "not_after", "agent", "intent", "revision"}
+)
 PAGE: Final = 500
 LEAVES: Final = 500  # newest entries listed on attaching
 LOG_LINES: Final = 500
@@ -80,7 +82,7 @@ class ClientFeed:
         self._watching: asyncio.Task[None] | None = None
         self._intents_ms = 0
 
-    # --- hearing --------------------------------------------------------------------------------------------------------
+    # --- hearing ---
 
     async def events(self) -> AsyncIterator[Heard]:
         """Everything, from the first listing on; ends never. Raises NotEntitled when this key is not let in."""
@@ -138,7 +140,9 @@ class ClientFeed:
             after: str | None = None
             while True:
                 state = "open" if topic == "asks" else None
-                page = await client.call(topic, after=after, limit=PAGE, **({"state": state} if state else {}))
+                page = await client.call(
+                    topic, after=after, limit=PAGE, **({"state": state} if state else {})
+                )
                 yield Rows(topic, page["rows"])  # type: ignore[arg-type]
                 after = page["next"]
                 if after is None:
@@ -162,24 +166,30 @@ class ClientFeed:
         except NoSupervisor:
             return  # reconnecting watches again, with the log in its list
 
-    # --- calls ------------------------------------------------------------------------------------------------------------
+    # --- calls ---
 
     async def _call(self, method: str, **params: Any) -> Any:
         return await self._live().call(method, **params)
 
     def _live(self) -> AsyncClient:
         if self._client is None or not self._client.connected:
-            raise NoSupervisor("not connected", hint="it reconnects by itself; `queenright health` from a shell")
+            raise NoSupervisor(
+                "not connected", hint="it reconnects by itself; `queenright health` from a shell"
+            )
         return self._client
 
     async def ask(self, ask: str) -> OpenAsk:
         detail = await self._call("ask", ask=ask)
         body = decode(detail["bytes"])
-        if not isinstance(body, dict):
-            raise Malformed("the request's bytes are not a map: it cannot be drawn or decided here")
+        if not isinstance(body, dict) or body.get("v") != 1 or body.get("kind") != "ask":
+            raise Malformed(
+                "the request's bytes are not an ask of version 1: it cannot be drawn or decided here"
+            )
         missing = NEEDED - body.keys()
         if missing:
-            raise Malformed(f"the request's bytes hold no `{min(missing)}`: it cannot be drawn or decided here")
+            raise Malformed(
+                f"the request's bytes hold no `{min(missing)}`: it cannot be drawn or decided here"
+            )
         found = digest("ask", detail["bytes"])
         if detail["row"]["id"] != f"ask-{found.hex()}":
             # An ask's id is the digest of its bytes: other bytes under this id were never what the agent asked.
@@ -236,7 +246,9 @@ class ClientFeed:
         return preview
 
     async def undo(self, preview: UndoPreview) -> UndoResult:
-        result: UndoResult = await self._call("undo", target=preview["target"], preview=digest("undo", preview["bytes"]))
+        result: UndoResult = await self._call(
+            "undo", target=preview["target"], preview=digest("undo", preview["bytes"])
+        )
         return result
 
     def arm(self, signer: Signer) -> None:

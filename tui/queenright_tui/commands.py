@@ -1,7 +1,7 @@
 """Every command of the terminal: its name, key, places and CLI twin. Keys, `?` and `:` are all read from here.
 
-A key means one thing on every screen. The registry refuses a second meaning, and a command without a twin, so that nothing
-can be done here that a script or a screen reader cannot do too.
+A key means one thing on every screen. The registry refuses a second meaning, and a command without a twin, so
+that nothing can be done here that a script or a screen reader cannot do too.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Registry:
         if odd or not command.places:
             raise Malformed(f"command `{command.name}` names no place that exists: {sorted(odd)}")
         if not command.twin:
-            raise Malformed(f"command `{command.name}` has no CLI twin", hint="name it, or `-` for a screen matter")
+            raise Malformed(
+                f"command `{command.name}` has no CLI twin", hint="name it, or `-` for a screen matter"
+            )
         if command.key:
             taken = self._by_key.get(command.key)
             if taken is not None:
@@ -91,12 +93,23 @@ REGISTRY: Final = Registry(
         Command("open", "enter", "open", _at("swarm", "inbox", "agent", "ledger"), NO_TWIN),
         # the request
         Command("approve", "a", "approve", _at("inbox"), "queenright ask approve ASK", gives=True),
-        Command("narrow", "n", "narrow", _at("inbox"), "queenright ask approve ASK --narrow FIELD=VALUE", gives=True),
-        Command("shorten", "e", "shorten", _at("inbox"), "queenright ask approve ASK --for DURATION", gives=True),
+        Command(
+            "narrow",
+            "n",
+            "narrow",
+            _at("inbox"),
+            "queenright ask approve ASK --narrow FIELD=VALUE",
+            gives=True,
+        ),
+        Command(
+            "shorten", "e", "shorten", _at("inbox"), "queenright ask approve ASK --for DURATION", gives=True
+        ),
         Command("deny", "d", "deny+why", _at("inbox"), "queenright ask deny ASK --reason TEXT"),
         Command("diff", "=", "whole diff", _at("inbox"), "queenright ask show ASK --diff"),
         # agents
-        Command("filter", "/", "filter", _at("swarm", "inbox", "ledger"), "queenright agent list --filter TEXT"),
+        Command(
+            "filter", "/", "filter", _at("swarm", "inbox", "ledger"), "queenright agent list --filter TEXT"
+        ),
         Command("sort", "s", "sort", _at("swarm"), "queenright agent list --sort FIELD"),
         Command("tree", "t", "tree/flat", _at("swarm"), NO_TWIN),
         Command("log", "l", "log", _at("swarm", "agent"), "queenright logs AGENT"),
@@ -105,9 +118,16 @@ REGISTRY: Final = Registry(
         Command("pause", "p", "pause", _at("swarm", "agent"), "queenright agent pause AGENT"),
         Command("freeze", "f", "freeze", _at("swarm", "agent"), "queenright agent freeze AGENT"),
         Command("undo", "u", "undo act", _at("agent"), "queenright undo ACTION", gives=True),
-        Command("resume", "", "resume a paused agent", _at("swarm", "agent"), "queenright agent resume AGENT", gives=True),
         Command(
-            "unfreeze", "", "unfreeze an agent or swarm", _at("swarm", "agent"), "queenright agent unfreeze AGENT", gives=True
+            "resume",
+            "",
+            "resume (paused)",
+            _at("swarm", "agent"),
+            "queenright agent resume AGENT",
+            gives=True,
+        ),
+        Command(
+            "unfreeze", "", "unfreeze", _at("swarm", "agent"), "queenright agent unfreeze AGENT", gives=True
         ),
         # the ledger
         Command("verify", "V", "verify", _at("ledger"), "queenright ledger verify"),
@@ -117,7 +137,7 @@ REGISTRY: Final = Registry(
         Command("inbox", "2", "Inbox", EVERYWHERE, "queenright ask list"),
         Command("agent", "3", "Agent", EVERYWHERE, "queenright agent show AGENT"),
         Command("ledger", "4", "Ledger", EVERYWHERE, "queenright ledger show"),
-        Command("stop", "!", "stop...", EVERYWHERE, "queenright down"),
+        Command("stop", "!", "stop...", EVERYWHERE, "queenright swarm stop"),
         Command("arm", "A", "arm/disarm", EVERYWHERE, "--key PATH on each command"),
         Command("hold", "h", "hold order", _at("swarm", "inbox", "ledger"), NO_TWIN),
         Command("next-pane", "tab", "pane", EVERYWHERE, NO_TWIN),
@@ -132,8 +152,12 @@ REGISTRY: Final = Registry(
         Command("keys", "?", "keys", EVERYWHERE, "queenright --help"),
         Command("detach", "q", "detach", EVERYWHERE, NO_TWIN),
         # the stop panel: chords after `!`, so they share no letter with anything
-        Command("stop-pause", "! p", "pause selection", _at("stop"), "queenright agent pause AGENT", shown="!p"),
-        Command("stop-revoke", "! r", "revoke selection", _at("stop"), "queenright agent revoke AGENT", shown="!r"),
+        Command(
+            "stop-pause", "! p", "pause selection", _at("stop"), "queenright agent pause AGENT", shown="!p"
+        ),
+        Command(
+            "stop-revoke", "! r", "revoke selection", _at("stop"), "queenright agent revoke AGENT", shown="!r"
+        ),
         Command("stop-swarm", "! s", "stop swarm", _at("stop"), "queenright swarm stop SWARM", shown="!s"),
         Command("stop-all", "! a", "stop everything", _at("stop"), "queenright swarm stop --all", shown="!a"),
     ]

@@ -1,6 +1,7 @@
-"""What the terminal knows of the runtime: rows by identity, counts, and how old all of it is. Fed by `feed`, read by screens.
+"""What the terminal knows of the runtime: rows by identity, counts, and how old all of it is.
 
-Nothing here waits or draws. Rows carry agents' text as it came; it is sanitised where it is drawn.
+Fed by `feed`, read by screens. Nothing here waits or draws. Rows carry agents' text as it came; it is sanitised
+where it is drawn.
 """
 
 from __future__ import annotations
@@ -20,8 +21,20 @@ AGENT_COLUMNS: Final = (
     ("name", "text"), ("state", "text"), ("mailbox", "int"), ("rate", "float"), ("leases", "int"), ("ttl", "int"),
     ("errors", "int"), ("attention", "int"), ("doing", "text"), ("intent", "text"), ("behaviour", "text"),
 )  # fmt: skip
-ASK_COLUMNS: Final = (("rank", "int"), ("agent", "text"), ("verb", "text"), ("resource", "text"), ("risk", "text"))
-LEAF_COLUMNS: Final = (("index", "int"), ("who", "text"), ("verb", "text"), ("resource", "text"), ("outcome", "text"))
+ASK_COLUMNS: Final = (
+    ("rank", "int"),
+    ("agent", "text"),
+    ("verb", "text"),
+    ("resource", "text"),
+    ("risk", "text"),
+)
+LEAF_COLUMNS: Final = (
+    ("index", "int"),
+    ("who", "text"),
+    ("verb", "text"),
+    ("resource", "text"),
+    ("outcome", "text"),
+)
 
 ATTENTION: Final = {"needs_human": 6, "suspect": 5, "frozen": 4, "paused": 3, "run": 2, "wait": 1, "ended": 0}
 RISK_RANK: Final = {"LOW": 1, "MED": 2, "HIGH": 3, "CRITICAL": 4}
@@ -71,13 +84,13 @@ class Model:
         self.dirty: set[str] = {"all"}
         self._listing: dict[str, set[bytes]] = {}
 
-    # --- time -----------------------------------------------------------------------------------------------------------
+    # --- time ---
 
     def now_ms(self) -> int:
         """The runtime's wall clock, as far as this process knows it."""
         return self.clock.wall_ms() + self.skew_ms
 
-    # --- counts -----------------------------------------------------------------------------------------------------------
+    # --- counts ---
 
     @property
     def open_asks(self) -> int:
@@ -88,7 +101,7 @@ class Model:
         """When the oldest open ask was raised."""
         return min((row["raised_ms"] for row in self.asks.values()), default=None)
 
-    # --- hearing ------------------------------------------------------------------------------------------------------------
+    # --- hearing ---
 
     def apply(self, heard: Heard) -> None:
         """Take in one thing heard."""
@@ -169,7 +182,7 @@ class Model:
             self.denial_samples.append(status["denials_per_min"])
         self.dirty.add("status")
 
-    # --- agents -------------------------------------------------------------------------------------------------------------
+    # --- agents ---
 
     def _agent(self, key: bytes, row: Any) -> None:
         if row["ttl_ms"] is not None:
@@ -185,7 +198,9 @@ class Model:
 
     def _intent(self, key: bytes, row: Any) -> None:
         self.agents[key] = row
-        attention = 6 if row["asks_open"] else ATTENTION.get("frozen" if row["state"] == "frozen" else "run", 1)
+        attention = (
+            6 if row["asks_open"] else ATTENTION.get("frozen" if row["state"] == "frozen" else "run", 1)
+        )
         values = [
             row["swarm"], row["state"], 0, 0.0, row["leases"], row["not_after_ms"], 0, attention, row["purpose"],
             row["id"], "",
@@ -196,7 +211,7 @@ class Model:
         if self.agents.pop(key, None) is not None:
             self.agent_view.remove(key)
 
-    # --- asks and leaves ------------------------------------------------------------------------------------------------------
+    # --- asks and leaves ---
 
     def _ask(self, key: bytes, row: Any) -> None:
         if row["state"] != "open":

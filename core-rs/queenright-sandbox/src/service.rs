@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::child::ABOUT_TO_RUN;
 use crate::message::Service;
-use crate::spawn::{absolute, arguments, environment};
+use crate::plan::{absolute, arguments, environment};
 use crate::step::{self, At, Refusal, Step};
 use crate::sys::{self, Cloned};
 

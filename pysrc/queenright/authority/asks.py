@@ -6,17 +6,19 @@ asks share a group key and may be answered by one verdict over exactly the membe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 from queenright.authority.amount import show_duration
-from queenright.authority.ask import REASON_CHARS, Ask, Risk, Wish, card_key, group_key
+from queenright.authority.ask import REASON_CHARS, Ask, Wish, card_key, group_key
+from queenright.authority.ask_head import LIVE, AskHead, AskState, strictest
 from queenright.authority.document import APPROVE, NONCE
 from queenright.authority.grants import Grants
-from queenright.authority.intent import Approval, Limits
+from queenright.authority.intent import Limits
 from queenright.authority.intents import Standing
 from queenright.authority.operators import Operators, Signer
+from queenright.authority.spending import Present, Release, differences
 from queenright.authority.verdict import Verdict
 from queenright.core import canonical, decode
 from queenright.errors import (
@@ -24,9 +26,7 @@ from queenright.errors import (
     Conflict,
     Denied,
     Dimension,
-    Malformed,
     NotEntitled,
-    QueenrightError,
     StaleVerdict,
     Unknown,
 )
@@ -40,7 +40,6 @@ VERDICTS = "ask.verdict"
 USES = "verdict.uses"
 SPENT = "ask"
 
-AskState = Literal["open", "approved", "denied", "expired", "spent", "void"]
 DENIED_MS = 30 * 60_000
 """After a denial the same act by the same branch of the swarm is denied without a card, so that no asks again is a no."""
 SPEND_MS = 15 * 60_000
@@ -48,55 +47,6 @@ SPEND_MS = 15 * 60_000
 HOUR_MS = 3_600_000
 MAX_OPEN = 10_000
 """Cards of the whole process: past it, something is wrong that no person can answer."""
-DEFAULT = Approval()
-LIVE = ("open", "approved")
-
-
-@dataclass(frozen=True, slots=True)
-class AskHead:
-    """What is known of an ask without opening it. `signers`: (person, fingerprint) of each approval so far."""
-
-    id: bytes
-    state: AskState
-    group: bytes
-    card: bytes
-    branch: bytes
-    agent: bytes
-    intent: bytes
-    revision: int
-    verb: str
-    resource: str
-    risk: Risk
-    raised_ms: int
-    answer_by: int
-    not_after: int
-    approval: Approval
-    signers: tuple[tuple[str, str], ...] = ()
-    verdict: bytes = b""
-    answer: str = ""
-    decided_by: str = ""
-    decided_ms: int = 0
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """The world as it is when a verdict is to be spent, for the checks of design.md section 8."""
-
-    wish: Wish
-    standing: Standing
-    operators: Operators
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """What a verdict releases: these arguments (as asked, or fewer), once. Commit `change` with the start of the act."""
-
-    ask: bytes
-    verdict: bytes
-    args: Mapping[str, Any]
-    signers: tuple[tuple[str, str], ...]
-    change: Change
 
 
 class Asks:
@@ -121,7 +71,7 @@ class Asks:
     def load(self) -> None:
         """Read the heads. Works while the supervisor is locked: nothing sealed is opened."""
         for key, value in self._store.scan(ASKS):
-            self._set(_head(key, value))
+            self._set(AskHead.decode(key, value))
 
     # ---- raising ----
 
@@ -133,7 +83,7 @@ class Asks:
         """
         now = self._now()
         reason = wish.reason[:REASON_CHARS]
-        approval = _strictest([standing.intent.approval(clause) or DEFAULT for clause in clauses])
+        approval = strictest([standing.intent.approval(clause) for clause in clauses])
         ends = min(standing.intent.not_after, now + approval.answer_ms + SPEND_MS)
         intent = standing.intent
         ask = Ask(
@@ -168,7 +118,7 @@ class Asks:
         )
         private = canonical({"ask": data, "reason": reason})
         return head, Change(
-            (("insert", ASKS, head.id, _row(head)), ("insert", PRIVATE, head.id, private)),
+            (("insert", ASKS, head.id, head.encode()), ("insert", PRIVATE, head.id, private)),
             lambda: self._set(head),
         )
 
@@ -241,7 +191,7 @@ class Asks:
         after = [self._answered(head, verdict, signer, now) for head in heads]
         records: list[Record] = []
         for old, new in zip(heads, after, strict=True):
-            records += [("expect", ASKS, old.id, _row(old)), ("put", ASKS, new.id, _row(new))]
+            records += [("expect", ASKS, old.id, old.encode()), ("put", ASKS, new.id, new.encode())]
             place = old.id + len(old.signers).to_bytes(2, "big")
             records.append(
                 ("insert", VERDICTS, place, canonical({"verdict": document, "signature": signature}))
@@ -323,60 +273,21 @@ class Asks:
             raise Conflict(f"ask-{ask.hex()[:12]} is {head.state}, not approved")
         asked, _ = self._opened(ask)
         verdict = self._verdict(ask, head.verdict)
-        differences = self.differences(head, asked, verdict, present)
-        if differences:
+        found = differences(head, asked, verdict, present, self._grants, self._now())
+        if found:
             raise StaleVerdict(
-                f"the approval of ask-{ask.hex()[:12]} is void: {'; '.join(differences)}",
+                f"the approval of ask-{ask.hex()[:12]} is void: {'; '.join(found)}",
                 hint="the ask is raised anew",
             )
         after = replace(head, state="spent")
         records: tuple[Record, ...] = (
             ("spend", SPENT, ask),
             ("count", USES, head.verdict, 1, verdict.max_uses),
-            ("expect", ASKS, ask, _row(head)),
-            ("put", ASKS, ask, _row(after)),
+            ("expect", ASKS, ask, head.encode()),
+            ("put", ASKS, ask, after.encode()),
         )
         args = asked.args if verdict.args is None else verdict.args
         return Release(ask, head.verdict, args, head.signers, Change(records, lambda: self._set(after)))
-
-    def differences(self, head: AskHead, asked: Ask, verdict: Verdict, present: Present) -> tuple[str, ...]:
-        """Everything that is no longer as it was signed: the checks of design.md section 8, none skipped, none first."""
-        now, wish, standing = self._now(), present.wish, present.standing
-        found = []
-        for name, fingerprint in head.signers:
-            try:
-                signer = present.operators.holder(fingerprint, now)
-                present.operators.entitle(signer, "approvals", head.verb, head.resource)
-            except QueenrightError as error:
-                found.append(f"signer {name}: {error.message}")
-        found += [f"chain: {reason}" for reason in self._grants.dead(head.agent)]
-        if standing.state_at(now) != "live":
-            found.append(f"intent: it is {standing.state_at(now)}")
-        if standing.intent.id != asked.intent or standing.intent.revision != asked.revision:
-            found.append("intent: it was amended since")
-        if self._grants.chain_digest(head.agent) != asked.chain:
-            found.append("chain: a grant of it was changed")
-        if wish.policy != asked.policy:
-            found.append("policy: operators, resources or the ceiling changed")
-        if now >= verdict.not_after or now >= asked.not_after:
-            found.append("time: the approval has ended")
-        if canonical(dict(wish.precondition)) != canonical(dict(asked.precondition)):
-            found.append("target: it is no longer what it was")
-        if wish.agent != asked.agent or wish.verb != asked.verb or wish.resource != asked.resource:
-            found.append("act: another agent, verb or resource")
-        if wish.manifest != asked.manifest:
-            found.append("act: its manifest changed")
-        args = asked.args if verdict.args is None else verdict.args
-        if canonical(dict(wish.args)) != canonical(dict(args)):
-            found.append("act: other arguments")
-        # A narrowed act has a plan of its own, made by the supervisor's adapter from the narrowed arguments.
-        if verdict.args is None and (wish.plan != asked.plan or wish.undo != asked.undo):
-            found.append("act: another plan or undo plan")
-        decision = self._grants.check(
-            head.agent, head.verb, head.resource, irreversible=True, approved=True
-        )  # fmt: skip
-        found += [f"grant: {one.name} {one.detail}" for one in decision.dimensions]
-        return tuple(dict.fromkeys(found))
 
     def void(self, ask: bytes, why: str) -> Change:
         """The approval, or the open ask, no longer stands."""
@@ -472,32 +383,13 @@ class Asks:
         raise Unknown(f"the verdict of ask-{ask.hex()[:12]} is gone")
 
     def _save(self, before: AskHead, after: AskHead) -> Change:
-        records = (("expect", ASKS, before.id, _row(before)), ("put", ASKS, after.id, _row(after)))
+        records = (("expect", ASKS, before.id, before.encode()), ("put", ASKS, after.id, after.encode()))
         return Change(records, lambda: self._set(after))
 
     def _set(self, *heads: AskHead) -> None:
         for head in heads:
             self._all[head.id] = head
             self._near.add(head.id)
-
-
-def _strictest(approvals: Sequence[Approval]) -> Approval:
-    """Several ask clauses want one act: who satisfies all of them."""
-    if not approvals:
-        return DEFAULT
-    named = [set(one.approvers) for one in approvals if one.approvers]
-    common = set.intersection(*named) if named else set()
-    if named and not common:
-        raise Malformed(
-            "two ask clauses of the intent want different approvers for this act: nobody may answer it"
-        )
-    excluding = tuple(dict.fromkeys(name for one in approvals for name in one.excluding))
-    return Approval(
-        tuple(sorted(common)),
-        max(one.quorum for one in approvals),
-        excluding,
-        min(one.answer_ms for one in approvals),
-    )
 
 
 def _scope(verdict: Verdict) -> tuple[Any, ...]:
@@ -513,17 +405,3 @@ def _no_card(wish: Wish, name: str, detail: str) -> Denied:
         dimensions=(Dimension(name, "ask", detail),),
         reason=name,
     )
-
-
-def _row(head: AskHead) -> bytes:
-    body = {name: getattr(head, name) for name in AskHead.__slots__ if name != "id"}
-    signers = [list(pair) for pair in head.signers]
-    return canonical(body | {"v": 1, "approval": head.approval.to_map(), "signers": signers})
-
-
-def _head(ask: bytes, value: bytes) -> AskHead:
-    body = decode(value)
-    del body["v"]
-    body["approval"] = Approval.from_map(body["approval"])
-    body["signers"] = tuple((name, key) for name, key in body["signers"])
-    return AskHead(id=ask, **body)

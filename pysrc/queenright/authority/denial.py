@@ -171,11 +171,9 @@ def _excess(facts: dict[str, Any], level: str) -> tuple[str, str, str]:
                 f"would begin at {show_time(wanted)}, before its parent at {show_time(limit)}",
             )
         case "depth":
-            return (
-                "depth",
-                level,
-                f"{wanted} generations below it asked for, the parent has {limit} left with it",
-            )
+            if limit == 0:
+                return "depth", level, "the parent may spawn nobody"
+            return "depth", level, f"{wanted} generations below the child asked for, at most {limit - 1} left"
         case "agents":
             return "max_agents", level, f"{wanted} agents below it asked for, the parent may have {limit}"
         case "max_agents":

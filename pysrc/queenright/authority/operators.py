@@ -145,6 +145,10 @@ class Signer:
     touched: bool
     owner: bool
 
+    @property
+    def name(self) -> str:
+        return self.person.name
+
 
 _SHAPE: dict[str, type | tuple[type, ...]] = {
     "runtime": bytes, "version": int, "previous": bytes, "signed_at": int, "owners": list, "people": list,
@@ -180,7 +184,7 @@ class Operators:
     @classmethod
     def decode(cls, data: bytes) -> Operators:
         """Raises Malformed."""
-        body = fields(data, "operators document", _SHAPE)
+        body = fields(data, "operators", _SHAPE)
         if len(body["people"]) > MAX_PEOPLE:
             raise Malformed(f"an operators document has at most {MAX_PEOPLE} people")
         found = cls(

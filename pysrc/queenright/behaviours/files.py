@@ -13,7 +13,9 @@ from queenright.errors import Malformed
 __all__ = ["IGNORED", "MAX_BYTES", "MAX_FILES", "MODE", "check_files", "package_digest", "read_files"]
 
 MAX_FILES = 2000
-MAX_BYTES = 3 * 1024 * 1024  # of all files together: a package travels to the supervisor in one control frame of 4 MiB
+MAX_BYTES = (
+    3 * 1024 * 1024
+)  # of all files together: a package travels to the supervisor in one control frame of 4 MiB
 MAX_PATH = 240
 MAX_DEPTH = 8
 MODE = 0o444  # what every file has in the store; nothing in a package is executed by path
@@ -34,7 +36,9 @@ def read_files(root: Path | str) -> dict[str, bytes]:
         for path, size, data in _walk(descriptor, "", 0):
             left -= size
             if left < 0 or len(found) >= MAX_FILES:
-                raise Malformed(f"a package has at most {MAX_FILES} files and {MAX_BYTES} bytes: `{path}` is too much")
+                raise Malformed(
+                    f"a package has at most {MAX_FILES} files and {MAX_BYTES} bytes: `{path}` is too much"
+                )
             found[path] = data
     finally:
         os.close(descriptor)
@@ -87,7 +91,11 @@ def check_files(files: Mapping[str, bytes]) -> None:
         raise Malformed(f"a package has at most {MAX_BYTES} bytes")
     for path in files:
         parts = path.split("/")
-        if len(path) > MAX_PATH or len(parts) > MAX_DEPTH + 1 or any(part in ("", ".", "..") for part in parts):
+        if (
+            len(path) > MAX_PATH
+            or len(parts) > MAX_DEPTH + 1
+            or any(part in ("", ".", "..") for part in parts)
+        ):
             raise Malformed(f"`{path[:MAX_PATH]}` is no path inside a package")
         if not path.isprintable() or "\\" in path:
             raise Malformed(f"{path[:MAX_PATH]!r} has characters that no file of a package may have")

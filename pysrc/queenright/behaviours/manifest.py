@@ -1,16 +1,16 @@
 """`behaviour.toml`: what a package says it holds. The supervisor trusts this and nothing the code says.
 
-    name = "sre"                      # the module's name too
-    version = "1.0.0"
-    classes = ["Watcher", "Remedy"]
-    cell = "shared"                   # or "own"; the default of every class
-    messages = ["Look", "Found"]      # optional: the message types others may send
-    actions = ["metrics.read"]        # optional: the verbs it may ask for, shown when an intent is written
+name = "sre"                      # the module's name too
+version = "1.0.0"
+classes = ["Watcher", "Remedy"]
+cell = "shared"                   # or "own"; the default of every class
+messages = ["Look", "Found"]      # optional: the message types others may send
+actions = ["metrics.read"]        # optional: the verbs it may ask for, shown when an intent is written
 
-    [class.Remedy]                    # optional, for what differs
-    cell = "own"
-    on_failure = "stop"               # "continue" (default), "stop" or "escalate"
-    capabilities = ["restart"]
+[class.Remedy]                    # optional, for what differs
+cell = "own"
+on_failure = "stop"               # "continue" (default), "stop" or "escalate"
+capabilities = ["restart"]
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class Manifest:
         """The manifest of a package, and whether its files are what it says: module and classes exist. Raises Malformed."""
         data = files.get(FILE)
         if data is None:
-            raise Malformed(f"no `{FILE}`: not a behaviour package", hint="queenright behaviour new NAME makes one")
+            raise Malformed(
+                f"no `{FILE}`: not a behaviour package", hint="queenright behaviour new NAME makes one"
+            )
         try:
             text = data.decode()
         except UnicodeDecodeError:
@@ -80,7 +82,9 @@ class Manifest:
         sources = [source for path, source in files.items() if path.endswith(".py") and "/" not in path]
         for name in found.classes:
             # Text, not a parser: nothing here runs or compiles a package's code.
-            if not any(re.search(rb"^class %s\b" % name.encode(), source, re.MULTILINE) for source in sources):
+            if not any(
+                re.search(rb"^class %s\b" % name.encode(), source, re.MULTILINE) for source in sources
+            ):
                 raise Malformed(
                     f"{FILE}: no module of `{found.name}` has `class {name}` at its top level",
                     hint="modules in sub-directories are not searched",
@@ -170,7 +174,9 @@ class _Parser:
             self.fail(path, f"`{path[-1]}` is {str(value)[:64]!r}", like)
         return value
 
-    def words(self, table: Mapping[str, Any], path: tuple[str, ...], form: re.Pattern[str], like: str) -> tuple[str, ...]:
+    def words(
+        self, table: Mapping[str, Any], path: tuple[str, ...], form: re.Pattern[str], like: str
+    ) -> tuple[str, ...]:
         value = table.get(path[-1], [])
         if not isinstance(value, list) or len(value) > MAX_LIST:
             self.fail(path, f"`{path[-1]}` is a list of at most {MAX_LIST}", like)
@@ -181,7 +187,9 @@ class _Parser:
             self.fail(path, f"`{path[-1]}` names something twice")
         return tuple(value)
 
-    def choice(self, table: Mapping[str, Any], path: tuple[str, ...], of: tuple[str, ...], default: str) -> str:
+    def choice(
+        self, table: Mapping[str, Any], path: tuple[str, ...], of: tuple[str, ...], default: str
+    ) -> str:
         value = table.get(path[-1], default)
         if value not in of:
             self.fail(path, f"`{path[-1]}` is {str(value)[:64]!r}", f"one of {', '.join(of)}")

@@ -99,13 +99,23 @@ class Packages:
             added_ms = path.stat().st_mtime_ns // 1_000_000
         except FileNotFoundError:
             raise Unknown(
-                f"no package sha256:{digest.hex()[:16]} is installed here", hint="queenright behaviour add PATH"
+                f"no package sha256:{digest.hex()[:16]} is installed here",
+                hint="queenright behaviour add PATH",
             ) from None
         except Malformed as error:
-            raise Conflict(f"package sha256:{digest.hex()[:16]} was altered in the store: {error.message}") from None
+            raise Conflict(
+                f"package sha256:{digest.hex()[:16]} was altered in the store: {error.message}"
+            ) from None
         manifest = Manifest.of_files(files)
         package = Package(
-            manifest.name, manifest.version, digest, path, manifest.classes, manifest.messages, manifest.actions, added_ms
+            manifest.name,
+            manifest.version,
+            digest,
+            path,
+            manifest.classes,
+            manifest.messages,
+            manifest.actions,
+            added_ms,
         )
         return package, files
 
@@ -129,7 +139,9 @@ def _write(root: Path, files: Mapping[str, bytes]) -> None:
             if parent == root:
                 break
             directories.add(parent)
-        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb") as out:
+        with open(
+            os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb"
+        ) as out:
             out.write(data)
             out.flush()
             os.fchmod(out.fileno(), MODE)

@@ -71,9 +71,13 @@ def new(path: Path | str, name: str) -> list[Path]:
     cls = "".join(part.capitalize() for part in name.split("_"))
     texts = {FILE: _MANIFEST, f"{name}.py": _MODULE, f"test_{name}.py": _TEST}
     files = {file: text.format(name=name, cls=cls) for file, text in texts.items()}
-    Manifest.of_files({file: text.encode() for file, text in files.items()})  # refuses a name that cannot be one
+    Manifest.of_files(
+        {file: text.encode() for file, text in files.items()}
+    )  # refuses a name that cannot be one
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise Conflict(f"`{path}` exists and is not an empty directory", hint="choose another name or directory")
+        raise Conflict(
+            f"`{path}` exists and is not an empty directory", hint="choose another name or directory"
+        )
     if name.startswith("test_"):
         raise Malformed(f"`{name}` would be taken for a test")
     path.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from queenright.agent.agent import Agent
-from queenright.agent.message import type_name
+from queenright.agent.message import declare_package, type_name
 from queenright.errors import Malformed
 
 __all__ = ["Loaded", "import_package", "load"]
@@ -45,7 +45,9 @@ def load(packages: list[Any]) -> dict[str, Loaded]:
         name = package["name"]
         module = import_package(name, package["path"])
         for class_name in package["classes"]:
-            found[f"{name}.{class_name}"] = Loaded(_find(module, package["path"], class_name), package["digest"])
+            found[f"{name}.{class_name}"] = Loaded(
+                _find(module, package["path"], class_name), package["digest"]
+            )
     return found
 
 
@@ -61,6 +63,7 @@ def import_package(name: str, path: str) -> ModuleType:
     if spec is None:
         raise Malformed(f"package `{name}` cannot be imported from `{path}`")
     module = module_from_spec(spec)
+    declare_package(name)
     sys.modules[name] = module
     try:
         loader.exec_module(module)
@@ -74,7 +77,9 @@ def _find(module: ModuleType, path: str, class_name: str) -> type[Agent]:
     """The behaviour class in the package's `__init__`, or in the one module of it that defines it. Raises Malformed."""
     found = [_behaviour(module, class_name)]
     if found == [None] and hasattr(module, "__path__"):
-        names = sorted(name[:-3] for name in os.listdir(path) if name.endswith(".py") and not name.startswith("test_"))
+        names = sorted(
+            name[:-3] for name in os.listdir(path) if name.endswith(".py") and not name.startswith("test_")
+        )
         for name in names:
             if name not in ("__init__", "conftest") and _defines(path, name, class_name):
                 found.append(_behaviour(importlib.import_module(f"{module.__name__}.{name}"), class_name))

@@ -113,7 +113,7 @@ class Process:
 
     def _on_start(self, frame: Start) -> None:
         self._start = frame
-        self._post = Post(frame.runtime_key, self._send, self._residents.__contains__, self.rand)
+        self._post = Post(frame.runtime_key, self._send, self._needs_no_seal, self.rand)
         try:
             self._behaviours = self._load(frame.packages)
         except BaseException as error:  # a package may raise anything while it is imported
@@ -223,6 +223,16 @@ class Process:
             self.scheduler.remove(agent)
         except BaseException as error:  # closing its coroutine runs the behaviour's `finally`
             self.log(agent, "error", describe(error))
+
+    def forget_object(self, agent: bytes) -> None:
+        """Throw a behaviour's object away, so that the next turn starts from the state's bytes (the harness does, always)."""
+        resident = self._residents.get(agent)
+        if resident is not None:
+            resident.forget()
+
+    def _needs_no_seal(self, receiver: bytes) -> bool:
+        """The runtime is the other end of the link; everybody else outside of this cell is across the supervisor."""
+        return receiver == RUNTIME or receiver in self._residents
 
     # --- for turns ---------------------------------------------------------------------------------------------------
 

@@ -56,15 +56,15 @@ def consent_options(function: Any) -> Any:
     )(function)
 
 
-@command("list", "queenright ask list", "queenright ask list --state all --json")
-@click.option("--state", "state", default="open", show_default=True, help="open, approved, denied, … or all.")
-def list_command(run: Run, state: str) -> None:
+@command("list", "queenright ask list", "queenright ask list --all --json")
+@click.option("--all", "everything", is_flag=True, help="Decided and expired ones too.")
+def list_command(run: Run, everything: bool) -> None:
     """List the asks that wait for a person, the riskiest first."""
     with run.client() as client:
         found: list[dict[str, Any]] = []
         after = None
         while True:
-            page = client.call("asks", state=None if state == "all" else state, after=after)
+            page = client.call("asks", state=None if everything else "open", after=after)
             found += page["rows"]
             after = page["next"]
             if after is None:

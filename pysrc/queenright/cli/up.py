@@ -7,6 +7,7 @@ import os
 import select
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +17,9 @@ from queenright.errors import QueenrightError, SandboxRefused, TimedOut
 from queenright.paths import Paths
 from queenright.supervisor.founding import read_pinned
 from queenright.supervisor.keyring import Keyring
-from queenright.supervisor.main import Options, run, to_json
+
+if TYPE_CHECKING:
+    from queenright.supervisor.main import Options
 
 __all__ = ["start_detached", "up_command"]
 
@@ -37,6 +40,8 @@ def up_command(this: Run, detach: bool, locked: bool, master_key_fd: int | None)
     """
     if locked and master_key_fd is not None:
         raise click.UsageError("--locked and --master-key-fd exclude each other")
+    from queenright.supervisor.main import Options, run  # every room of the supervisor's: not for `--help`
+
     paths = this.paths()
     read_pinned(paths)
     keyring = Keyring.open(paths.keyring, None)
@@ -58,6 +63,8 @@ def start_detached(paths: Paths, options: Options, *, within_s: float = READY_WI
 
     Raises QueenrightError with the daemon's own words if it refuses, TimedOut if it says nothing.
     """
+    from queenright.supervisor.main import Options, to_json
+
     give_read, give_write = os.pipe()
     ready_read, ready_write = os.pipe()
     options = Options(

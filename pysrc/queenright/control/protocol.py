@@ -309,6 +309,8 @@ class LogLine(TypedDict):
 
 
 class LogPage(TypedDict):
+    """Lines after the one numbered `after` (absent: from the oldest kept). `next` is the `after` of the next call."""
+
     lines: list[LogLine]
     next: int
     dropped: int  # lines that were dropped from the bounded log before the first one shown

@@ -62,7 +62,7 @@ class Standing:
     @property
     def name(self) -> str:
         """The operator's name, or "" before a proof."""
-        return self._operator.person.name if self._operator else ""
+        return self._operator.name if self._operator else ""
 
     def enrolled(self, key_line: str) -> bool:
         """Whether this public key could prove an operator now. Public keys are public; names are not told."""
@@ -129,7 +129,7 @@ class Standing:
         """Raises NotEntitled."""
         operator = self.present()
         return {
-            "operator": operator.person.name,
+            "operator": operator.name,
             "fingerprint": operator.fingerprint,
             "key_kind": parse_key_line(operator.key_line).kind,
             "level": "key" if self._token is None else "token",
@@ -150,7 +150,7 @@ class Standing:
     def _session(self, operator: Signer) -> dict[str, Any]:
         return {
             "t": "session",
-            "operator": operator.person.name,
+            "operator": operator.name,
             "fingerprint": operator.fingerprint,
             "level": self.level,
             "expires_ms": self._expires_ms,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -11,6 +12,7 @@ from queenright.errors import NoSupervisor, QueenrightError, Unknown
 
 __all__ = ["Follow"]
 
+SEVERITY = re.compile(r"incident \d+: severity (small|severe): (.+)")
 IDLE_S = 0.3  # between looks at whether to stop
 HEARD = frozenset(
     {"sre.Watcher", "sre.Commander", "sre.Remedy"}
@@ -27,6 +29,7 @@ class Follow(threading.Thread):
         self._heard: dict[str, tuple[str, int]] = {}  # agent -> name, next log line
         self._asks: dict[str, str] = {}  # ask -> state
         self.live: dict[str, dict[str, Any]] = {}
+        self.said: list[tuple[int, str, str]] = []  # (wall ms, agent's name, line) of those heard
         self.error = ""
 
     def stop(self) -> None:
@@ -42,6 +45,17 @@ class Follow(threading.Thread):
                 self.error = error.message
         except QueenrightError as error:
             self.error = error.message
+
+    def severity(self, since_ms: int) -> tuple[str, str]:
+        """(level, measured numbers) as the first commander since then printed them; empty if there was none."""
+        for at_ms, _, line in self.said:
+            if at_ms >= since_ms and (found := SEVERITY.fullmatch(line)):
+                return found[1], found[2]
+        return "", ""
+
+    def heard(self, since_ms: int, words: str) -> bool:
+        """Whether an agent has said `words` since then."""
+        return any(at_ms >= since_ms and words in line for at_ms, _, line in self.said)
 
     def _listen(self) -> None:
         """Until somebody is to be heard whose log is not watched yet."""
@@ -116,4 +130,5 @@ class Follow(threading.Thread):
         if name and line["seq"] >= after:
             self._heard[agent] = (name, line["seq"] + 1)
             if line["stream"] == "log":
+                self.said.append((line["at_ms"], name, line["text"]))
                 self._tell.say(name, line["text"])

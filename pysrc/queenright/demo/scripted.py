@@ -14,14 +14,16 @@ import time
 from pathlib import Path
 
 from queenright.authority.operators import Operators
+from queenright.cli.ask_file import OpenAsk
 from queenright.control.client import Client
-from queenright.demo.answer import Seen, approve_once, fetch, open_asks
+from queenright.demo.answer import approve_once, fetch, open_asks
 from queenright.demo.place import MARKER, SCRIPT, load_key
 from queenright.errors import Conflict, NotEntitled, QueenrightError
 from queenright.paths import Paths
 
-__all__ = ["check_place", "main", "wanted"]
+__all__ = ["check_place", "main", "unwanted"]
 
+APPROVED = ("db.session.kill", "db:shop/main")
 POLL_S = 0.2
 THINKING_S = 1.0  # a person would at least read the card; this shows the ask on screens for a moment
 
@@ -57,10 +59,12 @@ def check_runtime(client: Client, runtime: bytes, fingerprint: str) -> None:
         raise NotEntitled("somebody besides the demo's two operators is enrolled: this is no demo")
 
 
-def wanted(seen: Seen) -> str:
-    """Empty if this is the one act the script approves; else why it does not."""
-    if seen.ask.verb != "db.session.kill" or seen.ask.resource != "db:shop/main":
-        return f"{seen.ask.verb} on {seen.ask.resource} is not what this demo is about"
+def unwanted(seen: OpenAsk) -> str:
+    """Why the script does not approve this, or "": it approves the one act that the demo is about, one at a time."""
+    if len(seen.members) != 1 or seen.more:
+        return "several asks at once are not what this demo is about"
+    if (seen.first.verb, seen.first.resource) != APPROVED:
+        return f"{seen.first.verb} on {seen.first.resource} is not what this demo is about"
     return ""
 
 
@@ -68,13 +72,13 @@ def serve(client: Client, key: Path, seconds: float) -> None:
     signer = load_key(key)
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
-        for row in open_asks(client):
-            seen = fetch(client, row["id"])
-            why = wanted(seen)
+        for ask in open_asks(client):
+            seen = fetch(client, ask)
+            why = unwanted(seen)
             time.sleep(THINKING_S)
             try:
                 if why:
-                    client.call("ask_deny", ask=seen.id, reason=why)
+                    client.call("ask_deny", ask=ask, reason=why)
                 else:
                     approve_once(client, signer, seen)
             except Conflict:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from queenright.core import decode
 from queenright.errors import InvalidSignature, Malformed, QueenrightError
 from queenright.store import Change
+from queenright.supervisor.acting import slot_of_cell
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.cell_process import CellProcess
 from queenright.supervisor.sandbox_spec import cell_spec
@@ -137,7 +138,7 @@ class Cells:
         output_read, output_write = os.pipe2(os.O_CLOEXEC)
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            spec = cell_spec(packages={agent.package.hex(): package.path}, slot=number)
+            spec = cell_spec(packages={agent.package.hex(): package.path}, slot=slot_of_cell(number))
             sandbox = await rt.launcher.spawn(
                 spec, [null, output_write, output_write, theirs.fileno(), page_fd]
             )

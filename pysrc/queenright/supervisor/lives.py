@@ -170,6 +170,7 @@ class Lives:
             Change(tuple(("delete", MONITORS, key) for key, _ in self._rt.store.scan(MONITORS, agent.id)))
         )
         self._rt.commit(*changes)
+        self._rt.cut((agent.id,), why)
         self._rt.cells.evict(agent)
         self._rt.logs.line(agent.id, "runtime", f"ended: {why}")
         for target in told:

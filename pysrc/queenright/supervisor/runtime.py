@@ -6,7 +6,7 @@ The parts know each other through here and nowhere else; each part's rules are i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -124,9 +124,7 @@ class Runtime:
         self.agents = Agents(self.store)
         self.mail = Mail(self.store)
         self.reach = Reach()
-        self.post = Post(
-            self.store, self.clock, self.agents, self.mail, self.reach, self.identity.runtime_key
-        )
+        self.post = Post(self.store, self.clock, self.agents, self.mail, self.reach, self.runtime_key)
         self.logs = AgentLogs(self.clock)
         self.meters = Meters()
 
@@ -200,6 +198,11 @@ class Runtime:
         """An ask is no longer open: its turn goes on, watchers are told."""
         self.steps.decided(ask)
         self.changed("asks", ask)
+
+    def cut(self, agents: Iterable[bytes], why: str) -> None:
+        """End what these agents have in progress outside: nothing is, while there is no master key."""
+        if not self.locked:
+            self.acting.cut(agents, why)
 
     def ledger_ok(self) -> bool:
         """Whether what is done now would be recorded."""

@@ -8,6 +8,7 @@ the launcher refuses one with a symbolic link.
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -91,6 +92,7 @@ class SandboxSpec:
     cwd: str
     limits: Limits
     binds: tuple[Bind, ...] = ()
+    hide: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     slot: int | None = None
@@ -110,6 +112,7 @@ class SandboxSpec:
                 {"src": os.path.realpath(bind.src), "dst": bind.dst, "writable": bind.writable}
                 for bind in self.binds
             ],
+            "hide": list(self.hide),
             "landlock": {"read": list(self.read), "write": list(self.write)} if executor else None,
             "fds": descriptors,
             "limits": {
@@ -152,6 +155,7 @@ def cell_spec(
         cwd="/",
         limits=limits,
         binds=(*interpreter_binds(), *binds, *behaviours),
+        hide=_third_party(),
         slot=slot % SLOTS,
         hostname="cell",
     )
@@ -212,6 +216,20 @@ def interpreter_binds() -> tuple[Bind, ...]:
     """What shows this interpreter and its library in a sandbox: nothing more when it is the system's."""
     prefixes = dict.fromkeys(os.path.realpath(prefix) for prefix in (sys.base_prefix, sys.base_exec_prefix))
     return tuple(Bind(prefix, prefix) for prefix in prefixes if not _in_usr(prefix) and _narrow(prefix))
+
+
+@functools.cache
+def _third_party() -> tuple[str, ...]:
+    """Where this machine keeps other people's Python: a cell sees the standard library and its own packages only."""
+    roots = {"/usr", *(bind.dst for bind in interpreter_binds())}
+    found = {
+        os.path.realpath(path)
+        for root in roots
+        for pattern in ("lib*/python3*/*-packages", "local/lib*/python3*/*-packages")
+        for path in glob.glob(f"{root}/{pattern}")
+        if os.path.isdir(path)
+    }
+    return tuple(sorted(path for path in found if any(Path(path).is_relative_to(root) for root in roots)))
 
 
 def _in_usr(path: str) -> bool:

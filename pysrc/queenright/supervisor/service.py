@@ -79,6 +79,7 @@ class Service(Taking):
         )
         person = Operator(signer.fingerprint, signer.person.name)
         rt.commit(change, rt.book.document("resources.changed", signed, person))
+        rt.acting.observe_now()
         return await self.resources(caller)
 
     async def operators_set(self, caller: Caller, document: bytes, signature: str) -> OperatorsView:

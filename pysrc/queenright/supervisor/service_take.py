@@ -82,6 +82,7 @@ class Taking(Reading):
             *(rt.asks.void(head.id, why) for head in voided),
             rt.book.grant_revoked(agent.id, agent.intent, why, actor),
         )
+        rt.cut(family, why)
         for head in voided:
             rt.settle(head.id)
         for member in family:
@@ -128,6 +129,7 @@ class Taking(Reading):
             *(rt.agents.save(member, status=status, reason=why[:200]) for member in members),
             rt.book.agent_state(kind, agent, why, actor),
         )
+        rt.cut((member.id for member in members), why)
         for member in members:
             rt.cells.evict(member)
             rt.changed("agents", member.id)

@@ -156,6 +156,7 @@ class Swarms:
             rt.intents.set_state(intent, state),
             rt.book.intent_state(kind, intent, why, actor),
         )
+        rt.cut((agent.id for agent in rt.agents.of_intent(intent)), why)
         return rt.cells.kill_intent(intent, why)
 
     def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> None:

@@ -138,7 +138,9 @@ class Loopback:
         process = CellProcess(self._python)
         cell = self.runtime.open_cell(process.send, packages, shared=shared)
         self.processes[cell.id] = process
-        self.until(lambda: cell.ready is not None or cell.fault != "" or process.closed, "the cell to be ready")
+        self.until(
+            lambda: cell.ready is not None or cell.fault != "" or process.closed, "the cell to be ready"
+        )
         return cell
 
     def turn(self, wait: float = 0.01) -> None:

@@ -11,6 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from queenright.clock import ManualClock
@@ -140,7 +141,7 @@ class Runtime:
         self._sequences: dict[tuple[bytes, bytes], int] = {}
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._serial = itertools.count(1)
-        self._calls: dict[bytes, tuple[bytes, int, int]] = {}
+        self._calls: dict[bytes, Callable[[dict[str, Any] | None], None]] = {}
         self._done_soon: deque[Callable[[], None]] = deque()
 
     # --- cells -------------------------------------------------------------------------------------------------------
@@ -229,6 +230,12 @@ class Runtime:
         self.agents[agent.id] = agent
         agent.mailbox.append(self.runtime_mail("queenright.Born", {}))
         return agent
+
+    def ask(self, to: bytes, mail: dict[str, Any], answered: Callable[[dict[str, Any] | None], None]) -> None:
+        """Queue a call that the test itself makes; `answered` gets the reply."""
+        call = self.rand(16)
+        self._calls[call] = answered
+        self.post(to, mail | {"call": call})
 
     def runtime_mail(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -532,7 +539,7 @@ class Runtime:
         target, mail = self._route(agent, request, call, chain)
         if target is None:
             raise Unknown("the call cannot be delivered: no such agent")
-        self._calls[call] = (agent.id, turn, ordinal)
+        self._calls[call] = lambda reply: self.finish(agent, turn, ordinal, reply)
         self._soon_post(target.id, mail)
 
         def expired() -> None:
@@ -568,17 +575,14 @@ class Runtime:
         self._ops(agent, frame.ops)
         mail = turn.mail
         if mail is not None and mail["call"] is not None:
-            caller = self._calls.pop(mail["call"], None)
-            if caller is not None:
+            answered = self._calls.pop(mail["call"], None)
+            if answered is not None:
                 reply = frame.reply
                 if reply is not None:
                     if reply["sealed"] is not None:
-                        self._check_seal(agent, caller[0], reply["type"], reply["sealed"])
+                        self._check_seal(agent, mail["sender"], reply["type"], reply["sealed"])
                     reply = reply | {"sender": agent.id}
-                answer = reply
-                self._done_soon.append(
-                    lambda: self.finish(self.agents[caller[0]], caller[1], caller[2], answer)
-                )
+                self._done_soon.append(partial(answered, reply))
         agent.turn = None
         if mail is None:
             self._ended(agent, "stopped")

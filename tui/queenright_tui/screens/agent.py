@@ -1,5 +1,4 @@
-"""One agent: who it is and by whose word, what it may do, what waits for it, what it writes, what it did and how to undo that.
-"""
+"""One agent: who it is and by whose word, what it may do, what it writes, what it did and how to undo that."""
 
 from __future__ import annotations
 
@@ -17,28 +16,17 @@ from queenright_tui.messages import Give, GiveMethod, NeedAgent, NeedUndo, NeedW
 from queenright_tui.model import Model, leaf_key, row_key
 from queenright_tui.screens.place import Place, css
 from queenright_tui.screens.swarm import health_bit, state_bit
+from queenright_tui.undo_plan import plan_lines, undo_bit, undo_phrase
 from queenright_tui.widgets.bars import Bar
-from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, mark, wrap
+from queenright_tui.widgets.cell_text import Bit, Line, bit, clean
 from queenright_tui.widgets.live_log import LiveLog
 from queenright_tui.widgets.live_table import Column, LiveTable, Shown
 from queenright_tui.widgets.panel import Panel
-from queenright_tui.words import clock, last_word, left, short_id
+from queenright_tui.words import clock, left, short_id
 
-__all__ = ["AgentScreen", "undo_bit"]
+__all__ = ["AgentScreen"]
 
 ACT_COLUMNS: Final = (("leaf", "int"), ("verb", "text"), ("resource", "text"))
-_UNDO: Final = {
-    "read": ("nothing to undo", "dim"),
-    "exact": ("REVERSIBLE exact", ""),
-    "compensate": ("COMPENSATE", "write"),
-    "none": ("NOT REVERSIBLE", "bad"),
-}
-
-
-def undo_bit(reversibility: str) -> Bit:
-    """The undo class in words. Red words only where nothing can put it back."""
-    words, style = _UNDO.get(reversibility, (reversibility, "bad"))
-    return bit(words, style)
 
 
 class AgentScreen(Place):
@@ -90,7 +78,7 @@ class AgentScreen(Place):
         if self.agent is not None:
             self.post_message(NeedAgent(self.agent))
 
-    # --- what it is about -----------------------------------------------------------------------------------------------
+    # --- what it is about ---
 
     def open(self, agent: str) -> None:
         """Show this agent; its detail and log are asked for."""
@@ -126,7 +114,7 @@ class AgentScreen(Place):
             self.query_one("#log", LiveLog).replace(page["lines"])
             self.refresh_all()
 
-    # --- what is shown ----------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     def _live(self) -> Any:
         row = self.model.agents.get(row_key(self.agent)) if self.agent is not None else None
@@ -148,7 +136,9 @@ class AgentScreen(Place):
             identity.show((), (bit(words, "dim"),))
             return
         identity.show(self._identity(row), (bit("identity and lineage", "head"),))
-        self.query_one("#leases", Panel).show(self._leases(), (bit(f"may do, and leases {row['leases']}", "head"),))
+        self.query_one("#leases", Panel).show(
+            self._leases(), (bit(f"may do, and leases {row['leases']}", "head"),)
+        )
         self.query_one("#mailbox", Panel).show(self._mailbox(), (bit(f"mailbox {row['mailbox']}", "head"),))
         log = self.query_one("#log", LiveLog)
         log.write(self.model.log_lines.pop(self.agent or "", ()))
@@ -171,17 +161,32 @@ class AgentScreen(Place):
 
     def _identity(self, row: Any) -> tuple[Line, ...]:
         shared = " shared" if row["shared"] else " own"
-        first = (bit("id      ", "dim"), bit(short_id(row["id"])), bit(f"   behaviour {clean(row['behaviour'], 40)}   cell {row['cell']}{shared}   life {row['incarnation']}"))
+        first = (
+            bit("id      ", "dim"),
+            bit(short_id(row["id"])),
+            bit(
+                f"   behaviour {clean(row['behaviour'], 40)}   cell {row['cell']}{shared}   life {row['incarnation']}"
+            ),
+        )
         detail = self.detail
         if detail is None:
             return (first,)
         chain = " > ".join(f"{clean(link['name'], 24)} ({link['kind']})" for link in detail["chain"])
-        rights = f"until {clock(detail['not_after_ms'])}   born {clock(detail['born_ms'])}   children {detail['children']}"
-        lines = [first, (bit("chain   ", "dim"), bit(chain)), (bit("granted ", "dim"), bit(rights + "   errors ", ""), health_bit(row["health"]))]
+        ends, born = clock(detail["not_after_ms"]), clock(detail["born_ms"])
+        rights = f"until {ends}   born {born}   children {detail['children']}"
+        lines = [
+            first,
+            (bit("chain   ", "dim"), bit(chain)),
+            (bit("granted ", "dim"), bit(rights + "   errors ", ""), health_bit(row["health"])),
+        ]
         if detail["ask"] is not None:
-            lines.append((bit("waits on", "need"), bit(f" {short_id(detail['ask'])}   2 opens the inbox", "need")))
+            lines.append(
+                (bit("waits on", "need"), bit(f" {short_id(detail['ask'])}   2 opens the inbox", "need"))
+            )
         elif detail["last_error"]:
-            lines.append((bit("error   ", "bad"), bit("| ", "fence"), bit(clean(detail["last_error"], 300), "fence")))
+            lines.append(
+                (bit("error   ", "bad"), bit("| ", "fence"), bit(clean(detail["last_error"], 300), "fence"))
+            )
         return tuple(lines)
 
     def _leases(self) -> tuple[Line, ...]:
@@ -191,26 +196,48 @@ class AgentScreen(Place):
         lines: list[Line] = []
         for lease in self.detail["leases"]:
             ends = left(lease["expires_ms"] - now)
-            words = f"{short_id(lease['id'])} {exact(lease['resource'])} {lease['delivery']} {lease['state']} "
-            lines.append((bit(words), bit(ends, "ttl" if lease["expires_ms"] - now < 120_000 else ""), bit(f" {lease['uses']} uses")))
+            words = (
+                f"{short_id(lease['id'])} {exact(lease['resource'])} {lease['delivery']} {lease['state']} "
+            )
+            lines.append(
+                (
+                    bit(words),
+                    bit(ends, "ttl" if lease["expires_ms"] - now < 120_000 else ""),
+                    bit(f" {lease['uses']} uses"),
+                )
+            )
         for rule in self.detail["grant"]:
             limit = "" if rule["max"] is None else f" {rule['used'] or 0}/{rule['max']}"
             style = "need" if rule["mode"] == "ask" else ""
             verb = "may delegate " if rule["authority"] == "delegate" else ""
-            lines.append((bit(f"{rule['mode']:5} ", style), bit(f"{verb}{','.join(rule['verbs'])} {exact(rule['resource'])}{limit}")))
+            lines.append(
+                (
+                    bit(f"{rule['mode']:5} ", style),
+                    bit(f"{verb}{','.join(rule['verbs'])} {exact(rule['resource'])}{limit}"),
+                )
+            )
         return tuple(lines) or ((bit("nothing: everything it wants is refused", "dim"),),)
 
     def _mailbox(self) -> tuple[Line, ...]:
         if self.detail is None:
             return ()
         return tuple(
-            (bit(f"{clock(m['at_ms'])} {clean(m['sender_name'], 24)} > {clean(m['type'], 40)} {m['bytes']} B"),)
+            (
+                bit(
+                    f"{clock(m['at_ms'])} {clean(m['sender_name'], 24)} > {clean(m['type'], 40)} {m['bytes']} B"
+                ),
+            )
             for m in self.detail["mailbox"][:20]
         ) or ((bit("empty (bodies are sealed: only the agent reads them)", "dim"),),)
 
     def _log_line(self, record: Any) -> Line:
         stream = {"log": "", "stderr": "err ", "runtime": "run "}.get(record["stream"], "")
-        return (bit(f"{clock(record['at_ms'])} ", "dim"), bit(stream, "need"), bit("| ", "fence"), bit(clean(record["text"], 2000)))
+        return (
+            bit(f"{clock(record['at_ms'])} ", "dim"),
+            bit(stream, "need"),
+            bit("| ", "fence"),
+            bit(clean(record["text"], 2000)),
+        )
 
     def _columns(self) -> list[Column]:
         def act(_shown: Shown, row: Any) -> Bit:
@@ -227,10 +254,12 @@ class AgentScreen(Place):
             Column("class", "undo class", 17, "<", lambda _shown, row: undo_bit(row["reversibility"])),
         ]
         if self.wide:
-            columns.append(Column("undo", "how", 34, "<", lambda _shown, row: bit(clean(row["undo"], 200), "dim")))
+            columns.append(
+                Column("undo", "how", 34, "<", lambda _shown, row: bit(clean(row["undo"], 200), "dim"))
+            )
         return columns
 
-    # --- commands -----------------------------------------------------------------------------------------------------------
+    # --- commands ---
 
     def _pane(self, name: str) -> None:
         if self.preview is not None:
@@ -340,7 +369,9 @@ class AgentScreen(Place):
         if act is None:
             self.say("put the cursor on an action first: o, then j and k", "need")
         elif act["reversibility"] in ("read", "none") or act["outcome"] == "undone":
-            words = {"read": "it only read", "none": f"nothing can put it back: {act['undo']}"}.get(act["reversibility"], "it is undone already")
+            words = {"read": "it only read", "none": f"nothing can put it back: {act['undo']}"}.get(
+                act["reversibility"], "it is undone already"
+            )
             self.say(words, "need")
         else:
             self.say("asking what undoing it would do")
@@ -356,35 +387,13 @@ class AgentScreen(Place):
         self.refresh_all()
 
     def _show_plan(self, preview: UndoPreview, *, reset: bool = False) -> None:
-        lines: list[Line] = []
-        width = self.plan.inner_width
-        for step in preview["steps"]:
-            lines.append((bit("undo  ", "bold"), bit(f"{step['verb']} {exact(step['resource'])}  "), undo_bit(step["reversibility"])))
-            lines += [(mark("      "), bit(row)) for row in wrap(step["what"], width - 6, rows=4)]
-            if step["conflict"]:
-                lines += [(mark("      "), bit(row, "bad")) for row in wrap(f"WILL NOT BE DONE: {step['conflict']}", width - 6, rows=3)]
-            lines += [(mark("      "), bit("| ", "fence"), bit(row, "fence")) for row in wrap(step["diff"], width - 8, rows=40) if step["diff"]]
-        for step in preview["skipped"]:
-            lines.append((bit("stays ", "bad"), bit(f"{step['verb']} {exact(step['resource'])}  {step['conflict'] or step['what']}", "bad")))
-        lines.append(())
-        need = self._undo_phrase(preview)
-        if not preview["steps"]:
-            lines.append((bit("there is nothing that can be undone: esc", "need"),))
-        elif need:
-            lines.append((bit("enter", "key"), bit(f", then type {exact(need)} : signs an order for exactly this. esc leaves everything as it is")))
-        else:
-            lines.append((bit("enter", "key"), bit(" signs an order for exactly this. esc leaves everything as it is")))
-        self.plan.show(tuple(lines), (bit(f"undo {short_id(preview['target'])}: what would happen", "head"),), reset=reset)
+        title = (bit(f"undo {short_id(preview['target'])}: what would happen", "head"),)
+        self.plan.show(plan_lines(preview, self.plan.inner_width), title, reset=reset)
         self.call_after_refresh(self._painted, preview)
 
     def _painted(self, preview: UndoPreview) -> None:
         if self.preview is preview:
             self.settled.painted(preview["bytes"], same_place=False)
-
-    def _undo_phrase(self, preview: UndoPreview) -> str:
-        """Undoing by a compensating act may not be the exact inverse: it takes a word."""
-        rough = [step for step in preview["steps"] if step["reversibility"] != "exact"]
-        return last_word(rough[0]["resource"]) if rough else ""
 
     def _sign_undo(self) -> None:
         preview = self.preview
@@ -398,7 +407,7 @@ class AgentScreen(Place):
             return
         if not self.terminal.may_give():
             return
-        phrase = self._undo_phrase(preview)
+        phrase = undo_phrase(preview)
         if not phrase:
             self.post_message(Undo(preview))
             return

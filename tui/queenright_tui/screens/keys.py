@@ -35,39 +35,52 @@ class KeysScreen(Screen[None]):
     def on_mount(self) -> None:
         self.set_class(self.look.mono, "mono")
         panel = self.query_one("#keys", Panel)
-        panel.show(self._lines(), (bit(f"keys in {self.for_place}: j k scroll, esc closes", "head"),), reset=True)
+        panel.show(
+            self._lines(), (bit(f"keys in {self.for_place}: j k scroll, esc closes", "head"),), reset=True
+        )
         panel.focus()
 
     def _lines(self) -> tuple[Line, ...]:
-        lines: list[Line] = [(bit("key    does                   the same on the command line", "dim"),)]
+        lines: list[Line] = [(bit("key       does             the same on the command line", "dim"),)]
         mine = [c for c in REGISTRY.of(self.for_place) if c.places != EVERYWHERE]
-        for heading, commands in (("here", mine), ("everywhere", [c for c in REGISTRY if c.places == EVERYWHERE])):
+        for heading, commands in (
+            ("here", mine),
+            ("everywhere", [c for c in REGISTRY if c.places == EVERYWHERE]),
+        ):
             lines += [(), (bit(heading, "head"),)]
             for command in commands:
                 twin = "" if command.twin == "-" else command.twin
                 needs = bit(" (ARMED)", "need") if command.gives else bit("")
                 key = command.key_text or f":{command.name}"
-                lines.append((bit(f"{key:9}", "key"), bit(f"{command.does:22}"), bit(twin, "dim"), needs))
+                lines.append((bit(f"{key:10}", "key"), bit(f"{command.does:17}"), bit(twin, "dim"), needs))
         lines += [(), (bit("marks", "head"),)]
         for glyph, word, style in STATE_MARKS.values():
             lines.append((mark(f"{glyph}  ", style), bit(word, style)))
         lines += [
-            (bit("|  ", "fence"), bit("text that an agent or a file wrote: never an instruction to you", "fence")),
+            (
+                bit("|  ", "fence"),
+                bit("text that an agent or a file wrote: never an instruction to you", "fence"),
+            ),
             (bit("~42s", "ttl"), bit(" ends within two minutes")),
             (bit("green with the word `verified`: checked in this process", "verified"),),
             (),
             (bit("OBSERVE: deny, revoke, pause, freeze and stop work; giving needs A (15 minutes).", "dim"),),
-            (bit("Not built yet: the intent, incident, authority and replay screens; their numbers do nothing.", "dim"),),
-            (bit("m turns the mouse off so that the terminal can select text; with it on, shift-drag does.", "dim"),),
+            (
+                bit(
+                    "Not built yet: the intent, incident, authority and replay screens; their numbers do nothing.",
+                    "dim",
+                ),
+            ),
+            (
+                bit(
+                    "m turns the mouse off so that the terminal can select text; with it on, shift-drag does.",
+                    "dim",
+                ),
+            ),
         ]
         return tuple(lines)
 
     async def on_key(self, event: events.Key) -> None:
         event.stop()
-        panel = self.query_one("#keys", Panel)
-        page = max(1, panel.room - 1)
-        step = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "pageup": -page, "space": page}.get(event.key)
-        if step is not None:
-            panel.scroll_by(step)
-        elif event.key in ("escape", "q", "question_mark") or event.character == "?":
+        if event.key in ("escape", "q", "question_mark") or event.character == "?":
             self.dismiss()

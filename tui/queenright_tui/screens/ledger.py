@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 
+from queenright.control.protocol import LedgerPage, Why
+from queenright.core import View
 from queenright_tui.ask_card import exact
 from queenright_tui.feed import Verified
 from queenright_tui.look import Look
@@ -21,9 +23,6 @@ from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, mark, wrap
 from queenright_tui.widgets.live_table import Column, LiveTable, Shown
 from queenright_tui.widgets.panel import Panel
 from queenright_tui.words import clock, count, long_id, until
-
-from queenright.control.protocol import LedgerPage, Why
-from queenright.core import View
 
 __all__ = ["LedgerScreen"]
 
@@ -49,7 +48,9 @@ class LedgerScreen(Place):
 
     def body(self) -> ComposeResult:
         yield Panel(self.look, id="verdict")
-        yield LiveTable(self.look, self.model.clock, self.model.leaf_view, self.model.leaves, self._columns(), id="rows")
+        yield LiveTable(
+            self.look, self.model.clock, self.model.leaf_view, self.model.leaves, self._columns(), id="rows"
+        )
         yield Panel(self.look, focusable=True, id="entry")
 
     @property
@@ -76,15 +77,25 @@ class LedgerScreen(Place):
             Column("index", "#", 7, ">", lambda _shown, row: bit(row["index"], "dim")),
             Column("time", "time", 9, "<", lambda _shown, row: bit(clock(row["at_ms"]))),
             Column("kind", "kind", 11, "<", lambda _shown, row: bit(clean(row["kind"], 40))),
-            Column("who", "who", 18 if self.wide else 15, "<", lambda _shown, row: bit(clean(row["who"], 80))),
-            Column("what", "what", 0, "<", lambda _shown, row: bit(f"{row['verb']} {clean(row['resource'], 160)}")),
+            Column(
+                "who", "who", 18 if self.wide else 15, "<", lambda _shown, row: bit(clean(row["who"], 80))
+            ),
+            Column(
+                "what",
+                "what",
+                0,
+                "<",
+                lambda _shown, row: bit(f"{row['verb']} {clean(row['resource'], 160)}"),
+            ),
             Column("outcome", "outcome", 9, "<", outcome),
         ]
         if self.wide:
-            columns.append(Column("undo", "undo", 20, "<", lambda _shown, row: bit(clean(row["undo"], 80), "dim")))
+            columns.append(
+                Column("undo", "undo", 20, "<", lambda _shown, row: bit(clean(row["undo"], 80), "dim"))
+            )
         return columns
 
-    # --- what is shown ----------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     def crumb(self) -> str:
         return "ledger" + (f" /{self.query_text}  {len(self.found)} found" if self.query_text else "")
@@ -112,7 +123,10 @@ class LedgerScreen(Place):
             words = self.result_words or "not verified by this process yet: V"
             return ((bit(words, "need" if self.result_words else "dim"),), ())
         if not result.ok:
-            return ((bit("NOT VERIFIED  ", "bad"), bit(result.words, "bad")), (bit("do not trust what is shown below", "bad"),))
+            return (
+                (bit("NOT VERIFIED  ", "bad"), bit(result.words, "bad")),
+                (bit("do not trust what is shown below", "bad"),),
+            )
         words = f"{count(result.entries)} entries, root {long_id(result.root)}, {until(self.result_at)}"
         if not result.complete:
             return ((bit("VERIFIED, INCOMPLETE  ", "need"), bit(words)), (bit(result.words, "need"),))
@@ -138,7 +152,9 @@ class LedgerScreen(Place):
             text = exact(value)
             rows = wrap(text, width, limit=2000, rows=6)
             for index, part in enumerate(rows):
-                lines.append((bit((clean(name, 14) if index == 0 else "").ljust(15), "dim"), mark(" "), bit(part)))
+                lines.append(
+                    (bit((clean(name, 14) if index == 0 else "").ljust(15), "dim"), mark(" "), bit(part))
+                )
         return tuple(lines)
 
     def _why_lines(self, why: Why) -> tuple[Line, ...]:
@@ -147,13 +163,19 @@ class LedgerScreen(Place):
             checked = bit("checked ", "") if step["checked"] else bit("told    ", "dim")
             at = "" if step["at_ms"] is None else clock(step["at_ms"])
             leaf = "" if step["leaf"] is None else f"#{step['leaf']}"
-            lines.append((checked, bit(f"{at:9} {leaf:7} ", "dim"), bit(f"{clean(step['who'], 24)}  {clean(step['what'], 120)}")))
+            lines.append(
+                (
+                    checked,
+                    bit(f"{at:9} {leaf:7} ", "dim"),
+                    bit(f"{clean(step['who'], 24)}  {clean(step['what'], 120)}"),
+                )
+            )
             if step["detail"]:
                 for row in wrap(step["detail"], self.entry.inner_width - 12, limit=600, rows=4):
                     lines.append((mark("          "), bit("| ", "fence"), bit(row, "fence")))
         return tuple(lines)
 
-    # --- what arrives -------------------------------------------------------------------------------------------------------
+    # --- what arrives ---
 
     def show_found(self, query: str, page: LedgerPage) -> None:
         """The answer to a query."""
@@ -165,7 +187,9 @@ class LedgerScreen(Place):
         for row in page["rows"]:
             key = leaf_key(row["index"])
             self.found[key] = row
-            self.found_view.upsert(key, [row["index"], row["who"], row["verb"], row["resource"], row["outcome"]])
+            self.found_view.upsert(
+                key, [row["index"], row["who"], row["verb"], row["resource"], row["outcome"]]
+            )
         self.table.view, self.table.records = self.found_view, self.found
         self.table.cursor_id = None
         self.table.repaint_all()
@@ -182,7 +206,7 @@ class LedgerScreen(Place):
         self.why = why
         self.refresh_all()
 
-    # --- commands -----------------------------------------------------------------------------------------------------------
+    # --- commands ---
 
     def on_live_table_moved(self, _event: LiveTable.Moved) -> None:
         self.why = None
@@ -202,7 +226,11 @@ class LedgerScreen(Place):
             self._set_query("")
 
     def do_filter(self) -> None:
-        self.ask_line("find in the ledger (who:NAME what:VERB since:24h or text)", self._set_query, value=self.query_text)
+        self.ask_line(
+            "find in the ledger (who:NAME what:VERB since:24h or text)",
+            self._set_query,
+            value=self.query_text,
+        )
 
     def _set_query(self, query: str) -> None:
         self.query_text = query.strip()

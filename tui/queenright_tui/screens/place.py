@@ -12,11 +12,12 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
-from queenright_tui.commands import REGISTRY
+from queenright_tui.commands import REGISTRY, Command
 from queenright_tui.look import Look
 from queenright_tui.model import Model
 from queenright_tui.widgets.bars import Bar, KeyBar, spread
 from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, line_cells, mark
+from queenright_tui.widgets.panel import Panel
 from queenright_tui.widgets.prompt import Prompt
 from queenright_tui.words import ago, clock, left
 
@@ -48,8 +49,7 @@ class Place(Screen[None]):
         self.model = model
         self.look = look
         self.wide = False
-        self.ready = False
-        """Mounted, with its widgets there to be drawn on."""
+        self._composed = False
         self.notice: Line = ()
         self._answer: Callable[[str], None] | None = None
         self._typing: Callable[[str], None] | None = None
@@ -62,7 +62,12 @@ class Place(Screen[None]):
         """The app, by its own type."""
         return cast("Terminal", self.app)
 
-    # --- layout -------------------------------------------------------------------------------------------------------
+    @property
+    def ready(self) -> bool:
+        """Whether its widgets are there to be drawn on: not before it was mounted, nor while it is taken down."""
+        return self._composed and len(self.children) > 0 and self.is_running
+
+    # --- layout ---
 
     def body(self) -> ComposeResult:
         raise NotImplementedError
@@ -78,7 +83,7 @@ class Place(Screen[None]):
 
     def on_mount(self) -> None:
         self.prompt.display = False
-        self.ready = True
+        self._composed = True
         self._fit()
         self.refresh_all()
 
@@ -98,7 +103,11 @@ class Place(Screen[None]):
     def take_layout(self) -> None:
         """Take on the wide or the narrow layout. Called when the size changes."""
 
-    # --- what is shown ------------------------------------------------------------------------------------------------
+    def on_panel_sized(self, event: Panel.Sized) -> None:
+        event.stop()
+        self.refresh_all()
+
+    # --- what is shown ---
 
     @property
     def prompt(self) -> Prompt:
@@ -112,7 +121,7 @@ class Place(Screen[None]):
         self.query_one("#crumb", Bar).line = self._crumb_line()
         self.query_one("#notice", Bar).line = self.notice
         self.query_one("#keybar", KeyBar).keys = self.key_hints()
-        small = f" {self.size.width}x{self.size.height} is too small (80x24 needed). Use: queenright ask list, agent list, swarm stop"
+        small = f" {self.size.width}x{self.size.height} is too small (80x24). Use: queenright ask list, swarm stop"
         self.query_one("#too-small", Bar).line = (bit(small, "need"),)
         self.refresh_view()
 
@@ -125,7 +134,11 @@ class Place(Screen[None]):
 
     def key_hints(self) -> tuple[tuple[str, str], ...]:
         """The keys of this place, most wanted first, as many as the bar holds."""
-        return tuple((c.key_text, c.does) for c in REGISTRY.of(self.place) if c.key and c.name not in ("up", "open", "keys", "detach"))
+        return tuple(
+            (c.key_text, c.does)
+            for c in REGISTRY.of(self.place)
+            if c.key and c.name not in ("up", "open", "keys", "detach")
+        )
 
     def say(self, text: str, style: str = "") -> None:
         """One line about what just happened. `text` is sanitised like everything."""
@@ -137,11 +150,17 @@ class Place(Screen[None]):
         model, wide = self.model, self.wide
         status = model.status
         name = status["name"] if status is not None else "no supervisor"
-        tail: list[Bit] = [bit(f" {self.terminal.arming.words} ", "armed" if self.terminal.arming.armed else "observe")]
+        tail: list[Bit] = [
+            bit(f" {self.terminal.arming.words} ", "armed" if self.terminal.arming.armed else "observe")
+        ]
         oldest = model.oldest_ask_ms
         if oldest is not None:
             age = ago(model.now_ms() - oldest)
-            words = f" {model.open_asks} need you (oldest {age}) " if wide else f"{model.open_asks} need you {age} "
+            words = (
+                f" {model.open_asks} need you (oldest {age}) "
+                if wide
+                else f"{model.open_asks} need you {age} "
+            )
             tail += [mark(" ▲", "need"), bit(words, "need")]
         else:
             tail.append(bit(" 0 need you ", "line"))
@@ -151,7 +170,11 @@ class Place(Screen[None]):
             tail += [self._stop_words(), mark(" ", "line"), bit(clock(model.now_ms()), "line")]
         right = (mark(" ", "line"), *tail, mark(" ", "line"))
         room = self.size.width - line_cells(right)
-        return spread(next((lead for lead in self._identity_lines(name) if line_cells(lead) <= room), ()), right, self.size.width)
+        return spread(
+            next((lead for lead in self._identity_lines(name) if line_cells(lead) <= room), ()),
+            right,
+            self.size.width,
+        )
 
     def _identity_lines(self, name: str) -> list[Line]:
         """Who and where, longest first: the first that fits is drawn, and the alarms beside it are never cut for it."""
@@ -202,12 +225,16 @@ class Place(Screen[None]):
     def on_descendant_blur(self) -> None:
         self.refresh_all()
 
-    # --- keys ---------------------------------------------------------------------------------------------------------
+    # --- keys ---
+
+    def key_text(self, event: events.Key) -> str:
+        """The key as the registry writes it."""
+        return event.character if event.is_printable and event.character else event.key
 
     async def on_key(self, event: events.Key) -> None:
         if self.has_class("small") and event.key not in ("q", "question_mark"):
             return
-        key = event.character if event.is_printable and event.character else event.key
+        key = self.key_text(event)
         pending, self._pending = self._pending, None
         if pending is not None:
             event.stop()
@@ -241,7 +268,30 @@ class Place(Screen[None]):
         self._pending = then
         self.say(f"{words}?  enter does it, any other key leaves it", "need")
 
-    # --- asking for a line of text --------------------------------------------------------------------------------------
+    def do_command(self) -> None:
+        """`:`: any command of this place by its name, or as much of it as is unambiguous."""
+        self.ask_line(":", self._run_named, typing=self._complete)
+        self._complete("")
+
+    def _named(self, text: str) -> list[Command]:
+        wanted = text.strip()
+        found = [c for c in REGISTRY.of(self.place) if c.name.startswith(wanted) and c.name != "command"]
+        same = [c for c in found if c.name == wanted]
+        return same or found
+
+    def _complete(self, text: str) -> None:
+        found = self._named(text)
+        self.prompt.hint = " ".join(c.name for c in found) if found else "no such command here"
+
+    def _run_named(self, text: str) -> None:
+        found = self._named(text)
+        if len(found) == 1 and text.strip():
+            self.run(found[0].name)
+        else:
+            several = " ".join(c.name for c in found)
+            self.say(f"`{text}` is no command here" if not found else f"`{text}` could be: {several}", "need")
+
+    # --- asking for a line of text ---
 
     def ask_line(
         self,

@@ -1,7 +1,7 @@
 """The stop panel: four ways to take away, each with what it does, what it takes and what gives it back.
 
-It works in OBSERVE. After a lever is pulled the panel says `sent`, then what the runtime acknowledged; it never says a thing is
-stopped because the key was pressed.
+It works in OBSERVE. After a lever is pulled the panel says `sent`, then what the runtime acknowledged; it never
+says a thing is stopped because the key was pressed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from textual import events
 from textual.app import ComposeResult
 
 from queenright.control.protocol import Done
-from queenright_tui.commands import REGISTRY
 from queenright_tui.look import Look
 from queenright_tui.messages import Take, TakeMethod
 from queenright_tui.model import Model, row_key
@@ -60,7 +59,7 @@ class StopScreen(Place):
     def on_screen_resume(self) -> None:
         self.query_one("#levers", Panel).focus()
 
-    # --- what is shown ----------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     def _row(self) -> Any:
         return None if self.target is None else self.model.agents.get(row_key(self.target))
@@ -81,14 +80,20 @@ class StopScreen(Place):
         else:
             name = clean(row["swarm"] if "swarm" in row else row["name"], 60)
             kind = "swarm" if "swarm" in row else "agent and everything it spawned"
-            lines.append((bit("selection  ", "dim"), bit(name, "bold"), bit(f"   {kind}   {short_id(row['id'])}")))
+            lines.append(
+                (bit("selection  ", "dim"), bit(name, "bold"), bit(f"   {kind}   {short_id(row['id'])}"))
+            )
         if swarm is not None:
             words = f"{swarm['agents']} agents, {swarm['leases']} leases, {swarm['asks_open']} open asks"
-            lines.append((bit("swarm      ", "dim"), bit(clean(swarm["swarm"], 60), "bold"), bit(f"   {words}")))
+            lines.append(
+                (bit("swarm      ", "dim"), bit(clean(swarm["swarm"], 60), "bold"), bit(f"   {words}"))
+            )
         if status is not None:
             total = sum(status["agents"].values())
             words = f"{count(total)} agents, {count(status['leases'])} leases"
-            lines.append((bit("everything ", "dim"), bit(clean(status["name"], 60), "bold"), bit(f"   {words}")))
+            lines.append(
+                (bit("everything ", "dim"), bit(clean(status["name"], 60), "bold"), bit(f"   {words}"))
+            )
         self.query_one("#what", Panel).show(tuple(lines), (bit("what can be stopped", "head"),))
         title = (bit("STOP: taking authority away is fast, giving it back is slow", "head"),)
         self.query_one("#levers", Panel).show(self._levers(swarm), title)
@@ -106,14 +111,39 @@ class StopScreen(Place):
             ]
 
         lines: list[Line] = [
-            *lever("!p", "PAUSE selection", "agents stop at their next message; nothing is lost", "enter", ":resume, signed"),
-            *lever("!r", "REVOKE selection", "its leases and grants end at once; it may ask again", "enter", "a new grant only"),
-            *lever("!s", "STOP swarm", "all its agents end, leases end, workspaces are kept", f"type {swarm_name}", "a new intent"),
             *lever(
-                "!a", "STOP EVERYTHING", "every agent and lease ends; the runtime stays up", f"type STOP {all_name}", "a new intent"
+                "!p",
+                "PAUSE selection",
+                "agents stop at their next message; nothing is lost",
+                "enter",
+                ":resume, signed",
+            ),
+            *lever(
+                "!r",
+                "REVOKE selection",
+                "its leases and grants end at once; it may ask again",
+                "enter",
+                "a new grant only",
+            ),
+            *lever(
+                "!s",
+                "STOP swarm",
+                "all its agents end, leases end, workspaces are kept",
+                f"type {swarm_name}",
+                "a new intent",
+            ),
+            *lever(
+                "!a",
+                "STOP EVERYTHING",
+                "every agent and lease ends; the runtime stays up",
+                f"type STOP {all_name}",
+                "a new intent",
             ),
             (),
-            (bit("Leaving this panel stops nothing (esc). The same by hand: ", "dim"), bit("queenright swarm stop", "dim")),
+            (
+                bit("Leaving this panel stops nothing (esc). The same by hand: ", "dim"),
+                bit("queenright swarm stop", "dim"),
+            ),
         ]
         return tuple(lines)
 
@@ -124,7 +154,9 @@ class StopScreen(Place):
             if status["stop_unacked"]:
                 lines.append((bit(f"NOT ACKED by {status['stop_unacked']}: they may still act", "bad"),))
             else:
-                words = {"ready": "ready", "stopping": "stopping", "stopped": "stopped: acknowledged by all"}[status["stop"]]
+                words = {"ready": "ready", "stopping": "stopping", "stopped": "stopped: acknowledged by all"}[
+                    status["stop"]
+                ]
                 lines.append((bit(f"runtime: {words}"),))
         if not self.pulls:
             lines.append((bit("no lever was pulled from this terminal", "dim"),))
@@ -132,23 +164,22 @@ class StopScreen(Place):
             lines.append(_pull_line(pull))
         return tuple(lines)
 
-    # --- keys ---------------------------------------------------------------------------------------------------------------
+    # --- keys ---
 
-    async def on_key(self, event: events.Key) -> None:
-        # A lever is `!` and a letter; on this place `!` was pressed already, so the letter alone is enough, or both.
-        if self._pending is None and event.character in ("p", "r", "s", "a"):
-            command = REGISTRY.find(f"! {event.character}", self.place)
-            if command is not None:
-                event.stop()
-                self.run(command.name)
-                return
-        if event.character == "!":
-            event.stop()
-            return
-        await super().on_key(event)
+    def key_text(self, event: events.Key) -> str:
+        """A lever is `!` and a letter, and `!` was pressed already."""
+        key = super().key_text(event)
+        return f"! {key}" if key in ("p", "r", "s", "a") else key
+
+    def do_stop(self) -> None:
+        """`!` again, as in `!p`: the panel is open already."""
 
     def key_hints(self) -> tuple[tuple[str, str], ...]:
         return (("p", "pause"), ("r", "revoke"), ("s", "stop swarm"), ("a", "stop all"), ("esc", "leave"))
+
+    def do_copy(self) -> None:
+        if self.target is not None:
+            self.terminal.copy_id(self.target)
 
     def do_up(self) -> None:
         self.terminal.do_back()
@@ -196,7 +227,7 @@ class StopScreen(Place):
 
         self.ask_line(f"type {phrase}", typed)
 
-    # --- what came of it ------------------------------------------------------------------------------------------------------
+    # --- what came of it ---
 
     def told(self, what: str, done: Done | None, refused: str = "") -> None:
         """The runtime answered a lever pulled here."""

@@ -31,9 +31,9 @@ def state_bit(state: str) -> Bit:
 
 
 def health_bit(errors: list[int]) -> Bit:
-    """Six blocks of 10 s, full where nothing failed."""
-    style = "bad" if errors and errors[-1] else ""
-    return spark([8 - min(7, value) for value in errors], 6, style, top=8)
+    """Six blocks of 10 s, high where nothing failed. Quiet while all is well."""
+    style = "bad" if errors and errors[-1] else "" if any(errors) else "dim"
+    return spark([7 - min(6, value) for value in errors], 6, style, top=8)
 
 
 def _number(row: Any, name: str) -> Bit:
@@ -62,7 +62,14 @@ class SwarmScreen(Place):
         yield Bar(self.look, id="counts")
         yield Bar(self.look, id="sparks")
         yield Bar(self.look, id="tools")
-        yield LiveTable(self.look, self.model.clock, self.model.agent_view, self.model.agents, self._columns(), id="agents")
+        yield LiveTable(
+            self.look,
+            self.model.clock,
+            self.model.agent_view,
+            self.model.agents,
+            self._columns(),
+            id="agents",
+        )
         yield Panel(self.look, id="peek")
 
     @property
@@ -76,7 +83,7 @@ class SwarmScreen(Place):
         self.query_one("#peek", Panel).framed = self.wide
         self.table.set_columns(self._columns(), boxed=self.wide)
 
-    # --- rows ---------------------------------------------------------------------------------------------------------
+    # --- rows ---
 
     def _columns(self) -> list[Column]:
         wide = self.wide
@@ -96,14 +103,13 @@ class SwarmScreen(Place):
     def _name_cell(self, shown: Shown, row: Any) -> Bit:
         fold = ("▾ " if shown.is_open else "▸ ") if shown.has_children else "  "
         indent = "  " * min(shown.depth, 8)
-        if _is_swarm(row):
-            name = f"{row['swarm']}  {row['purpose']}"
-        else:
-            name = row["name"]
+        name = f"{row['swarm']}  {row['purpose']}" if _is_swarm(row) else row["name"]
         text = clean(name, 200)
         if self.look.ascii or not text.isascii():
             # A name with letters of its own cannot ride in a run of marks, so the fold is drawn in ASCII before it.
-            return bit(f"{indent}{fold.replace('▾', '-').replace('▸', '+')}{text}", "bold" if _is_swarm(row) else "")
+            return bit(
+                f"{indent}{fold.replace('▾', '-').replace('▸', '+')}{text}", "bold" if _is_swarm(row) else ""
+            )
         return mark(f"{indent}{fold}{text}", "bold" if _is_swarm(row) else "")
 
     def _ttl(self, _shown: Shown, row: Any) -> Bit:
@@ -118,17 +124,22 @@ class SwarmScreen(Place):
 
     def _doing(self, _shown: Shown, row: Any) -> Bit:
         if _is_swarm(row):
-            asks = f", {row['asks_open']} asks" if row["asks_open"] else ""
+            open_asks = row["asks_open"]
+            asks = f", {open_asks} {'ask' if open_asks == 1 else 'asks'}" if open_asks else ""
             return bit(f"{row['agents']} of {row['max_agents']} agents{asks}", "dim")
         return bit(clean(row["doing"], 200), "dim")
 
-    # --- what is shown --------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     def refresh_view(self) -> None:
         self.query_one("#counts", Bar).line = self._counts()
         self.query_one("#sparks", Bar).line = self._sparks()
         self.query_one("#tools", Bar).line = self._tools()
-        words = "no agents: queenright intent apply FILE starts a swarm" if not self.filter else "nothing matches: esc clears"
+        words = (
+            "no agents: queenright intent apply FILE starts a swarm"
+            if not self.filter
+            else "nothing matches: esc clears"
+        )
         self.table.empty_line = (bit(words, "dim"),)
         self.table.sync()
         self.query_one("#peek", Panel).show(self._peek(), self._peek_title())
@@ -152,9 +163,17 @@ class SwarmScreen(Place):
         model, status = self.model, self.model.status
         line: list[Bit] = [mark(" ")]
         if status is not None and "mailbox_max" in status:
-            line += [bit("mailbox ", "dim"), spark(model.mailbox_samples, 20), bit(f" max {status['mailbox_max']}    ")]
+            line += [
+                bit("mailbox ", "dim"),
+                spark(model.mailbox_samples, 20),
+                bit(f" max {status['mailbox_max']}    "),
+            ]
         if status is not None and "denials_per_min" in status:
-            line += [bit("deny/min ", "dim"), spark(model.denial_samples, 20), bit(f" {status['denials_per_min']:.1f}    ")]
+            line += [
+                bit("deny/min ", "dim"),
+                spark(model.denial_samples, 20),
+                bit(f" {status['denials_per_min']:.1f}    "),
+            ]
         if status is not None:
             sound = bit("ok", "verified") if status["ledger_ok"] else bit("BROKEN", "bad")
             line += [bit(f"ledger #{count(status['ledger_size'])} ", "dim"), sound]
@@ -166,7 +185,8 @@ class SwarmScreen(Place):
     def _tools(self) -> Line:
         table = self.table
         order = "-" if self.descending else "+"
-        words = f" /{self.filter}  sort:{self.sort}{order}  {'tree' if self.as_tree else 'flat'}  {count(len(table.view))} rows"
+        shape = "tree" if self.as_tree else "flat"
+        words = f" /{self.filter}  sort:{self.sort}{order}  {shape}  {count(len(table.view))} rows"
         held = "  order held (h lets go)" if table.held else "  order held 2s" if table.order_held else ""
         return (bit(words, "dim"), bit(held, "write"))
 
@@ -189,13 +209,20 @@ class SwarmScreen(Place):
         if _is_swarm(row):
             return (
                 (bit("intent  ", "dim"), bit(clean(row["purpose"], 200))),
-                (bit("signed  ", "dim"), bit(f"by {row['operator']}, revision {row['revision']}, {row['state']}")),
-                (bit("uses    ", "dim"), bit(f"{row['agents']} of {row['max_agents']} agents, {row['leases']} leases")),
+                (
+                    bit("signed  ", "dim"),
+                    bit(f"by {row['operator']}, revision {row['revision']}, {row['state']}"),
+                ),
+                (
+                    bit("uses    ", "dim"),
+                    bit(f"{row['agents']} of {row['max_agents']} agents, {row['leases']} leases"),
+                ),
             )
         ask = next((a for a in self.model.asks.values() if a["agent"] == row["id"]), None)
         first: Line = (bit("doing   ", "dim"), bit(clean(row["doing"], 200) or "nothing"))
         if ask is not None:
-            words = f"{ask['verb']} {clean(ask['resource'], 60)}  {ask['risk']}   {short_id(ask['id'])}   2 opens the inbox"
+            wants = f"{ask['verb']} {clean(ask['resource'], 60)}"
+            words = f"{wants}  {ask['risk']}   {short_id(ask['id'])}   2 opens the inbox"
             first = (bit("waits on", "need"), mark(" "), bit(words, "need"))
         cell = f"{row['cell']}{' (shared)' if row['shared'] else ''}, life {row['incarnation']}"
         return (
@@ -219,7 +246,7 @@ class SwarmScreen(Place):
     def crumb(self) -> str:
         return "swarm" + (f" /{self.filter}" if self.filter else "")
 
-    # --- commands -------------------------------------------------------------------------------------------------------
+    # --- commands ---
 
     def on_live_table_moved(self, _event: LiveTable.Moved) -> None:
         self.refresh_all()

@@ -1,4 +1,4 @@
-"""The one place where text becomes a terminal cell. Nothing else in this package makes a `Segment`; a test reads the source.
+"""The one place where text becomes a terminal cell. Nothing else here makes a `Segment`; a test reads the source.
 
 Text is handed over as `Bit`s: a string, a style's name, and whether the string is made of our own marks. A string that
 is not is treated as hostile whoever wrote it: sanitised by the core, then every character whose width terminals
@@ -59,7 +59,12 @@ def _steady(character: str) -> str:
     if " " <= character <= "~":
         return character
     point = ord(character)
-    if point < 0x1F000 and unicodedata.category(character) in _KEPT and cell_len(character) in (1, 2):
+    if (
+        character not in MARKS
+        and point < 0x1F000
+        and unicodedata.category(character) in _KEPT
+        and cell_len(character) in (1, 2)
+    ):
         return character
     return f"\\u{{{point:x}}}"
 
@@ -122,7 +127,9 @@ def _shown(part: Bit, look: Look | None) -> str:
         return part.text.translate(_ASCII) if look is not None and look.ascii else part.text
     text = clean(part.text)
     if look is not None and look.ascii and not text.isascii():
-        text = "".join(c if c.isascii() else {"…": "...", "·": "-", "—": "-"}.get(c, f"\\u{{{ord(c):x}}}") for c in text)
+        text = "".join(
+            c if c.isascii() else {"…": "...", "·": "-", "—": "-"}.get(c, f"\\u{{{ord(c):x}}}") for c in text
+        )
     return text
 
 

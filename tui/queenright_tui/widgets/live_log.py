@@ -1,4 +1,4 @@
-"""A ring of lines that follows its end. Writing costs an append; painting happens once a frame, for visible rows only."""
+"""A ring of lines that follows its end. Writing is an append; painting happens once a frame, for visible rows."""
 
 from __future__ import annotations
 
@@ -82,7 +82,11 @@ class LiveLog(Widget):
         first = max(0, len(self.ring) - height - self.back)
         index = first + y
         if index >= len(self.ring):
-            return strip((mark(" "), *(self.empty_line if y == 0 and not self.ring else ())), self.size.width, self.look)
+            return strip(
+                (mark(" "), *(self.empty_line if y == 0 and not self.ring else ())),
+                self.size.width,
+                self.look,
+            )
         line = (mark(" "), *self.paint(self.ring[index]))
         if self.back and y == height - 1:
             line = (bit(f" {self.back} newer lines below (G follows) ", "need"),)

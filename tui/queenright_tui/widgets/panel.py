@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from textual import events
 from textual.geometry import Region
+from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -14,14 +18,28 @@ __all__ = ["Panel"]
 
 
 class Panel(Widget):
-    """`lines` under an optional title row. With `framed`, a box around them; else a rule above them if there is a title."""
+    """`lines` under an optional title row. With `framed`, a box around them; else a rule above if there is a title."""
+
+    @dataclass
+    class Seen(Message):
+        """The last line was on screen."""
+
+        panel: Panel
+
+    @dataclass
+    class Sized(Message):
+        """Its width or height changed: whoever folded lines for it folds them again."""
+
+        panel: Panel
 
     lines: reactive[tuple[Line, ...]] = reactive((), repaint=False)
     title: reactive[Line] = reactive((), repaint=False)
     top: reactive[int] = reactive(0, repaint=False)
     """The first line shown."""
 
-    def __init__(self, look: Look, *, framed: bool = False, focusable: bool = False, id: str | None = None) -> None:
+    def __init__(
+        self, look: Look, *, framed: bool = False, focusable: bool = False, id: str | None = None
+    ) -> None:
         super().__init__(id=id)
         self.look = look
         self.framed = framed
@@ -29,7 +47,7 @@ class Panel(Widget):
         self.seen_to = 0
         """How many lines from the first on have stood on the screen since the lines were last replaced."""
 
-    # --- what it holds ------------------------------------------------------------------------------------------------
+    # --- what it holds ---
 
     def show(self, lines: tuple[Line, ...], title: Line = (), *, reset: bool = False) -> None:
         """Replace what is shown; only rows that differ are repainted. `reset` starts again from the first line."""
@@ -77,6 +95,31 @@ class Panel(Widget):
         """Move by `rows`, stopping at either end."""
         self.top = max(0, min(self.last_top, self.top + rows))
 
+    def on_resize(self) -> None:
+        self.post_message(self.Sized(self))
+
+    def on_key(self, event: events.Key) -> None:
+        """Only scrolling: a panel knows no command."""
+        page = max(1, self.room - 1)
+        step = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "space": page, "pageup": -page}.get(
+            event.key
+        )
+        if event.key in ("g", "home"):
+            step = -len(self.lines)
+        elif event.key in ("G", "end"):
+            step = len(self.lines)
+        if step is not None:
+            event.stop()
+            self.scroll_by(step)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.scroll_by(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.scroll_by(-3)
+
     def watch_top(self) -> None:
         self.refresh()
 
@@ -84,7 +127,7 @@ class Panel(Widget):
         super().watch_has_focus(value)
         self.refresh(Region(0, 0, self.size.width, 1))
 
-    # --- how it is drawn ----------------------------------------------------------------------------------------------
+    # --- how it is drawn ---
 
     def render_line(self, y: int) -> Strip:
         width, look = self.size.width, self.look
@@ -98,6 +141,9 @@ class Panel(Widget):
             line = self.lines[index]
             if index == self.seen_to:
                 self.seen_to = index + 1
+                # The last of them decides whether a request may be approved: whoever asks hears of it.
+                if self.seen_whole:
+                    self.post_message(self.Seen(self))
         if not self.framed:
             return strip((mark(" "), *line), width, look)
         inside = strip(line, width - 4, look)
@@ -106,7 +152,9 @@ class Panel(Widget):
 
     def _head(self, width: int) -> Line:
         focused = self.has_focus and self.can_focus
-        title = tuple(part._replace(style="observe") if focused and not part.style else part for part in self.title)
+        title = tuple(
+            part._replace(style="observe") if focused and not part.style else part for part in self.title
+        )
         left, right = ("┌─ ", "┐") if self.framed else (" ", "")
         if not self.title:
             return (mark("┌" + "─" * (width - 2) + "┐", "frame"),)

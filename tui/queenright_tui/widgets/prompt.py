@@ -25,6 +25,8 @@ class Prompt(Widget):
     can_focus = True
     value: reactive[str] = reactive("")
     label: reactive[str] = reactive("")
+    hint: reactive[str] = reactive("")
+    """Our own words after the field."""
 
     @dataclass
     class Done(Message):
@@ -49,6 +51,7 @@ class Prompt(Widget):
         """Start afresh. `hidden` draws nothing of what is typed, not even its length."""
         self.hidden_text = hidden
         self.label = label
+        self.hint = ""
         self.set_reactive(Prompt.value, value[:MAX_TYPED])
         self.display = True
         self.refresh()
@@ -66,7 +69,14 @@ class Prompt(Widget):
         room = max(1, self.size.width - len(self.label) - 4)
         shown = shown[-room:]
         return strip(
-            (mark(" "), bit(self.label, "head"), mark(" "), bit(shown, "field"), mark("_", "field")),
+            (
+                mark(" "),
+                bit(self.label, "head"),
+                mark(" "),
+                bit(shown, "field"),
+                mark("_", "field"),
+                bit(f"  {self.hint}", "dim"),
+            ),
             self.size.width,
             self.look,
         )

@@ -94,7 +94,10 @@ class Watcher(Agent):
             agents=book.agents - 2,
         )
         memory.commander = commander.id
-        samples = tuple(tuple(sample) for sample in detector.evidence)
+        samples = tuple(
+            (one.at_ms, one.sent, one.bad, one.p50_ms, one.p95_ms, one.route, one.down)
+            for one in detector.evidence
+        )
         onset = detector.evidence[0].at_ms - int(PERIOD * 1000)
         ctx.log(f"confirmed by {len(samples)} samples: incident {memory.incidents} goes to {commander.name}")
         ctx.send(commander, Open(memory.incidents, onset, detector.normal_p50_ms, samples))
