@@ -184,6 +184,13 @@ class Ledger:
         for index in range(max(start, 0), min(self.size if end is None else end, self.size)):
             yield index, self.leaf(index)
 
+    def file_length(self, size: int) -> int:
+        """The bytes that the first `size` entries take in the file, from its start. Raises Unknown."""
+        with self._lock:
+            if not 0 <= size <= len(self._ends):
+                raise Unknown(f"no {size} ledger entries: there are {len(self._ends)}")
+            return self._ends[size - 1] if size else 0
+
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The proof that entry `index` is in the tree of `size`. Raises Unknown."""
         with self._lock:

@@ -107,7 +107,9 @@ class Query:
                 return
             data = ledger.leaf(index)
             # The leaf holds every id and word literally: most entries are passed over without reading them.
-            if not all(part.encode() in data for part in (self.intent, self.id, *self.words)):
+            if not all(
+                part.encode("utf-8", "surrogatepass") in data for part in (self.intent, self.id, *self.words)
+            ):
                 continue
             entry = leaf.decode(data)
             if self._matches(entry, now_ms):

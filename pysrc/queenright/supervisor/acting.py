@@ -71,7 +71,6 @@ class Acting:
                 commit=rt.commit,
                 store=rt.store,
                 clock=rt.clock,
-                now_ms=rt.timekeeper.now_ms,
                 ledger=rt.ledger,
                 blobs=rt.blobs,
                 grants=rt.grants,

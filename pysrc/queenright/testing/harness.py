@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from queenright.agent.agent import Agent
-from queenright.agent.message import Message, body_of, find_type, message_from, type_name
+from queenright.agent.message import Message, body_of, find_type, message_from, package_of, type_name
 from queenright.agent.ref import AgentRef
 from queenright.cell.loader import Loaded
 from queenright.cell.process import Process
@@ -276,7 +276,7 @@ class Harness:
 
 
 def _name_of(cls: type[Agent]) -> str:
-    return f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
+    return f"{package_of(cls.__module__)}.{cls.__name__}"
 
 
 def _package(name: str) -> bytes:
