@@ -106,11 +106,8 @@ class Demo:
     def _settled(self) -> bool:
         """The load is measured as healthy, and the watcher has lived through the samples that teach it."""
         seconds = self.probe.seconds
-        return (
-            len(seconds) > 8
-            and self.probe.healthy_at(seconds[-5].ts) is not None
-            and len(self.follow.live) == 1
-        )
+        well = len(seconds) > 5 and self.probe.healthy_at(seconds[-5].ts) is not None
+        return well and self.follow.heard(0, "normal here is")
 
     # --- faults ---
 
