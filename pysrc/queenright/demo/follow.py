@@ -62,22 +62,18 @@ class Follow(threading.Thread):
         watched = set(self._heard)
         events = self._client.watch(["agents", "asks", *(f"log:{agent}" for agent in watched)], idle_s=IDLE_S)
         self._list()
-        while not self._over.is_set():
-            for event in events:
-                topic, data = event["topic"], event["data"]
-                if topic == "agents":
-                    self._agent(data)
-                elif topic == "asks":
-                    self._ask(data)
-                elif topic == "resync":
-                    self._list()
-                elif topic.startswith("log:"):
-                    self._log(topic.removeprefix("log:"), data)
-                if set(self._heard) != watched or self._over.is_set():
-                    return
-            events = self._client.watch(
-                ["agents", "asks", *(f"log:{agent}" for agent in watched)], idle_s=IDLE_S
-            )
+        for event in events:
+            topic, data = event["topic"], event["data"]
+            if topic == "agents":
+                self._agent(data)
+            elif topic == "asks":
+                self._ask(data)
+            elif topic == "resync":
+                self._list()
+            elif topic.startswith("log:"):
+                self._log(topic.removeprefix("log:"), data)
+            if set(self._heard) != watched or self._over.is_set():
+                return
 
     def _list(self) -> None:
         """All of it again: at the start, and whenever events were lost."""
