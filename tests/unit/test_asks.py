@@ -24,6 +24,7 @@ from queenright.errors import (
     NotEntitled,
     StaleVerdict,
 )
+from queenright.store import Change
 
 QUORUM = RULES.replace(
     'answer_within = "10m"',
