@@ -77,6 +77,8 @@ class Booted:
             task.cancel()
         with contextlib.suppress(QueenrightError):
             rt.commit(rt.book.stopped("down"), Change((("delete", "meta", RUNNING),)))
+        if rt.signing is not None:
+            rt.signing.cancel()
         rt.ledger.close()
         rt.store.close()
 
