@@ -39,7 +39,7 @@ class Desk:
         return "\n".join(strip.text.rstrip() for strip in strips)
 
     async def settle(self) -> None:
-        """Let everything that waits happen, and one frame. Not Pilot's `pause`: that sleeps until the machine is idle."""
+        """Let what waits happen, and one frame. Not Pilot's `pause`: that sleeps until the machine is idle."""
         for _ in range(ROUNDS):
             await self.pilot._wait_for_screen()
             self.app._frame()

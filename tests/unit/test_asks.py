@@ -295,7 +295,7 @@ def test_one_deny_ends_a_quorum(world: World) -> None:
 
 def test_nobody_approves_beyond_their_own_row(world: World) -> None:
     head = raise_ask(world, world.apply())
-    with pytest.raises(NotEntitled, match="dan may not approve db.session.kill"):
+    with pytest.raises(NotEntitled, match=r"dan may not approve db.session.kill"):
         world.decide(verdict(world, head), "dan")
 
 

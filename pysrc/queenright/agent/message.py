@@ -14,11 +14,13 @@ from queenright.core import canonical, decode
 from queenright.core.cell import Field, MessageBase, Schema, build_message
 from queenright.errors import Malformed
 
-__all__ = ["Message", "body_of", "find_type", "message_from", "type_name"]
+__all__ = ["Message", "body_of", "declare_package", "find_type", "message_from", "package_of", "type_name"]
 
 _SCALARS = frozenset({bool, int, float, str, bytes})
 # Wire name -> class. A reply or an undelivered message is decoded by it; mail is decoded by the receiver's own handlers.
 _TYPES: dict[str, type[Message]] = {}
+
+_PACKAGES: set[str] = set()
 
 M = TypeVar("M", bound="Message")
 
@@ -53,9 +55,25 @@ def hints_of(cls: type, what: str) -> dict[str, Any]:
         ) from None
 
 
+def declare_package(name: str) -> None:
+    """From now on, message types of the module `name` and of those in it are called "name.Class" on the wire."""
+    _PACKAGES.add(name)
+
+
+def package_of(module: str) -> str:
+    """The behaviour package a module belongs to; for code outside of any, its own last name."""
+    top = module.partition(".")[0]
+    return top if top in _PACKAGES else module.rpartition(".")[2]
+
+
 def _wire_name(cls: type) -> str:
-    """ "package.Class": the top-level module is the package, so two packages never mean each other's types by accident."""
-    return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__.rpartition('<locals>.')[2]}"
+    """ "package.Class", whichever module of the package it is in; outside of packages the whole module's name stands."""
+    top = cls.__module__.partition(".")[0]
+    if cls.__module__.startswith("queenright.agent."):
+        package = "queenright"
+    else:
+        package = top if top in _PACKAGES else cls.__module__
+    return f"{package}.{cls.__qualname__.rpartition('<locals>.')[2]}"
 
 
 @dataclass_transform(frozen_default=True)

@@ -79,7 +79,7 @@ class Intents:
     ) -> tuple[Intent, Signer]:
         """The intent of a signed document, if it may be applied here and now by its signer's own rights.
 
-        `packages`: digests of what is installed, by name. Raises Malformed, InvalidSignature, NotEntitled, Conflict, Unknown.
+        `packages`: digests of what is installed, by name. Raises Malformed, InvalidSignature, NotEntitled, Unknown.
         """
         intent = Intent.decode(document)
         now = self._now()

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from queenright.agent.agent import Agent
-from queenright.agent.message import type_name
+from queenright.agent.message import declare_package, type_name
 from queenright.errors import Malformed
 
 __all__ = ["Loaded", "import_package", "load"]
@@ -63,6 +63,7 @@ def import_package(name: str, path: str) -> ModuleType:
     if spec is None:
         raise Malformed(f"package `{name}` cannot be imported from `{path}`")
     module = module_from_spec(spec)
+    declare_package(name)
     sys.modules[name] = module
     try:
         loader.exec_module(module)

@@ -95,7 +95,7 @@ class LedgerScreen(Place):
             )
         return columns
 
-    # --- what is shown ----------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     def crumb(self) -> str:
         return "ledger" + (f" /{self.query_text}  {len(self.found)} found" if self.query_text else "")
@@ -175,7 +175,7 @@ class LedgerScreen(Place):
                     lines.append((mark("          "), bit("| ", "fence"), bit(row, "fence")))
         return tuple(lines)
 
-    # --- what arrives -------------------------------------------------------------------------------------------------------
+    # --- what arrives ---
 
     def show_found(self, query: str, page: LedgerPage) -> None:
         """The answer to a query."""
@@ -206,7 +206,7 @@ class LedgerScreen(Place):
         self.why = why
         self.refresh_all()
 
-    # --- commands -----------------------------------------------------------------------------------------------------------
+    # --- commands ---
 
     def on_live_table_moved(self, _event: LiveTable.Moved) -> None:
         self.why = None

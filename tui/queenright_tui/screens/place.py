@@ -67,7 +67,7 @@ class Place(Screen[None]):
         """Whether its widgets are there to be drawn on: not before it was mounted, nor while it is taken down."""
         return self._composed and len(self.children) > 0 and self.is_running
 
-    # --- layout -------------------------------------------------------------------------------------------------------
+    # --- layout ---
 
     def body(self) -> ComposeResult:
         raise NotImplementedError
@@ -107,7 +107,7 @@ class Place(Screen[None]):
         event.stop()
         self.refresh_all()
 
-    # --- what is shown ------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     @property
     def prompt(self) -> Prompt:
@@ -121,7 +121,7 @@ class Place(Screen[None]):
         self.query_one("#crumb", Bar).line = self._crumb_line()
         self.query_one("#notice", Bar).line = self.notice
         self.query_one("#keybar", KeyBar).keys = self.key_hints()
-        small = f" {self.size.width}x{self.size.height} is too small (80x24 needed). Use: queenright ask list, agent list, swarm stop"
+        small = f" {self.size.width}x{self.size.height} is too small (80x24). Use: queenright ask list, swarm stop"
         self.query_one("#too-small", Bar).line = (bit(small, "need"),)
         self.refresh_view()
 
@@ -225,7 +225,7 @@ class Place(Screen[None]):
     def on_descendant_blur(self) -> None:
         self.refresh_all()
 
-    # --- keys ---------------------------------------------------------------------------------------------------------
+    # --- keys ---
 
     def key_text(self, event: events.Key) -> str:
         """The key as the registry writes it."""
@@ -291,7 +291,7 @@ class Place(Screen[None]):
             several = " ".join(c.name for c in found)
             self.say(f"`{text}` is no command here" if not found else f"`{text}` could be: {several}", "need")
 
-    # --- asking for a line of text --------------------------------------------------------------------------------------
+    # --- asking for a line of text ---
 
     def ask_line(
         self,

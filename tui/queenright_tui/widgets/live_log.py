@@ -1,4 +1,4 @@
-"""A ring of lines that follows its end. Writing costs an append; painting happens once a frame, for visible rows only."""
+"""A ring of lines that follows its end. Writing is an append; painting happens once a frame, for visible rows."""
 
 from __future__ import annotations
 

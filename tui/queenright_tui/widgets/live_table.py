@@ -1,9 +1,10 @@
 """A table that draws only what is on screen, over the core's `View`.
 
-Textual's own table rebuilds every cell when one changes and keeps its cursor on a position; here the cursor is the row's
-identity, rows are asked for a window at a time, and only rows that differ from what was last painted are repainted.
-The order is held for 2 s after a key (and for as long as the person says so), so that a key never lands on a row that
-moved under it. A row that vanished under the cursor stays, struck through, for those 2 s and takes no command.
+Textual's own table rebuilds every cell when one changes and keeps its cursor on a position; here the cursor is
+the row's identity, rows are asked for a window at a time, and only rows that differ from what was last painted
+are repainted. The order is held for 2 s after a key (and for as long as the person says so), so that a key
+never lands on a row that moved under it. A row that vanished under the cursor stays, struck through, for those
+2 s and takes no command.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class LiveTable(Widget):
         self._cells: list[tuple[Bit, ...]] = []
         """What each row was last painted from, one Bit a column. A row is repainted only when this differs."""
 
-    # --- state --------------------------------------------------------------------------------------------------------
+    # --- state ---
 
     @property
     def body_rows(self) -> int:
@@ -133,7 +134,7 @@ class LiveTable(Widget):
         self.sync()
         return self.held
 
-    # --- from the view to rows ----------------------------------------------------------------------------------------
+    # --- from the view to rows ---
 
     def sync(self) -> None:
         """Take the view as it is now and repaint the rows that differ. Called once a frame at most."""
@@ -148,9 +149,10 @@ class LiveTable(Widget):
             if before != now:
                 self._repaint(y)
         if self.cursor_id != self._painted_cursor:
-            for y, rows in ((y, rows) for rows in (old_rows, self._rows) for y in range(len(rows))):
-                if rows[y].id in (self.cursor_id, self._painted_cursor):
-                    self._repaint(y)
+            for rows in (old_rows, self._rows):
+                for y, row in enumerate(rows):
+                    if row.id in (self.cursor_id, self._painted_cursor):
+                        self._repaint(y)
             self._painted_cursor = self.cursor_id
 
     def _repaint(self, y: int) -> None:
@@ -224,7 +226,7 @@ class LiveTable(Widget):
                 del found[rows:]
         return found
 
-    # --- moving -------------------------------------------------------------------------------------------------------
+    # --- moving ---
 
     def move(self, rows: int) -> None:
         """Move the cursor by `rows` of the view."""
@@ -283,7 +285,7 @@ class LiveTable(Widget):
         self.sync()
         self.refresh()
 
-    # --- drawing ------------------------------------------------------------------------------------------------------
+    # --- drawing ---
 
     def _widths(self, width: int) -> list[int]:
         gaps = len(self.columns) + 1

@@ -18,7 +18,7 @@ __all__ = ["Panel"]
 
 
 class Panel(Widget):
-    """`lines` under an optional title row. With `framed`, a box around them; else a rule above them if there is a title."""
+    """`lines` under an optional title row. With `framed`, a box around them; else a rule above if there is a title."""
 
     @dataclass
     class Seen(Message):
@@ -47,7 +47,7 @@ class Panel(Widget):
         self.seen_to = 0
         """How many lines from the first on have stood on the screen since the lines were last replaced."""
 
-    # --- what it holds ------------------------------------------------------------------------------------------------
+    # --- what it holds ---
 
     def show(self, lines: tuple[Line, ...], title: Line = (), *, reset: bool = False) -> None:
         """Replace what is shown; only rows that differ are repainted. `reset` starts again from the first line."""
@@ -127,7 +127,7 @@ class Panel(Widget):
         super().watch_has_focus(value)
         self.refresh(Region(0, 0, self.size.width, 1))
 
-    # --- how it is drawn ----------------------------------------------------------------------------------------------
+    # --- how it is drawn ---
 
     def render_line(self, y: int) -> Strip:
         width, look = self.size.width, self.look
