@@ -5,12 +5,13 @@ written.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from queenright.actions.act import ActResult, Done, Failed, UnknownEnd
 from queenright.actions.parts import Parts
 from queenright.actions.plan import Plan
-from queenright.actions.record import ACTS, PRIVATE, ActRow, ActState
+from queenright.actions.record import ACTS, PRIVATE, ActRow, ActState, words_of
 from queenright.actions.verb import Effect
 from queenright.core import canonical, decode
 from queenright.errors import LedgerUnwritable, QueenrightError
@@ -26,6 +27,7 @@ class Acts:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._rows: dict[bytes, ActRow] = {}
+        self._leaves: dict[bytes, int] = {}
 
     def load(self) -> list[ActRow]:
         """Read every act. One that was started and has no outcome is UNKNOWN from now on: those are
@@ -48,11 +50,19 @@ class Acts:
     def get(self, act: bytes) -> ActRow | None:
         return self._rows.get(act)
 
+    def begun_at(self, act: bytes, leaf: int) -> None:
+        """Note the ledger index of an act's start; it is written down with the end."""
+        self._leaves[act] = leaf
+
+    def leaf_of(self, row: ActRow) -> int:
+        """The ledger index of the act's start; -1 when the supervisor died before it wrote the end."""
+        return row.leaf if row.leaf >= 0 else self._leaves.get(row.id, -1)
+
     def inserted(self, row: ActRow, plan: Plan) -> Change:
         """The row of an act that is about to start, with what people are shown of it."""
-        shown = canonical({"effect": plan.effect, "undo": plan.undo_text})
         return Change(
-            (row.inserted(), ("put", PRIVATE, row.id, shown)), lambda: self._rows.__setitem__(row.id, row)
+            (row.inserted(), ("put", PRIVATE, row.id, words_of(plan))),
+            lambda: self._rows.__setitem__(row.id, row),
         )
 
     def replaced(self, before: ActRow, after: ActRow) -> Change:
@@ -80,9 +90,11 @@ class Acts:
         return output
 
     def shown(self, id: bytes) -> dict[str, str]:
-        """Of an act or an ask, in words: {"effect", "undo", and after an end "end"}."""
+        """Of an act or an ask, in words: {"effect", "diff", "undo", and after an end "end"}; empty for
+        others.
+        """
         value = self._parts.store.get(PRIVATE, id)
-        return {"effect": "", "undo": ""} if value is None else dict(decode(value))
+        return {"effect": "", "diff": "", "undo": ""} if value is None else dict(decode(value))
 
     def replay(self, act: bytes) -> ActResult | None:
         """The recorded end of an act that was started before; None for one that was not."""
@@ -138,7 +150,7 @@ class Acts:
         began: bool = True,
     ) -> None:
         now = self._parts.clock.wall_ms()
-        after = row.ended(state, code, now, blobs, began)
+        after = replace(row.ended(state, code, now, blobs, began), leaf=self.leaf_of(row))
         shown = canonical({**self.shown(row.id), "end": message})
         words = Change((("put", PRIVATE, row.id, shown),))
         leaf = self._parts.ledger.entry(after.end_entry(now))

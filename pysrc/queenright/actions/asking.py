@@ -8,7 +8,7 @@ from typing import Any
 from queenright.actions.act import ActRequest, ActResult, AskOpened
 from queenright.actions.parts import Parts
 from queenright.actions.plan import Plan
-from queenright.actions.record import PRIVATE, actor_of
+from queenright.actions.record import PRIVATE, actor_of, words_of
 from queenright.authority.ask import Ask, Wish
 from queenright.authority.asks import AskHead, Present, Release
 from queenright.authority.verdict import Verdict
@@ -99,8 +99,7 @@ class Asking:
         """Ask a person. Raises `Denied` without a card (quota, denied lately)."""
         parts = self._parts
         head, opened = parts.asks.open(self.wish(request, plan), parts.standing(request.intent), clauses)
-        shown = canonical({"effect": plan.effect, "undo": plan.undo_text})
-        mine = Change((("put", ASKED, request.id, head.id), ("put", PRIVATE, head.id, shown)))
+        mine = Change((("put", ASKED, request.id, head.id), ("put", PRIVATE, head.id, words_of(plan))))
         leaf = Change()
         if opened.records:
             leaf = self._entry(

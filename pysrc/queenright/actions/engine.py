@@ -311,7 +311,10 @@ class Engine:
         except BaseException:
             held.cancel()
             raise
-        self.parts.commit(started, leaf, allowed.spent, self._asking.forgotten(request), held.started())
+        receipt = self.parts.commit(
+            started, leaf, allowed.spent, self._asking.forgotten(request), held.started()
+        )
+        self.acts.begun_at(row.id, receipt.first_leaf)
         return row
 
     def _kept(self, request: ActRequest, plan: Plan, images: Mapping[str, bytes]) -> dict[str, BlobRef]:

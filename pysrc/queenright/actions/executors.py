@@ -199,9 +199,9 @@ class _Reader:
 class Executors:
     """Starts executors. Belongs to one event loop."""
 
-    def __init__(self, spawn: Spawn, stderr: Callable[[], int]) -> None:
-        """`stderr`: a new descriptor for a process's error output; ours to close once it has been handed
-        over.
+    def __init__(self, spawn: Spawn, stderr: Callable[[], int] | None = None) -> None:
+        """`stderr`: a new descriptor for a process's error output, ours to close once it has been handed
+        over; without it none is kept.
         """
         self._spawn = spawn
         self._stderr = stderr
@@ -281,7 +281,8 @@ class Executors:
         reach: Reach = (OBSERVE if looks else find_verb(manifest.verb)).reach(target.resource)
         read, write = _reach(reach, target, manifest)
         ours, theirs = socket.socketpair()
-        null, errors = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), self._stderr()
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        errors = self._stderr() if self._stderr is not None else os.dup(null)
         try:
             process = await self._spawn(read, write, (null, null, errors, theirs.fileno()))
         except BaseException:

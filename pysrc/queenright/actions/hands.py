@@ -60,7 +60,7 @@ class Hands:
             workspace = self._parts.workspaces.create(agent)
             if verb == "shell.run":
                 keep = self._parts.keep / act.hex()
-                keep.mkdir(mode=0o700, exist_ok=True)
+                keep.mkdir(mode=0o700, exist_ok=True, parents=True)
         return Target(
             resource=resource,
             workspace=workspace,

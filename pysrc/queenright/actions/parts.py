@@ -18,7 +18,7 @@ from queenright.broker.secret import Secrets
 from queenright.clock import Clock
 from queenright.ledger.blobs import Blobs
 from queenright.ledger.log import Ledger
-from queenright.store import Store
+from queenright.store import Receipt, Store
 from queenright.workspace.workspaces import Workspaces
 
 __all__ = ["CommandRunner", "Parts", "Policy", "ServiceStarter", "Started"]
@@ -59,7 +59,7 @@ class Parts:
     images.
     """
 
-    commit: Callable[..., Any]
+    commit: Callable[..., Receipt]
     store: Store
     clock: Clock
     ledger: Ledger

@@ -14,7 +14,7 @@ from queenright.ledger.blobs import BlobRef
 from queenright.ledger.entry import Action, Agent, Entry, Kind, Operator, Result, Scalar, State
 from queenright.store import Record
 
-__all__ = ["ACTS", "PRIVATE", "ActRow", "ActState", "action_of", "actor_of", "denied_entry"]
+__all__ = ["ACTS", "PRIVATE", "ActRow", "ActState", "action_of", "actor_of", "denied_entry", "words_of"]
 
 ACTS = "act"
 """Act id to its row, in clear: ids, words, digests, names of blobs."""
@@ -55,6 +55,7 @@ class ActRow:
     started_ms: int
     ended_ms: int = 0
     began: bool = False
+    leaf: int = -1
     code: str = ""
     ask: bytes = b""
     verdict: bytes = b""
@@ -123,10 +124,9 @@ class ActRow:
 
     def undoing(self, act: bytes, operator: tuple[str, str], now_ms: int) -> ActRow:
         """The act by which an operator undoes this one."""
-        fresh: dict[str, Any] = dict.fromkeys(("undo", "ask", "verdict", "lease", "undone_by"), b"")
         return replace(
             self, id=act, undo_of=self.id, operator=operator, state="started", started_ms=now_ms, ended_ms=0,
-            began=False, code="", blobs={}, **fresh,
+            began=False, leaf=-1, code="", blobs={}, undo=b"", ask=b"", verdict=b"", lease=b"", undone_by=b"",
         )  # fmt: skip
 
     def action(self, undo_text: str = "") -> Action:
@@ -190,6 +190,14 @@ def actor_of(who: ActRow | ActRequest) -> Agent:
     if isinstance(who, ActRow):
         return Agent(who.agent, who.agent_name, who.incarnation, who.cell or "none", who.shared)
     return Agent(who.agent, who.agent_name, who.incarnation, who.cell or "none", who.shared)
+
+
+def words_of(plan: Plan) -> bytes:
+    """What people are shown of a plan: the first line of its effect, the rest (a diff) apart, and its
+    undo.
+    """
+    effect, _, diff = plan.effect.partition("\n")
+    return canonical({"effect": effect, "diff": diff, "undo": plan.undo_text})
 
 
 def action_of(request: ActRequest, klass: Class, manifest: bytes) -> Action:

@@ -186,7 +186,8 @@ class Undo:
                 "action.started", now, undo_text="an undo is not undone", facts={"undo_of": row.id.hex()}
             )
         )
-        parts.commit(acts.inserted(mine, replace(plan, effect=f"undo: {plan.undo_text}", undo_text="")), leaf)
+        shown = replace(plan, effect=f"undo: {plan.undo_text}", undo_text="")
+        acts.begun_at(mine.id, parts.commit(acts.inserted(mine, shown), leaf).first_leaf)
         try:
             parts.ledger.require_writable()
             what = await session.undo(manifest, plan, after)
