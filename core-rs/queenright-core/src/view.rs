@@ -1,6 +1,7 @@
 //! The table behind a screen: rows by identity, sorted, filtered, flat or as a tree, given out a window at a time.
 //!
 //! The order is worked out when it is next read, and only if something that decides it has changed.
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
@@ -385,7 +386,7 @@ impl View {
                             return Ordering::Equal;
                         }
                         let order = folded(self.text(*left_slot, column))
-                            .cmp(folded(self.text(*right_slot, column)));
+                            .cmp(&folded(self.text(*right_slot, column)));
                         if descending { order.reverse() } else { order }
                     };
                     left.cmp(right)
@@ -405,13 +406,11 @@ impl View {
         let Some((first, others)) = slots.split_first() else {
             return 0;
         };
-        let first: Vec<u8> = folded(self.text(*first, column)).collect();
+        let first = folded(self.text(*first, column));
         others.iter().fold(first.len(), |shared, slot| {
-            first[..shared]
-                .iter()
-                .zip(folded(self.text(*slot, column)))
-                .take_while(|(left, right)| *left == right)
-                .count()
+            let other = folded(self.text(*slot, column));
+            let alike = first[..shared].iter().zip(other.iter());
+            alike.take_while(|(left, right)| left == right).count()
         })
     }
 
@@ -510,36 +509,30 @@ fn rank(cell: &Cell, shared: usize) -> u128 {
             u128::from(if bits & SIGN == 0 { bits | SIGN } else { !bits })
         }
         Cell::Text(text) => {
+            let text = folded(text);
+            let rest = &text[shared.min(text.len())..];
+            let shown = rest.len().min(RANK_TEXT);
             let mut key = [0; RANK_TEXT + 1];
-            let mut rest = folded(text).skip(shared);
-            for length in 0..RANK_TEXT {
-                match rest.next() {
-                    Some(byte) => key[length] = byte,
-                    None => {
-                        key[RANK_TEXT] = length as u8;
-                        return u128::from_be_bytes(key);
-                    }
-                }
-            }
-            key[RANK_TEXT] = if rest.next().is_some() {
+            key[..shown].copy_from_slice(&rest[..shown]);
+            key[RANK_TEXT] = if rest.len() > RANK_TEXT {
                 LONGER
             } else {
-                RANK_TEXT as u8
+                shown as u8
             };
             u128::from_be_bytes(key)
         }
     }
 }
 
-/// The text in lower case, as UTF-8 bytes: their order is the order of the characters.
-fn folded(text: &str) -> impl Iterator<Item = u8> {
-    text.chars()
-        .flat_map(char::to_lowercase)
-        .flat_map(|character| {
-            let mut buffer = [0; 4];
-            let length = character.encode_utf8(&mut buffer).len();
-            buffer.into_iter().take(length)
-        })
+/// The text in lower case, as UTF-8 bytes: their order is the order of the characters. ASCII is folded in place.
+fn folded(text: &str) -> Cow<'_, [u8]> {
+    if !text.is_ascii() {
+        Cow::Owned(text.to_lowercase().into_bytes())
+    } else if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase().into_bytes())
+    } else {
+        Cow::Borrowed(text.as_bytes())
+    }
 }
 
 fn unknown_row() -> Error {
