@@ -12,7 +12,7 @@ from queenright.core import digest
 from queenright.core.operator import OperatorKey
 from queenright.errors import AskExpired, Conflict, NotEntitled, QueenrightError
 
-WRITER = '''
+WRITER = """
 from dataclasses import dataclass
 from queenright.agent import Agent, AskExpired, Context, Denied, Message, handles
 
@@ -41,8 +41,8 @@ class Writer(Agent):
         ctx.log(f"wrote {message.path} {self.state.count}")
         if message.text == "one":
             ctx.send(ctx.self, Write("a.txt", "two"))
-'''
-INTENT = '''
+"""
+INTENT = """
 [intent]
 purpose = "write files"
 swarm = "w"
@@ -58,7 +58,7 @@ packages = ["writer"]
 do = ["fs.write"]
 on = "ws:self"
 {more}
-'''
+"""
 
 
 def start(supervised: Supervised, mode: str, more: str = "") -> str:
@@ -75,7 +75,9 @@ def open_ask(supervised: Supervised) -> str:
     return supervised.until("an ask", found)
 
 
-def test_an_act_within_the_intent_is_recorded_before_and_after_and_can_be_undone(supervised: Supervised) -> None:
+def test_an_act_within_the_intent_is_recorded_before_and_after_and_can_be_undone(
+    supervised: Supervised,
+) -> None:
     intent = start(supervised, "allow")
     supervised.until("two writes", lambda: "wrote a.txt 2" in supervised.log("w/writer"))
     kinds = [entry["kind"] for entry in supervised.entries("what:fs.write")]

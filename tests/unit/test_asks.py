@@ -9,7 +9,7 @@ import pytest
 from authority_world import HEAD, RULES, RUNTIME, World, agent_id, operators, person, sign
 
 from queenright.authority.ask import Ask, Wish, ask_hash
-from queenright.authority.asks import AskHead
+from queenright.authority.asks import ASKS, AskHead
 from queenright.authority.grant_request import GrantRequest
 from queenright.authority.intents import Standing
 from queenright.authority.rule import Rule
@@ -24,6 +24,7 @@ from queenright.errors import (
     NotEntitled,
     StaleVerdict,
 )
+from queenright.store import Change
 
 QUORUM = RULES.replace(
     'answer_within = "10m"',
@@ -74,6 +75,21 @@ def test_approved_act_is_released_once_even_across_crashes(world: World) -> None
         world.asks.spend(head.id, world.present(standing, world.wish()))
     with pytest.raises(Conflict, match="spent already by ben"):
         world.decide(verdict(world, head), "cleo")
+
+
+def test_a_row_put_back_by_hand_does_not_spend_an_ask_again(world: World) -> None:
+    standing = world.apply()
+    head = raise_ask(world, standing)
+    world.decide(verdict(world, head))
+    approved = world.store.get(ASKS, head.id)
+    world.store.commit(world.asks.spend(head.id, world.present(standing, world.wish())).change)
+    uses = world.store.scan("verdict.uses")
+    back = [("put", ASKS, head.id, approved), *(("delete", "verdict.uses", key) for key, _ in uses)]
+    world.store.commit(Change(tuple(back)))
+    world.restart()
+    again = world.asks.spend(head.id, world.present(standing, world.wish()))
+    with pytest.raises(Refused):
+        world.store.commit(again.change)
 
 
 def test_second_decider_is_told_who_was_first(world: World) -> None:

@@ -81,7 +81,8 @@ class Demo:
         self._authorise()
         self._follow = self.follow = Follow(self.place.client(), self.tell)
         self.follow.start()
-        self._wait("the shop is healthy", self._settled, SETTLE_S)
+        if not self._wait("the shop is healthy and the watcher knows what is normal", self._settled, SETTLE_S):
+            raise QueenrightError("the demo cannot begin", hint="run it with --keep and look into its logs")
         self.probe.learn()
 
     def _program(self, name: str, *args: str) -> subprocess.Popen[Any]:
@@ -106,11 +107,8 @@ class Demo:
     def _settled(self) -> bool:
         """The load is measured as healthy, and the watcher has lived through the samples that teach it."""
         seconds = self.probe.seconds
-        return (
-            len(seconds) > 8
-            and self.probe.healthy_at(seconds[-5].ts) is not None
-            and len(self.follow.live) == 1
-        )
+        well = len(seconds) > 5 and self.probe.healthy_at(seconds[-5].ts) is not None
+        return well and self.follow.heard(0, "normal here is")
 
     # --- faults ---
 

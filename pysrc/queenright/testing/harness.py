@@ -70,7 +70,12 @@ class Harness:
         if intent is not None:
             text = intent.read_text() if isinstance(intent, Path) else intent
             self._judge = IntentJudge(
-                text, Path(self._directory.name), self.clock, _package, self.runtime.key.public_key, irreversible
+                text,
+                Path(self._directory.name),
+                self.clock,
+                _package,
+                self.runtime.key.public_key,
+                irreversible,
             )
             self.runtime.intent = self._judge.intent_id or self.runtime.intent
         self._open_cell()
@@ -90,7 +95,12 @@ class Harness:
     # --- agents --------------------------------------------------------------------------------------------------------
 
     def start(
-        self, behaviour: type[Agent], *, name: str | None = None, args: dict[str, Any] | None = None, state: object = None
+        self,
+        behaviour: type[Agent],
+        *,
+        name: str | None = None,
+        args: dict[str, Any] | None = None,
+        state: object = None,
     ) -> AgentRef:
         """A swarm's first agent; its on_start has run when this returns. `state`: what it begins with."""
         self._learn()
@@ -121,13 +131,17 @@ class Harness:
         self.run()
         if not answers:
             errors = self.errors(agent)[before:]
-            raise AssertionError(errors[-1] if errors else f"{agent} has not answered: it waits for something")
+            raise AssertionError(
+                errors[-1] if errors else f"{agent} has not answered: it waits for something"
+            )
         reply = answers[0]
         if reply is None:
             return None
         cls = find_type(reply["type"])
         if cls is None or reply["body"] is None:
-            raise AssertionError("the answer is sealed for an agent that is not of this harness: leave out `sender`")
+            raise AssertionError(
+                "the answer is sealed for an agent that is not of this harness: leave out `sender`"
+            )
         return message_from(cls, reply["body"])
 
     def stop(self, agent: AgentRef) -> None:
@@ -161,7 +175,9 @@ class Harness:
                 self._process.receive(self._in.popleft())
             steps += self._process.run(100)
             if steps > MAX_STEPS:
-                raise AssertionError(f"still busy after {MAX_STEPS} steps: agents that send to each other without end?")
+                raise AssertionError(
+                    f"still busy after {MAX_STEPS} steps: agents that send to each other without end?"
+                )
             while self._out:
                 frame = self._out.popleft()
                 self.runtime.receive(self._cell, frame)
@@ -246,7 +262,11 @@ class Harness:
 
     def children(self, agent: AgentRef) -> list[AgentRef]:
         """Those it spawned that live, in order of birth."""
-        found = [record for record in self.runtime.agents.values() if record.parent == agent.id and not record.ended]
+        found = [
+            record
+            for record in self.runtime.agents.values()
+            if record.parent == agent.id and not record.ended
+        ]
         return [AgentRef(record.id, record.name) for record in found]
 
     def logs(self, agent: AgentRef) -> list[str]:

@@ -32,7 +32,11 @@ def run_behaviour_tests(path: Path | str) -> int:
         "--import-mode=importlib", "-c", os.devnull, f"--rootdir={root}", str(root),
     ]  # fmt: skip
     # Only our plugin: what else happens to be installed here must not decide how a package's tests run.
-    ours = {PACKAGE_VARIABLE: str(root), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    ours = {
+        PACKAGE_VARIABLE: str(root),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
     env = os.environ | ours
     code = subprocess.run(argv, env=env, cwd=root, check=False).returncode
     if code == _NO_TESTS:

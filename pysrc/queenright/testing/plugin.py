@@ -32,7 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
                     f"behaviour.toml says that {name} runs in a {said} cell, its class says {loaded.cls.cell}"
                 )
     except QueenrightError as error:
-        raise pytest.UsageError(f"{error.message} {f'({error.hint})' if error.hint else ''}".strip()) from None
+        raise pytest.UsageError(
+            f"{error.message} {f'({error.hint})' if error.hint else ''}".strip()
+        ) from None
 
 
 @pytest.fixture

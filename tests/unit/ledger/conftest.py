@@ -81,9 +81,16 @@ class Desk:
         self.close()
         self.open(**how)
 
+    def crash(self, **how: Any) -> None:
+        """As after kill -9: nothing is signed or closed in order; then a new start."""
+        self.ledger._entries.close()
+        self.ledger._closed = True
+        self.store.close()
+        self.open(**how)
+
     def commit(self, *entries: Entry) -> None:
         self.store.commit(*(self.ledger.entry(entry) for entry in entries))
-        self.ledger.flush()
+        self.ledger.flush(sign=True)
 
     def write(self, count: int) -> None:
         for number in range(count):
