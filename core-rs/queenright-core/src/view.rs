@@ -356,7 +356,7 @@ impl View {
     }
 
     /// In the wanted order. The sorts are stable and begin from the order in which the rows came, which so breaks ties.
-    fn sort_slots(&self, slots: &mut Vec<usize>) {
+    fn sort_slots(&self, slots: &mut [usize]) {
         let born = |slot: &usize| self.rows[*slot].as_ref().map_or(0, |row| row.born);
         if !slots.is_sorted_by_key(born) {
             slots.sort_unstable_by_key(born);
