@@ -81,7 +81,10 @@ class Demo:
         self._authorise()
         self._follow = self.follow = Follow(self.place.client(), self.tell)
         self.follow.start()
-        self._wait("the shop is healthy", self._settled, SETTLE_S)
+        if not self._wait(
+            "the shop is healthy and the watcher knows what is normal", self._settled, SETTLE_S
+        ):
+            raise QueenrightError("the demo cannot begin", hint="run it with --keep and look into its logs")
         self.probe.learn()
 
     def _program(self, name: str, *args: str) -> subprocess.Popen[Any]:
