@@ -460,7 +460,7 @@ impl Scheduler {
         let mut steps = 0;
         let mut outcome = Ok(());
         while steps < most && outcome.is_ok() {
-            let next = self.lock().core.next();
+            let next = self.lock().core.take();
             let Some(next) = next else { break };
             outcome = self.step(py, next);
             steps += 1;
