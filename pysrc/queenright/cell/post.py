@@ -1,7 +1,7 @@
 """Mail that leaves or enters the cell: sealing for receivers elsewhere, signing, and opening what came sealed.
 
-A record (the ops of a turn with its step or end) leaves whole and in order. If a receiver's key or this agent's certificate is
-not here yet, the record waits in its agent's outbox and everything of that agent behind it.
+A record (the ops of a turn with its step or end) leaves whole and in order. If a receiver's key or this agent's
+certificate is not here yet, the record waits in its agent's outbox and everything of that agent behind it.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ class Process:
             self.log(agent, "error", describe(error))
 
     def forget_object(self, agent: bytes) -> None:
-        """Throw a behaviour's object away, so that the next turn starts from the state's bytes (the harness does, always)."""
+        """Throw a behaviour's object away, so that the next turn starts from the state's bytes."""
         resident = self._residents.get(agent)
         if resident is not None:
             resident.forget()

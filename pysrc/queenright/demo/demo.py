@@ -81,7 +81,9 @@ class Demo:
         self._authorise()
         self._follow = self.follow = Follow(self.place.client(), self.tell)
         self.follow.start()
-        if not self._wait("the shop is healthy and the watcher knows what is normal", self._settled, SETTLE_S):
+        if not self._wait(
+            "the shop is healthy and the watcher knows what is normal", self._settled, SETTLE_S
+        ):
             raise QueenrightError("the demo cannot begin", hint="run it with --keep and look into its logs")
         self.probe.learn()
 
