@@ -108,6 +108,18 @@ def test_verdict_for_one_ask_answers_no_other(bit: int) -> None:
     assert verdict.faults([(other, other.hash, "why")], now)
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    root=st.binary(min_size=32, max_size=32), asks=st.lists(st.binary(min_size=32, max_size=32), max_size=3)
+)
+def test_verdict_whose_root_is_not_that_of_its_asks_is_malformed(root: bytes, asks: list[bytes]) -> None:
+    verdict = Verdict.decode(VERDICT_BYTES)
+    for wrong in (replace(verdict, root=root), replace(verdict, asks=(*verdict.asks, *asks, *asks))):
+        if wrong != verdict:
+            with pytest.raises(Malformed):
+                Verdict.decode(wrong.encode())
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner, max_size=3),

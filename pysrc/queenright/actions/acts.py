@@ -28,6 +28,7 @@ class Acts:
         self._parts = parts
         self._rows: dict[bytes, ActRow] = {}
         self._leaves: dict[bytes, int] = {}
+        self._last = 0
 
     def load(self) -> list[ActRow]:
         """Read every act. One that was started and has no outcome is UNKNOWN from now on: those are
@@ -37,6 +38,7 @@ class Acts:
         for key, value in self._parts.store.scan(ACTS):
             row = ActRow.decode(key, value)
             self._rows[key] = row
+            self._last = max(self._last, row.number)
             if row.state == "started":
                 lost.append(row)
         for row in lost:
@@ -44,8 +46,13 @@ class Acts:
         return [self._rows[row.id] for row in lost]
 
     def all(self) -> list[ActRow]:
-        """Every act that was started, oldest first."""
-        return sorted(self._rows.values(), key=lambda row: (row.started_ms, row.id))
+        """Every act that was started, in the order of their starts."""
+        return sorted(self._rows.values(), key=lambda row: row.number)
+
+    def next_number(self) -> int:
+        """The number of the act that starts next."""
+        self._last += 1
+        return self._last
 
     def get(self, act: bytes) -> ActRow | None:
         return self._rows.get(act)

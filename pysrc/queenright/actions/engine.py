@@ -303,7 +303,8 @@ class Engine:
         now = self.parts.clock.wall_ms()
         try:
             self.parts.ledger.require_writable()
-            row = ActRow.of(request, plan, now, self._kept(request, plan, images))
+            kept = self._kept(request, plan, images)
+            row = ActRow.of(request, plan, now, self.acts.next_number(), kept)
             ask = self._asking.asked(request) if allowed.verdict else b""
             row = replace(row, ask=ask, verdict=allowed.verdict, lease=lease)
             started = self.acts.inserted(row, plan)

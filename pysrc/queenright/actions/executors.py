@@ -20,7 +20,7 @@ from queenright.actions import channel
 from queenright.actions.manifest import Manifest
 from queenright.actions.observe import OBSERVE
 from queenright.actions.plan import Draft, Plan
-from queenright.actions.registry import find_verb
+from queenright.actions.registry import VERBS, find_verb
 from queenright.actions.resources import Resource
 from queenright.actions.verb import ActionFailed, Effect, Reach, Unsure
 from queenright.broker.secret import Secret
@@ -75,8 +75,9 @@ class Session:
         self._link = link
         self._answer = answer
         self._lock = asyncio.Lock()
+        self._closed = False
         self.cut = ""
-        self.closed = False
+        self.dead = False
 
     async def read(self, manifest: Manifest, args: Mapping[str, Any]) -> Any:
         """Raises `ActionFailed`."""
@@ -137,11 +138,17 @@ class Session:
 
     async def close(self) -> None:
         """End the process and wait for it."""
-        if not self.closed:
-            self.closed = True
+        self._lose()
+        if not self._closed:
+            self._closed = True
+            await self._process.wait()
+
+    def _lose(self) -> None:
+        """Nothing more is asked of the process: what it would answer next is not what was asked next."""
+        if not self.dead:
+            self.dead = True
             self._link.close()
             self._process.kill()
-            await self._process.wait()
 
     async def begin(self, request: Mapping[str, Any]) -> None:
         await channel.send(self._link, {"op": "begin", **request})
@@ -150,16 +157,19 @@ class Session:
     async def _ask(self, op: str, manifest: Manifest, **facts: Any) -> Any:
         touches = op in ("run", "undo")
         async with self._lock:
+            if self.dead:
+                raise ActionFailed("executor_died", f"the executor {self.cut or 'died'}")
             try:
                 async with asyncio.timeout(manifest.deadline_ms / 1000):
                     await channel.send(self._link, {"op": op, "verb": manifest.verb, **facts})
                     reply = await self._reply()
+            except asyncio.CancelledError:
+                self._lose()
+                raise
             except (channel.Closed, TimeoutError, Malformed) as lost:
+                self._lose()
                 late = isinstance(lost, TimeoutError)
                 how = self.cut or ("did not answer in time" if late else "died")
-                self._process.kill()
-                self.closed = True
-                self._link.close()
                 if touches:
                     raise Unsure(f"the executor {how} in the act") from None
                 raise ActionFailed("timed_out" if late else "executor_died", f"the executor {how}") from None
@@ -210,8 +220,10 @@ class Executors:
         self._sweep: asyncio.Task[None] | None = None
 
     async def read(self, target: Target, manifest: Manifest, args: Mapping[str, Any]) -> Any:
-        """A read without a secret, in the resource's shared process. Raises `ActionFailed`."""
-        place = (target.resource.id, str(target.workspace or manifest.verb))
+        """A read without a secret, in the resource's shared process. Raises `ActionFailed`,
+        SandboxRefused.
+        """
+        place = (target.resource.id, str(target.workspace or ""))
         async with self._starting.setdefault(place, asyncio.Lock()):
             reader = await self._reader(place, target, manifest)
             reader.busy += 1
@@ -220,8 +232,10 @@ class Executors:
         finally:
             reader.busy -= 1
             reader.idle_at = asyncio.get_running_loop().time()
-            if reader.session.closed and self._readers.get(place) is reader:
+            if reader.session.dead and self._readers.get(place) is reader:
                 del self._readers[place]
+            if not reader.busy and self._readers.get(place) is not reader:
+                await reader.session.close()
             self._starting_done(place)
 
     def _starting_done(self, place: tuple[str, str]) -> None:
@@ -232,7 +246,8 @@ class Executors:
     async def _reader(self, place: tuple[str, str], target: Target, manifest: Manifest) -> _Reader:
         mapped = canonical(target.resource.to_map())
         found = self._readers.get(place)
-        if found is not None and (found.session.closed or found.resource != mapped):
+        if found is not None and (found.session.dead or found.resource != mapped):
+            # One that is still at work is ended by the last read in it.
             del self._readers[place]
             if not found.busy:
                 await found.session.close()
@@ -240,7 +255,8 @@ class Executors:
         if found is None:
             if len(self._readers) >= MAX_READERS:
                 await self._make_room()
-            found = _Reader(await self._start(target, manifest, None), mapped)
+            read, write = _reach(_reads_reach(target.resource), target, manifest)
+            found = _Reader(await self._start(read, write, target, manifest, None), mapped)
             self._readers[place] = found
         if self._sweep is None or self._sweep.done():
             self._sweep = asyncio.get_running_loop().create_task(self._end_idle())
@@ -270,16 +286,23 @@ class Executors:
         """A process of its own for one act; ended at the end of the block. Raises SandboxRefused,
         `ActionFailed`.
         """
-        session = await self._start(target, manifest, secret)
+        looks = manifest.verb == OBSERVE.manifest.verb
+        reach: Reach = (OBSERVE if looks else find_verb(manifest.verb)).reach(target.resource)
+        read, write = _reach(reach, target, manifest)
+        session = await self._start(read, write, target, manifest, secret)
         try:
             yield session
         finally:
             await session.close()
 
-    async def _start(self, target: Target, manifest: Manifest, secret: Secret | None) -> Session:
-        looks = manifest.verb == OBSERVE.manifest.verb
-        reach: Reach = (OBSERVE if looks else find_verb(manifest.verb)).reach(target.resource)
-        read, write = _reach(reach, target, manifest)
+    async def _start(
+        self,
+        read: list[str],
+        write: list[str],
+        target: Target,
+        manifest: Manifest,
+        secret: Secret | None,
+    ) -> Session:
         ours, theirs = socket.socketpair()
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         errors = self._stderr() if self._stderr is not None else os.dup(null)
@@ -312,6 +335,16 @@ class Executors:
         readers, self._readers = self._readers, {}
         for reader in readers.values():
             await reader.session.close()
+
+
+def _reads_reach(resource: Resource) -> Reach:
+    """What the verbs that only read may reach together: one shared process does them all."""
+    found = [
+        find_verb(verb).reach(resource).read
+        for verb in VERBS
+        if find_verb(verb).manifest.klass == "read" and resource.kind in find_verb(verb).manifest.kinds
+    ]
+    return Reach(read=tuple(sorted({path for paths in found for path in paths})))
 
 
 def _reach(reach: Reach, target: Target, manifest: Manifest) -> tuple[list[str], list[str]]:

@@ -56,6 +56,7 @@ class ActRow:
     ended_ms: int = 0
     began: bool = False
     leaf: int = -1
+    number: int = 0
     code: str = ""
     ask: bytes = b""
     verdict: bytes = b""
@@ -66,7 +67,9 @@ class ActRow:
     blobs: Mapping[str, BlobRef] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, request: ActRequest, plan: Plan, now_ms: int, blobs: Mapping[str, BlobRef]) -> ActRow:
+    def of(
+        cls, request: ActRequest, plan: Plan, now_ms: int, number: int, blobs: Mapping[str, BlobRef]
+    ) -> ActRow:
         """The row of an act that is about to start."""
         return cls(
             id=request.id,
@@ -87,6 +90,7 @@ class ActRow:
             undo=plan.undo_digest if plan.undo is not None else b"",
             state="started",
             started_ms=now_ms,
+            number=number,
             blobs=blobs,
         )
 
@@ -122,11 +126,11 @@ class ActRow:
         kept = {**self.blobs, **blobs}
         return replace(self, state=state, code=code, ended_ms=now_ms, blobs=kept, began=began)
 
-    def undoing(self, act: bytes, operator: tuple[str, str], now_ms: int) -> ActRow:
+    def undoing(self, act: bytes, operator: tuple[str, str], now_ms: int, number: int) -> ActRow:
         """The act by which an operator undoes this one."""
         return replace(
             self, id=act, undo_of=self.id, operator=operator, state="started", started_ms=now_ms, ended_ms=0,
-            began=False, leaf=-1, code="", blobs={}, undo=b"", ask=b"", verdict=b"", lease=b"", undone_by=b"",
+            began=False, leaf=-1, number=number, code="", blobs={}, undo=b"", ask=b"", verdict=b"", lease=b"", undone_by=b"",
         )  # fmt: skip
 
     def action(self, undo_text: str = "") -> Action:

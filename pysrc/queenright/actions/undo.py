@@ -178,7 +178,7 @@ class Undo:
         acts, parts, now = self._engine.acts, self._parts, self._parts.clock.wall_ms()
         plan, after = acts.plan_of(row), acts.after_of(row)
         act = digest("act", canonical({"v": 1, "undo_of": row.id, "nonce": self._rand(16)}))
-        mine = row.undoing(act, (person.fingerprint, person.name), now)
+        mine = row.undoing(act, (person.fingerprint, person.name), now, acts.next_number())
         undone = replace(row, undone_by=mine.id)
         parts.ledger.require_writable()
         leaf = parts.ledger.entry(

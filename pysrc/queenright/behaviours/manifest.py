@@ -105,7 +105,8 @@ class _Parser:
 
     def line(self, path: tuple[str, ...]) -> int:
         """Where a key, or the header of its table, stands; 1 if it is not there."""
-        table, header, best = (), 1, 1
+        table: tuple[str, ...] = ()
+        header = best = 1
         for number, text in enumerate(self.lines, 1):
             bare = text.split("#")[0].strip()
             if bare.startswith("["):

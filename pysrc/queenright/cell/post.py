@@ -1,7 +1,7 @@
 """Mail that leaves or enters the cell: sealing for receivers elsewhere, signing, and opening what came sealed.
 
-A record (the ops of a turn with its step or end) leaves whole and in order. If a receiver's key or this agent's certificate is
-not here yet, the record waits in its agent's outbox and everything of that agent behind it.
+A record (the ops of a turn with its step or end) leaves whole and in order. If a receiver's key or this agent's
+certificate is not here yet, the record waits in its agent's outbox and everything of that agent behind it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from queenright.wire.certificate import IncarnationCertificate
 from queenright.wire.envelope import SEAL_INFO, SEALED, Batch, leaf, salted_digest, seal_aad
 from queenright.wire.link import Certified, Frame, NeedSealKey, OpenKey, SealKey
 
-__all__ = ["MAX_BODY", "Parcel", "Post", "Record", "address"]
+__all__ = ["MAX_BODY", "MAX_WAITING", "Parcel", "Post", "Record", "address"]
 
 MAX_BODY = 256 * 1024  # one message; larger things belong in files
 SALT = 16
-# Records of one agent that wait for keys; a turn makes at most a few, so more means that nobody answers.
+# Volatile messages of one agent that wait for a key; more means that nobody answers.
 MAX_WAITING = 1000
 
 
@@ -97,10 +97,12 @@ class Post:
         desk = self._desks.get(agent)
         if desk is None:
             raise Unknown("the agent has left this cell")
-        if len(desk.outbox) >= MAX_WAITING:
-            raise Malformed(f"{MAX_WAITING} records wait for keys")
         desk.outbox.append(record)
         self._flush(desk)
+
+    def waiting(self, agent: bytes) -> int:
+        """How many records of the agent wait for keys."""
+        return len(self._desks[agent].outbox)
 
     def claim(self, agent: bytes) -> Keys:
         """The agent's keys with a signing key in them, claimed at the runtime."""

@@ -12,7 +12,7 @@ from queenright.agent.ref import AgentRef
 from queenright.cell.keys import Keys
 from queenright.cell.loader import Loaded, load
 from queenright.cell.mail import RUNTIME, Mail
-from queenright.cell.post import Post, Record, address
+from queenright.cell.post import MAX_WAITING, Post, Record, address
 from queenright.cell.report import describe
 from queenright.cell.resident import Resident
 from queenright.cell.turn import Turn
@@ -41,6 +41,8 @@ from queenright.wire.link import (
 __all__ = ["PackageFault", "Process"]
 
 MAX_LOG = 8 * 1024
+# Characters that one step of a turn may log or print: a loop around `print` must not fill the link.
+MAX_LOG_STEP = 64 * 1024
 
 
 class PackageFault(Exception):
@@ -68,6 +70,8 @@ class Process:
         self._behaviours: dict[str, Loaded] = {}
         self._residents: dict[bytes, Resident] = {}
         self._left: list[bytes] = []
+        self._log_step = 0
+        self._log_used = 0
         self._doers: dict[type[Frame], Callable[[Any], None]] = {
             Start: self._on_start,
             Host: self._on_host,
@@ -140,7 +144,13 @@ class Process:
 
         def failed(error: BaseException) -> None:
             resident.forget()
-            self.log(frame.agent, "error", describe(error))
+            try:
+                text = describe(error)
+            except BaseException:  # its own text hung and was interrupted
+                text = type(error).__name__
+            if resident.turn is not None:
+                resident.turn.fail(text)
+            self.log(frame.agent, "error", text)
 
         self.scheduler.add(frame.agent, handle, failed)
         self._residents[frame.agent] = resident
@@ -225,7 +235,7 @@ class Process:
             self.log(agent, "error", describe(error))
 
     def forget_object(self, agent: bytes) -> None:
-        """Throw a behaviour's object away, so that the next turn starts from the state's bytes (the harness does, always)."""
+        """Throw a behaviour's object away, so that the next turn starts from the state's bytes."""
         resident = self._residents.get(agent)
         if resident is not None:
             resident.forget()
@@ -243,6 +253,8 @@ class Process:
             return
         op: dict[str, Any] = {"op": "send", "to": to, "volatile": True}
         agent = resident.me.id
+        if self.post.waiting(agent) >= MAX_WAITING:
+            raise MailboxFull(f"{MAX_WAITING} messages wait for a key to seal them with", undelivered=message)
         self.post.submit(agent, Record([address(op, to, message)], lambda: Volatile(agent, op)))
 
     def open_seal(self, resident: Resident, sender: bytes, kind: str, sealed: dict[str, Any]) -> bytes:
@@ -269,5 +281,13 @@ class Process:
         return self._behaviours[behaviour].package
 
     def log(self, agent: bytes, level: str, text: str) -> None:
-        """A line for the agent's log, bounded."""
+        """A line for the agent's log, bounded by line and by step."""
+        step = self.scheduler.progress()
+        if step == 0 or step != self._log_step:
+            self._log_step, self._log_used = step, 0
+        if self._log_used > MAX_LOG_STEP:
+            return
+        self._log_used += len(text) + 1
+        if self._log_used > MAX_LOG_STEP:
+            level, text = "runtime", f"what this turn logs over {MAX_LOG_STEP} characters is dropped"
         self._send(Log(agent, level, text[:MAX_LOG]))

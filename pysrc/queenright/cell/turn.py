@@ -69,6 +69,7 @@ class Turn:
         self._sends = 0
         self._timers = 0
         self._mismatch: StepMismatch | None = None
+        self._recorded_end = False
         self.over = False
         self.me = resident.me
         self.parent = resident.parent
@@ -89,16 +90,13 @@ class Turn:
             record = self._end(reply)
         except GeneratorExit:
             raise
-        except (
-            BaseException
-        ) as error:  # a behaviour may raise anything, SystemExit too; only its turn may end of it
+        # A behaviour may raise anything, SystemExit too; only its turn may end of it.
+        except BaseException as error:
             self.over = True
             self._resident.forget()
-            self._process.post.submit(
-                self.me.id, Record([], lambda text=describe(error, self._mismatch): self._failed(text))
-            )
+            self.fail(describe(error, self._mismatch))
         else:
-            self.over = True
+            self.over = self._recorded_end = True
             self._process.post.submit(self.me.id, record)
         if self._mail is None:
             self._process.left(self.me.id)
@@ -169,8 +167,14 @@ class Turn:
 
         return Record(parcels, frame, lambda: resident.accepted(state))
 
-    def _failed(self, text: str) -> End:
-        return End(self.me.id, self.number, False, text, None, self._resident.cls.STATE_VERSION, [], None)
+    def fail(self, text: str) -> None:
+        """Leave the End record of a failure, unless this turn has left one."""
+        if self._recorded_end:
+            return
+        self.over = self._recorded_end = True
+        version = self._resident.cls.STATE_VERSION
+        end = End(self.me.id, self.number, False, text, None, version, [], None)
+        self._process.post.submit(self.me.id, Record([], lambda: end))
 
     # --- steps -------------------------------------------------------------------------------------------------------
 

@@ -115,6 +115,8 @@ class Ledger:
         succeeds makes up for it.
         """
         with self._lock:
+            if self._closed:
+                raise LedgerUnwritable("the ledger is closed")
             try:
                 self._append()
                 if self._key is not None and (sign or self._is_due()):

@@ -162,7 +162,7 @@ class Runtime:
                 nonce=cell.nonce,
                 packages=packages,
                 now_ms=self.clock.wall_ms(),
-            )  # fmt: skip
+            )
         )
         return cell
 
@@ -199,7 +199,7 @@ class Runtime:
                 state=agent.state,
                 state_version=agent.state_version,
                 kin=kin,
-            )  # fmt: skip
+            )
         )
         self.pump(agent)
 

@@ -5,7 +5,7 @@ not listed here, or has a field of another type, is a protocol violation and end
 
 Shapes inside frames (canonical maps, `bytes` fields named below hold canonical bytes):
 
-- `Mail` map: {"id": bytes 32, "sender": bytes 32 (zeros: the runtime), "sender_name": str, "type": str, "body": bytes | None,
+- `Mail` map: {"id": bytes, "sender": bytes 32 (zeros: the runtime), "sender_name": str, "type": str, "body": bytes | None,
   "sealed": Sealed map | None, "call": bytes 16 | None (reply to this), "chain": [bytes 32] (open calls)}
 - `Sealed` map: the fields of `wire.envelope.SEALED`; `certificate` is the sender's incarnation certificate, `certified` the
   runtime's signature over it
@@ -19,7 +19,7 @@ Shapes inside frames (canonical maps, `bytes` fields named below hold canonical 
 - step kinds, their requests and values:
   act {"verb", "resource", "args": map, "reason"} -> the action's value (shell and files are acts on `ws:self`)
   call {"to", "type", "body", "sealed", "plain_digest", "timeout_ms"} -> {"type", "body", "sealed", "sender"} | None
-  spawn {"certificate", "signature", "grant": map, "args"} -> {"agent", "name"}; the signature is over digest("birth", certificate)
+  spawn {"certificate", "signature", "grant": map, "args"} -> {"agent", "name"}; signed is digest("birth", certificate)
   discover {"behaviour", "capability"} -> [{"agent", "name", "behaviour", "capabilities": [str], "claimed": [str]}]
   sleep {"ms"} -> None; now {} -> int; random {"bytes": int} -> bytes
   run {"name", "ok": bool, "value": canonical bytes}, computed in the cell -> the request itself, recorded

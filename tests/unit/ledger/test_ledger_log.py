@@ -367,6 +367,14 @@ def test_earlier_checkpoints_are_kept_one_a_minute(desk: Any) -> None:
     assert [Checkpoint.open(note, key).size for note in notes] == [1, 4]
 
 
+def test_a_closed_ledger_says_so(desk: Any) -> None:
+    desk.write(1)
+    desk.ledger.close()
+    desk.ledger.close()
+    with pytest.raises(LedgerUnwritable, match="closed"):
+        desk.ledger.flush()
+
+
 def test_only_its_owner_may_read_the_ledger(desk: Any) -> None:
     desk.write(1)
     assert os.stat(desk.path / "ledger").st_mode & 0o777 == 0o700
