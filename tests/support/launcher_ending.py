@@ -242,11 +242,13 @@ async def memory_over_the_limit_in_many_processes_is_ended_and_told() -> None:
             end = time.monotonic() + 5
             while time.monotonic() < end and peak < 100 * MIB:
                 group = next(
-                    Path("/sys/fs/cgroup").glob(f"**/queenright-{launcher.pid}/*/memory.max_usage_in_bytes"),
+                    Path("/sys/fs/cgroup").glob(
+                        f"**/queenright-*-{launcher.pid}/*/memory.max_usage_in_bytes"
+                    ),
                     None,
                 )
                 group = group or next(
-                    Path("/sys/fs/cgroup").glob(f"**/queenright-{launcher.pid}/*/memory.peak"), None
+                    Path("/sys/fs/cgroup").glob(f"**/queenright-*-{launcher.pid}/*/memory.peak"), None
                 )
                 assert group is not None
                 peak = int(group.read_text())
@@ -256,5 +258,16 @@ async def memory_over_the_limit_in_many_processes_is_ended_and_told() -> None:
             how = await asyncio.wait_for(sandbox.wait(), DEADLINE)
             assert how.signal == signal.SIGKILL
         os.close(read)
-    left = list(Path("/sys/fs/cgroup").glob(f"**/queenright-{launcher.pid}"))
+    left = list(Path("/sys/fs/cgroup").glob(f"**/queenright-*-{launcher.pid}"))
     assert left == [], left
+
+
+@check
+async def two_launchers_do_not_disturb_each_other() -> None:
+    with launched() as first:
+        with launched() as second:
+            for launcher in (first, second):
+                how, _ = await run(launcher, shell(launcher, ":"))
+                assert how == Exit(0, None)
+        how, _ = await run(first, shell(first, ":"))
+        assert how == Exit(0, None)

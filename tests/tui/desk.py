@@ -39,7 +39,7 @@ class Desk:
         return "\n".join(strip.text.rstrip() for strip in strips)
 
     async def settle(self) -> None:
-        """Let everything that waits happen, and one frame. Not Pilot's `pause`: that sleeps until the machine is idle."""
+        """Let what waits happen, and one frame. Not Pilot's `pause`: that sleeps until the machine is idle."""
         for _ in range(ROUNDS):
             await self.pilot._wait_for_screen()
             self.app._frame()
@@ -57,7 +57,8 @@ class Desk:
         await self.until(lambda: words in self.text(), repr(words))
         return self.text()
 
-    async def press(self, *keys: str) -> None:
+    def send(self, *keys: str) -> None:
+        """Keys, one right after the other, with nothing handled in between."""
         for key in keys:
             name = _character_to_key(key) if len(key) == 1 else key
             character = key if len(key) == 1 else {"space": " "}.get(key)
@@ -65,6 +66,10 @@ class Desk:
             event.set_sender(self.app)
             assert self.app._driver is not None
             self.app._driver.send_message(event)
+
+    async def press(self, *keys: str) -> None:
+        for key in keys:
+            self.send(key)
             await self.settle()
 
     async def type(self, text: str) -> None:

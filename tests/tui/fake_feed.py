@@ -26,23 +26,49 @@ INTENT = hex_id("intent", "shop")
 
 def agent_row(name: str, **more: Any) -> dict[str, Any]:
     row = {
-        "id": hex_id("agent", name), "name": name, "behaviour": "sre.Watcher", "intent": INTENT, "parent": None, "depth": 0,
-        "state": "run", "mailbox": 3, "rate": 12.5, "leases": 1, "ttl_ms": 700_000, "health": [0, 0, 0, 0, 0, 0],
-        "cell": "cell-1", "shared": True, "incarnation": 1, "doing": "scraping metrics",
-    }  # fmt: skip
+        "id": hex_id("agent", name),
+        "name": name,
+        "behaviour": "sre.Watcher",
+        "intent": INTENT,
+        "parent": None,
+        "depth": 0,
+        "state": "run",
+        "mailbox": 3,
+        "rate": 12.5,
+        "leases": 1,
+        "ttl_ms": 700_000,
+        "health": [0, 0, 0, 0, 0, 0],
+        "cell": "cell-1",
+        "shared": True,
+        "incarnation": 1,
+        "doing": "scraping metrics",
+    }
     return row | more
 
 
 def ask_body(name: str, **more: Any) -> dict[str, Any]:
     body: dict[str, Any] = {
-        "v": 1, "kind": "ask", "runtime": hashlib.sha256(b"runtime").digest(), "intent": bytes.fromhex(INTENT[7:]),
-        "revision": 1, "agent": bytes.fromhex(hex_id("agent", "remedy-2")[6:]), "chain": hashlib.sha256(b"chain").digest(),
-        "verb": "db.session.kill", "resource": "db:shop/main", "args": {"session": "42"},
-        "precondition": {"session": "42", "started_ms": NOW - 95_000}, "risk": "CRITICAL",
-        "manifest": hashlib.sha256(b"m").digest(), "plan": hashlib.sha256(b"p").digest(), "undo": hashlib.sha256(b"u").digest(),
-        "dry_run": b"", "policy": hashlib.sha256(b"pol").digest(), "answer_by": NOW + 528_000, "not_after": NOW + 1_428_000,
+        "v": 1,
+        "kind": "ask",
+        "runtime": hashlib.sha256(b"runtime").digest(),
+        "intent": bytes.fromhex(INTENT[7:]),
+        "revision": 1,
+        "agent": bytes.fromhex(hex_id("agent", "remedy-2")[6:]),
+        "chain": hashlib.sha256(b"chain").digest(),
+        "verb": "db.session.kill",
+        "resource": "db:shop/main",
+        "args": {"session": "42"},
+        "precondition": {"session": "42", "started_ms": NOW - 95_000},
+        "risk": "CRITICAL",
+        "manifest": hashlib.sha256(b"m").digest(),
+        "plan": hashlib.sha256(b"p").digest(),
+        "undo": hashlib.sha256(b"u").digest(),
+        "dry_run": b"",
+        "policy": hashlib.sha256(b"pol").digest(),
+        "answer_by": NOW + 528_000,
+        "not_after": NOW + 1_428_000,
         "nonce": hashlib.sha256(name.encode()).digest()[:16],
-    }  # fmt: skip
+    }
     return body | more
 
 
@@ -52,23 +78,39 @@ def ask_detail(name: str, **more: Any) -> dict[str, Any]:
     body = ask_body(name, **body_more)
     data = canonical(body)
     row = {
-        "id": f"ask-{digest('ask', data).hex()}", "state": "open", "agent": hex_id("agent", "remedy-2"), "agent_name": "remedy-2",
-        "intent": INTENT, "verb": body["verb"], "resource": body["resource"], "risk": body["risk"],
-        "raised_ms": NOW - 72_000, "deadline_ms": body["answer_by"], "members": 1, "decided_by": "", "verdict": "",
-    } | more.get("row", {})  # fmt: skip
+        "id": f"ask-{digest('ask', data).hex()}",
+        "state": "open",
+        "agent": hex_id("agent", "remedy-2"),
+        "agent_name": "remedy-2",
+        "intent": INTENT,
+        "verb": body["verb"],
+        "resource": body["resource"],
+        "risk": body["risk"],
+        "raised_ms": NOW - 72_000,
+        "deadline_ms": body["answer_by"],
+        "members": 1,
+        "decided_by": "",
+        "verdict": "",
+    } | more.get("row", {})
     context = {
         "chain": [
             {"id": hex_id("agent", "commander"), "name": "commander", "behaviour": "sre.Commander"},
             {"id": hex_id("agent", "remedy-2"), "name": "remedy-2", "behaviour": "sre.Remedy"},
         ],
-        "operator": OPERATOR, "purpose": more.get("purpose", "keep the shop's checkout under 400 ms"),
-        "reason": more.get("reason", "session 42 of worker-2 holds the write lock since 95 s; 31 requests wait behind it."),
+        "operator": OPERATOR,
+        "purpose": more.get("purpose", "keep the shop's checkout under 400 ms"),
+        "reason": more.get(
+            "reason", "session 42 of worker-2 holds the write lock since 95 s; 31 requests wait behind it."
+        ),
         "effect": more.get("effect", "the connection of worker-2 is closed; its open transaction is lost"),
-        "diff": more.get("diff", ""), "undo": more.get("undo", ""),
+        "diff": more.get("diff", ""),
+        "undo": more.get("undo", ""),
         "blast": {"resources": ["db:shop/main"], "agents": 1, "budget_used": 0, "budget_max": 2},
         "similar": [{"at_ms": NOW - 3_600_000, "operator": "bo", "verdict": "once", "outcome": "done"}],
-        "same_person": True, "accept_same_user": False, "forbidden": "",
-    } | more.get("context", {})  # fmt: skip
+        "same_person": True,
+        "accept_same_user": False,
+        "forbidden": "",
+    } | more.get("context", {})
     return {"row": row, "bytes": data, "members": [data], "more": 0, "context": context}
 
 
@@ -81,10 +123,17 @@ def leaf_row(index: int, **more: Any) -> dict[str, Any]:
         "resource": "svc:shop/web",
     }
     row = {
-        "index": index, "at_ms": NOW - (140 - index) * 1000, "kind": "action", "who": "remedy-1", "verb": "release.rollback",
-        "resource": "svc:shop/web", "outcome": "done", "undo": "exact", "hash": hashlib.sha256(bytes([index % 256])).digest(),
+        "index": index,
+        "at_ms": NOW - (140 - index) * 1000,
+        "kind": "action",
+        "who": "remedy-1",
+        "verb": "release.rollback",
+        "resource": "svc:shop/web",
+        "outcome": "done",
+        "undo": "exact",
+        "hash": hashlib.sha256(bytes([index % 256])).digest(),
         "entry": json.dumps(entry).encode(),
-    } | more  # fmt: skip
+    } | more
     return row
 
 
@@ -99,33 +148,98 @@ class FakeFeed:
         self.queue: asyncio.Queue[Heard] = asyncio.Queue()
         self.intents = [
             {
-                "id": INTENT, "swarm": "shop", "purpose": "keep the shop's checkout under 400 ms", "revision": 1,
-                "operator": OPERATOR, "state": "live", "applied_ms": NOW - 500_000, "not_after_ms": NOW + 6_500_000,
-                "agents": 7, "max_agents": 60, "asks_open": 1, "leases": 3,
+                "id": INTENT,
+                "swarm": "shop",
+                "purpose": "keep the shop's checkout under 400 ms",
+                "revision": 1,
+                "operator": OPERATOR,
+                "state": "live",
+                "applied_ms": NOW - 500_000,
+                "not_after_ms": NOW + 6_500_000,
+                "agents": 7,
+                "max_agents": 60,
+                "asks_open": 1,
+                "leases": 3,
             }
-        ]  # fmt: skip
+        ]
         commander = hex_id("agent", "commander")
         self.agents = [
             agent_row("watcher", behaviour="sre.Watcher", leases=2),
             agent_row("commander", behaviour="sre.Commander", doing="two findings of three", mailbox=12),
-            agent_row("log-1", parent=commander, depth=1, behaviour="sre.Log", doing="svc:shop/web 10:36-10:40", health=[0, 0, 1, 0, 0, 0]),
-            agent_row("metric-1", parent=commander, depth=1, behaviour="sre.Metric", doing="http_errors_total", rate=64.0),
-            agent_row("metric-2", parent=commander, depth=1, behaviour="sre.Metric", state="wait", rate=0.0, doing="", leases=0, ttl_ms=None),
-            agent_row("remedy-1", parent=commander, depth=1, behaviour="sre.Remedy", state="paused", doing="rolled back web", ttl_ms=42_000),
-            agent_row("remedy-2", parent=commander, depth=1, behaviour="sre.Remedy", state="needs_human", mailbox=318, rate=0.0, health=[0, 0, 0, 2, 5, 7], doing="wants db.session.kill"),
-        ]  # fmt: skip
+            agent_row(
+                "log-1",
+                parent=commander,
+                depth=1,
+                behaviour="sre.Log",
+                doing="svc:shop/web 10:36-10:40",
+                health=[0, 0, 1, 0, 0, 0],
+            ),
+            agent_row(
+                "metric-1",
+                parent=commander,
+                depth=1,
+                behaviour="sre.Metric",
+                doing="http_errors_total",
+                rate=64.0,
+            ),
+            agent_row(
+                "metric-2",
+                parent=commander,
+                depth=1,
+                behaviour="sre.Metric",
+                state="wait",
+                rate=0.0,
+                doing="",
+                leases=0,
+                ttl_ms=None,
+            ),
+            agent_row(
+                "remedy-1",
+                parent=commander,
+                depth=1,
+                behaviour="sre.Remedy",
+                state="paused",
+                doing="rolled back web",
+                ttl_ms=42_000,
+            ),
+            agent_row(
+                "remedy-2",
+                parent=commander,
+                depth=1,
+                behaviour="sre.Remedy",
+                state="needs_human",
+                mailbox=318,
+                rate=0.0,
+                health=[0, 0, 0, 2, 5, 7],
+                doing="wants db.session.kill",
+            ),
+        ]
         self.kill = ask_detail("kill")
         self.flag = ask_detail(
-            "flag", verb="flag.set", resource="svc:shop/web", args={"flag": "recommendations", "value": "off"}, risk="LOW",
-            precondition={"value": "on"}, effect="recommendations are no longer shown", undo="set it to `on` again",
-            diff="-recommendations: on\n+recommendations: off", reason="takes load off the database",
+            "flag",
+            verb="flag.set",
+            resource="svc:shop/web",
+            args={"flag": "recommendations", "value": "off"},
+            risk="LOW",
+            precondition={"value": "on"},
+            effect="recommendations are no longer shown",
+            undo="set it to `on` again",
+            diff="-recommendations: on\n+recommendations: off",
+            reason="takes load off the database",
             row={"raised_ms": NOW - 9_000},
-        )  # fmt: skip
+        )
         self.restart = ask_detail(
-            "restart", verb="svc.restart", resource="svc:shop/worker-2", args={"signal": "TERM"}, risk="HIGH",
-            precondition={"pid": 4242, "started_ms": NOW - 400_000}, effect="worker-2 restarts: 1.2 s without it", undo="start it again",
-            reason="it does not answer", row={"raised_ms": NOW - 40_000},
-        )  # fmt: skip
+            "restart",
+            verb="svc.restart",
+            resource="svc:shop/worker-2",
+            args={"signal": "TERM"},
+            risk="HIGH",
+            precondition={"pid": 4242, "started_ms": NOW - 400_000},
+            effect="worker-2 restarts: 1.2 s without it",
+            undo="start it again",
+            reason="it does not answer",
+            row={"raised_ms": NOW - 40_000},
+        )
         self.asks = {detail["row"]["id"]: detail for detail in (self.kill, self.flag, self.restart)}
         self.leaves = [leaf_row(index) for index in range(120, 140)]
         self.leaves[-3] |= {
@@ -150,25 +264,49 @@ class FakeFeed:
         for row in self.agents:
             counts[row["state"]] = counts.get(row["state"], 0) + 1
         return {
-            "name": "shop-demo", "version": "0.1.0", "runtime": hashlib.sha256(b"runtime").digest(), "locked": False,
-            "stop": "ready", "stop_unacked": 0, "uptime_ms": 520_000, "now_ms": NOW, "distance": "uid",
-            "policy_revision": bytes(32), "agents": counts, "swarms": 1, "cells": 3, "asks_open": len(self.asks),
-            "oldest_ask_ms": NOW - 72_000, "leases": 5, "ledger_size": 140, "ledger_root": bytes(32), "ledger_ok": True,
-            "messages_per_s": 138.0, "denials_per_min": 0.4, "mailbox_max": 318,
-        }  # fmt: skip
+            "name": "shop-demo",
+            "version": "0.1.0",
+            "runtime": hashlib.sha256(b"runtime").digest(),
+            "locked": False,
+            "stop": "ready",
+            "stop_unacked": 0,
+            "uptime_ms": 520_000,
+            "now_ms": NOW,
+            "distance": "uid",
+            "policy_revision": bytes(32),
+            "agents": counts,
+            "swarms": 1,
+            "cells": 3,
+            "asks_open": len(self.asks),
+            "oldest_ask_ms": NOW - 72_000,
+            "leases": 5,
+            "ledger_size": 140,
+            "ledger_root": bytes(32),
+            "ledger_ok": True,
+            "messages_per_s": 138.0,
+            "denials_per_min": 0.4,
+            "mailbox_max": 318,
+        }
 
     def whoami(self) -> dict[str, Any]:
         return {
-            "operator": OPERATOR, "fingerprint": "SHA256:Qk3vTq0m9PLuJ2y6cX1dEw8rBn5sKfZgHjA4oVi79f", "key_kind": "ssh-ed25519",
-            "level": "key", "expires_ms": None, "distance": "uid", "owner": True,
-        }  # fmt: skip
+            "operator": OPERATOR,
+            "fingerprint": "SHA256:Qk3vTq0m9PLuJ2y6cX1dEw8rBn5sKfZgHjA4oVi79f",
+            "key_kind": "ssh-ed25519",
+            "level": "key",
+            "expires_ms": None,
+            "distance": "uid",
+            "owner": True,
+        }
 
     async def events(self) -> AsyncIterator[Heard]:
         yield LinkUp(self.whoami(), self.status())
         for topic, rows in (
-            ("intents", self.intents), ("agents", self.agents), ("asks", [d["row"] for d in self.asks.values()]),
+            ("intents", self.intents),
+            ("agents", self.agents),
+            ("asks", [d["row"] for d in self.asks.values()]),
             ("ledger", self.leaves),
-        ):  # fmt: skip
+        ):
             yield Listing(topic)
             yield Rows(topic, rows)
             yield Listed(topic)
@@ -211,29 +349,102 @@ class FakeFeed:
         ]
         action = {"at_ms": NOW - 200_000, "agent": agent, "outcome": "done"}
         return {
-            "row": row, "chain": chain, "born_ms": NOW - 450_000, "children": 0,
+            "row": row,
+            "chain": chain,
+            "born_ms": NOW - 450_000,
+            "children": 0,
             "grant": [
-                {"authority": "exercise", "mode": "allow", "verbs": ["metrics.read"], "resource": "svc:shop/*", "max": None, "used": None},
-                {"authority": "exercise", "mode": "allow", "verbs": ["release.rollback"], "resource": "svc:shop/web", "max": 2, "used": 1},
-                {"authority": "exercise", "mode": "ask", "verbs": ["db.session.kill"], "resource": "db:shop/main", "max": 2, "used": 0},
+                {
+                    "authority": "exercise",
+                    "mode": "allow",
+                    "verbs": ["metrics.read"],
+                    "resource": "svc:shop/*",
+                    "max": None,
+                    "used": None,
+                },
+                {
+                    "authority": "exercise",
+                    "mode": "allow",
+                    "verbs": ["release.rollback"],
+                    "resource": "svc:shop/web",
+                    "max": 2,
+                    "used": 1,
+                },
+                {
+                    "authority": "exercise",
+                    "mode": "ask",
+                    "verbs": ["db.session.kill"],
+                    "resource": "db:shop/main",
+                    "max": 2,
+                    "used": 0,
+                },
             ],
             "not_after_ms": NOW + 6_500_000,
             "leases": [
                 {
-                    "id": hex_id("lease", "1"), "agent": agent, "agent_name": row["name"], "intent": INTENT, "resource": "svc:shop/admin",
-                    "secret": "shop-admin", "delivery": "act", "state": "active", "issued_ms": NOW - 60_000,
-                    "expires_ms": NOW + 191_000, "uses": 12,
+                    "id": hex_id("lease", "1"),
+                    "agent": agent,
+                    "agent_name": row["name"],
+                    "intent": INTENT,
+                    "resource": "svc:shop/admin",
+                    "secret": "shop-admin",
+                    "delivery": "act",
+                    "state": "active",
+                    "issued_ms": NOW - 60_000,
+                    "expires_ms": NOW + 191_000,
+                    "uses": 12,
                 }
             ],
-            "mailbox": [{"sender": hex_id("agent", "commander"), "sender_name": "commander", "type": "sre.Fix", "bytes": 812, "at_ms": NOW - 9_000}],
-            "actions": [
-                action | {"id": hex_id("act", "rollback"), "leaf": 131, "verb": "release.rollback", "resource": "svc:shop/web", "reversibility": "exact", "undo": "point the link at release 42 again"},
-                action | {"id": hex_id("act", "restart"), "leaf": 128, "verb": "svc.restart", "resource": "svc:shop/worker-2", "reversibility": "compensate", "undo": "start it again"},
-                action | {"id": hex_id("act", "kill"), "leaf": 125, "verb": "db.session.kill", "resource": "db:shop/main", "reversibility": "none", "undo": "a killed session is gone"},
-                action | {"id": hex_id("act", "scrape"), "leaf": 121, "verb": "metrics.read", "resource": "svc:shop/web", "reversibility": "read", "undo": "it only read"},
+            "mailbox": [
+                {
+                    "sender": hex_id("agent", "commander"),
+                    "sender_name": "commander",
+                    "type": "sre.Fix",
+                    "bytes": 812,
+                    "at_ms": NOW - 9_000,
+                }
             ],
-            "ask": None, "last_error": "",
-        }  # fmt: skip
+            "actions": [
+                action
+                | {
+                    "id": hex_id("act", "rollback"),
+                    "leaf": 131,
+                    "verb": "release.rollback",
+                    "resource": "svc:shop/web",
+                    "reversibility": "exact",
+                    "undo": "point the link at release 42 again",
+                },
+                action
+                | {
+                    "id": hex_id("act", "restart"),
+                    "leaf": 128,
+                    "verb": "svc.restart",
+                    "resource": "svc:shop/worker-2",
+                    "reversibility": "compensate",
+                    "undo": "start it again",
+                },
+                action
+                | {
+                    "id": hex_id("act", "kill"),
+                    "leaf": 125,
+                    "verb": "db.session.kill",
+                    "resource": "db:shop/main",
+                    "reversibility": "none",
+                    "undo": "a killed session is gone",
+                },
+                action
+                | {
+                    "id": hex_id("act", "scrape"),
+                    "leaf": 121,
+                    "verb": "metrics.read",
+                    "resource": "svc:shop/web",
+                    "reversibility": "read",
+                    "undo": "it only read",
+                },
+            ],
+            "ask": None,
+            "last_error": "",
+        }
 
     async def agent_log(self, agent: str) -> dict[str, Any]:
         lines = [
@@ -255,10 +466,31 @@ class FakeFeed:
     async def why(self, target: str) -> dict[str, Any]:
         self.calls.append(("why", target))
         steps = [
-            {"what": "release.rollback svc:shop/web done", "who": "remedy-1", "at_ms": NOW - 9000, "leaf": 131, "detail": "", "checked": True},
-            {"what": "born under", "who": "commander", "at_ms": NOW - 90_000, "leaf": 104, "detail": "errors after release 42", "checked": True},
-            {"what": "intent signed", "who": OPERATOR, "at_ms": NOW - 500_000, "leaf": 3, "detail": "", "checked": True},
-        ]  # fmt: skip
+            {
+                "what": "release.rollback svc:shop/web done",
+                "who": "remedy-1",
+                "at_ms": NOW - 9000,
+                "leaf": 131,
+                "detail": "",
+                "checked": True,
+            },
+            {
+                "what": "born under",
+                "who": "commander",
+                "at_ms": NOW - 90_000,
+                "leaf": 104,
+                "detail": "errors after release 42",
+                "checked": True,
+            },
+            {
+                "what": "intent signed",
+                "who": OPERATOR,
+                "at_ms": NOW - 500_000,
+                "leaf": 3,
+                "detail": "",
+                "checked": True,
+            },
+        ]
         return {"id": target, "kind": "act", "steps": steps}
 
     async def verify(self) -> Verified:
@@ -309,11 +541,14 @@ class FakeFeed:
         self.calls.append(("undo_preview", target))
         rough = target == hex_id("act", "restart")
         step = {
-            "action": target, "verb": "svc.restart" if rough else "release.rollback",
+            "action": target,
+            "verb": "svc.restart" if rough else "release.rollback",
             "resource": "svc:shop/worker-2" if rough else "svc:shop/web",
-            "reversibility": "compensate" if rough else "exact", "what": "the link `current` points at release 42 again",
-            "diff": "-current -> releases/41\n+current -> releases/42", "conflict": "",
-        }  # fmt: skip
+            "reversibility": "compensate" if rough else "exact",
+            "what": "the link `current` points at release 42 again",
+            "diff": "-current -> releases/41\n+current -> releases/42",
+            "conflict": "",
+        }
         return {
             "target": target,
             "steps": [step],

@@ -23,12 +23,12 @@ MARKUP = [
     "[/][/]",
 ]
 UNICODE = [
-    "‮REVERSED‬ ⁦isolate⁩",
+    "\u202eREVERSED\u202c \u2066isolate\u2069",
     "zero\u200bwidth\u2060joiner\ufeff",
     "tags\U000e0041\U000e0042",
     "Z͓̗͚ȃ̸̢͇̳̓̂̐l̷g̷o̸" + "̀" * 60,
-    "👩‍👩‍👧‍👦 ☎️ 🇩🇪",
-    "│ └──────┘ ┌── YOUR GRANT ──┐ ● verified ▲ NEEDS YOU ✖ ‖",
+    "👩\u200d👩\u200d👧\u200d👦 ☎️ 🇩🇪",
+    "│ └──────┘ ┌── YOUR GRANT ──┐ ● verified ▲ NEEDS YOU ✖ \u2016",
     "ｗｉｄｅ　宽字符 한글",
     "сhесkоut",  # cyrillic look-alikes
     "\u2028\u2029\u0085",
@@ -55,10 +55,18 @@ def make_hostile(feed: FakeFeed) -> None:
         "similar": [{"at_ms": 0, "operator": EVERYTHING, "verdict": EVERYTHING, "outcome": EVERYTHING}],
     }
     hostile = ask_detail(
-        "hostile", args={"sql": EVERYTHING, EVERYTHING[:40]: [EVERYTHING]}, resource="svc:shop/" + EVERYTHING,
-        precondition={"etag": EVERYTHING}, effect=EVERYTHING, diff=ENORMOUS, undo=EVERYTHING, reason=ENORMOUS,
-        purpose=EVERYTHING, context=context, row={"agent_name": EVERYTHING, "raised_ms": 0},
-    )  # fmt: skip
+        "hostile",
+        args={"sql": EVERYTHING, EVERYTHING[:40]: [EVERYTHING]},
+        resource="svc:shop/" + EVERYTHING,
+        precondition={"etag": EVERYTHING},
+        effect=EVERYTHING,
+        diff=ENORMOUS,
+        undo=EVERYTHING,
+        reason=ENORMOUS,
+        purpose=EVERYTHING,
+        context=context,
+        row={"agent_name": EVERYTHING, "raised_ms": 0},
+    )
     feed.asks = {hostile["row"]["id"]: hostile} | feed.asks
     for row in feed.leaves:
         row |= {

@@ -1,4 +1,4 @@
-"""A program in a real pseudo-terminal, with a terminal emulator (pyte) on the other side. For any command, not only ours.
+"""A program in a real pseudo-terminal, with a terminal emulator (pyte) on the other side. For any command.
 
     with Terminal([sys.executable, "-m", "queenright", "tui"], size=(80, 24)) as terminal:
         terminal.wait("need you")
@@ -95,7 +95,7 @@ class Terminal:
         return "\n".join(row.rstrip() for row in self.screen.display)
 
     def wait(self, wanted: str | Callable[[str], bool], *, but: str = "") -> str:
-        """Read until the screen holds `wanted` (or the condition is true). Returns the screen. Fails at the deadline."""
+        """Read until the screen holds `wanted`, or the condition is true. Returns it; fails at the deadline."""
         holds = (lambda text: wanted in text) if isinstance(wanted, str) else wanted
         deadline = time.monotonic() + self.patience_s
         while time.monotonic() < deadline:

@@ -15,7 +15,7 @@ from queenright_tui.feed import Changed, Verified
 REMEDY = hex_id("agent", "remedy-2")
 
 
-# --- swarm ------------------------------------------------------------------------------------------------------------
+# --- swarm ---
 
 
 async def test_the_swarm_is_a_tree_under_its_intent_with_states_in_words() -> None:
@@ -140,7 +140,7 @@ async def test_an_exported_screen_holds_what_is_shown_and_is_private(tmp_path, m
         assert "remedy-2" in path.read_text()
 
 
-# --- agent --------------------------------------------------------------------------------------------------------------
+# --- agent ---
 
 
 async def open_remedy(at, size_narrow: bool = False) -> None:
@@ -261,7 +261,7 @@ async def test_brackets_step_through_agents() -> None:
         await at.until(lambda: at.agent.agent == before)
 
 
-# --- ledger -------------------------------------------------------------------------------------------------------------
+# --- ledger ---
 
 
 async def test_verified_is_written_only_from_a_result_of_this_process() -> None:
@@ -329,7 +329,7 @@ async def test_a_query_asks_the_ledger_and_escape_goes_back() -> None:
         await at.until(lambda: len(at.ledger.table.view) == 20)
 
 
-# --- stop ----------------------------------------------------------------------------------------------------------------
+# --- stop ---
 
 
 async def test_the_stop_panel_works_in_observe_and_names_what_each_lever_does() -> None:

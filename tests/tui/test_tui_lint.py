@@ -18,8 +18,8 @@ ONLY_HERE = {
 # Widgets and calls that interpret markup or print what they are given (measured: tui.md, security findings).
 NEVER = {
     "Static", "Label", "DataTable", "Tree", "OptionList", "Log", "RichLog", "TextArea", "Input", "Markdown", "Button",
-    "notify", "Content", "Text", "from_markup", "Panel_title", "border_title", "border_subtitle", "tooltip", "sub_title",
-    "ListView", "ListItem", "Select", "Checkbox", "TabbedContent", "Header", "Footer", "Toast",
+    "notify", "Content", "Text", "from_markup", "Panel_title", "border_title", "border_subtitle", "tooltip",
+    "sub_title",    "ListView", "ListItem", "Select", "Checkbox", "TabbedContent", "Header", "Footer", "Toast",
 }  # fmt: skip
 ALLOWED_CORE = {"View", "sanitize", "decode", "digest"}  # the last two: the client computes what it signs
 

@@ -9,7 +9,7 @@ import pytest
 from authority_world import HEAD, RULES, RUNTIME, World, agent_id, operators, person, sign
 
 from queenright.authority.ask import Ask, Wish, ask_hash
-from queenright.authority.asks import AskHead
+from queenright.authority.asks import ASKS, AskHead
 from queenright.authority.grant_request import GrantRequest
 from queenright.authority.intents import Standing
 from queenright.authority.rule import Rule
@@ -24,6 +24,7 @@ from queenright.errors import (
     NotEntitled,
     StaleVerdict,
 )
+from queenright.store import Change
 
 QUORUM = RULES.replace(
     'answer_within = "10m"',
@@ -74,6 +75,21 @@ def test_approved_act_is_released_once_even_across_crashes(world: World) -> None
         world.asks.spend(head.id, world.present(standing, world.wish()))
     with pytest.raises(Conflict, match="spent already by ben"):
         world.decide(verdict(world, head), "cleo")
+
+
+def test_a_row_put_back_by_hand_does_not_spend_an_ask_again(world: World) -> None:
+    standing = world.apply()
+    head = raise_ask(world, standing)
+    world.decide(verdict(world, head))
+    approved = world.store.get(ASKS, head.id)
+    world.store.commit(world.asks.spend(head.id, world.present(standing, world.wish())).change)
+    uses = world.store.scan("verdict.uses")
+    back = [("put", ASKS, head.id, approved), *(("delete", "verdict.uses", key) for key, _ in uses)]
+    world.store.commit(Change(tuple(back)))
+    world.restart()
+    again = world.asks.spend(head.id, world.present(standing, world.wish()))
+    with pytest.raises(Refused):
+        world.store.commit(again.change)
 
 
 def test_second_decider_is_told_who_was_first(world: World) -> None:
@@ -144,6 +160,7 @@ def test_every_difference_voids_the_verdict_and_all_are_named(world: World) -> N
         "precondition": ({"started": "08:01"}, "target: it is no longer what it was"),
         "plan": (b"P" * 32, "act: another plan or undo plan"),
         "undo": (b"U" * 32, "act: another plan or undo plan"),
+        "dry_run": (b"d" * 32, "act: another plan or undo plan"),
         "policy": (b"Y" * 32, "policy: operators, resources or the ceiling changed"),
     }
     for name, (value, words) in changed.items():
@@ -155,6 +172,15 @@ def test_every_difference_voids_the_verdict_and_all_are_named(world: World) -> N
         world.asks.spend(head.id, world.present(standing, everything))
     assert stale.value.message.count(";") == 5
     world.asks.spend(head.id, world.present(standing, wish))  # nothing was spent by looking
+
+
+def test_approval_of_a_small_risk_is_not_one_of_a_greater(world: World) -> None:
+    standing = world.apply()
+    head = raise_ask(world, standing, world.wish(risk="MED"))
+    world.decide(verdict(world, head))
+    with pytest.raises(StaleVerdict, match="its risk is HIGH now"):
+        world.asks.spend(head.id, world.present(standing, world.wish(risk="HIGH")))
+    world.asks.spend(head.id, world.present(standing, world.wish(risk="LOW")))
 
 
 def test_revoked_chain_amended_intent_removed_signer_or_spent_budget_void_the_verdict(world: World) -> None:
@@ -295,7 +321,7 @@ def test_one_deny_ends_a_quorum(world: World) -> None:
 
 def test_nobody_approves_beyond_their_own_row(world: World) -> None:
     head = raise_ask(world, world.apply())
-    with pytest.raises(NotEntitled, match="dan may not approve db.session.kill"):
+    with pytest.raises(NotEntitled, match=r"dan may not approve db.session.kill"):
         world.decide(verdict(world, head), "dan")
 
 

@@ -191,7 +191,7 @@ def test_promises_to_children_never_exceed_the_parent(world: World) -> None:
     world.apply(HEAD + RULES)
     spawn(world, 0, 1, replace(RESTARTS, max=2), depth=1, agents=2)
     spawn(world, 1, 2, replace(RESTARTS, max=1))
-    with pytest.raises(Denied, match="2 uses of .* asked for, 1 left"):
+    with pytest.raises(Denied, match=r"2 uses of .* asked for, 1 left"):
         spawn(world, 1, 3, replace(RESTARTS, max=2))
     spawn(world, 1, 3, replace(RESTARTS, max=1))
     assert not act(world, 1)  # all of it is promised
@@ -367,11 +367,12 @@ def test_denial_says_every_dimension_its_level_and_the_way_out(world: World) -> 
     assert act(world, 3)
     assert act(world, 0)
     line = world.grants.can(agent_id(3), *RESTART).explain()
+    intent = world.grants.path(agent_id(3))[-1].hex()[:12]
     assert line == (
-        'DENY svc.restart svc:payments by agent sre/w3 (← sre/watcher ← intent {} "incident 4711: payments p99"): '
+        f'DENY svc.restart svc:payments by agent sre/w3 (← sre/watcher ← intent {intent} "incident 4711: payments p99"): '
         "budget 2/2 used at intent level (sre/w3 08:00, sre/watcher 08:00) · scope ok · time ok (2 h left) · "
         "would be allowed by: raise max to 3 at intent level"
-    ).format(world.grants.path(agent_id(3))[-1].hex()[:12])
+    )
     error = world.grants.can(agent_id(3), *RESTART).to_error()
     assert error.amendment == "raise max to 3 at intent level"
     assert "sre/watcher" not in f"{error.message}{error.hint}{error.dimensions}"

@@ -1,4 +1,4 @@
-"""Leases: bounded, renewed by their holder only, ended at once, never lengthened by a clock or a restart, cleaned for ever."""
+"""Leases: bounded, renewed by their holder only, ended at once, never longer by a clock or a restart, cleaned for ever."""
 
 from __future__ import annotations
 

@@ -8,8 +8,6 @@ import pytest
 from authority_world import RUNTIME, World, bytes_source, operators, person, sign
 
 from queenright.authority.order import MAX_LIFE_MS, Order
-from queenright.control.orders import order_bytes
-from queenright.control.protocol import order_target
 from queenright.core.host import Refused
 from queenright.errors import Conflict, InvalidSignature, Malformed, NotEntitled
 
@@ -65,21 +63,6 @@ def test_order_is_spent_once_over_restarts(tmp_path: Path) -> None:
     world.restart()
     with pytest.raises(Refused):
         world.store.commit(make().spend())
-
-
-def test_control_and_authority_write_the_same_order() -> None:
-    params = {"target": "agent-" + "0" * 64}
-    mine = make(target=order_target("undo", params))
-    theirs = order_bytes(
-        runtime=RUNTIME,
-        method="undo",
-        params=params,
-        policy_revision=POLICY,
-        nonce=mine.nonce,
-        not_after=mine.not_after,
-    )
-    assert mine.encode() == theirs
-    assert Order.decode(theirs) == mine
 
 
 def test_bytes_that_are_no_order_are_refused() -> None:

@@ -1,25 +1,23 @@
-"""The terminal: one feed, one model, five places. The only module here that calls the runtime, and the only one that signs.
+"""The terminal: one feed, one model, five places, and frames at the pace of whoever looks.
 
-Screens post what they wish for; this carries it out and tells them what came of it. `run_tui` is what the command line calls.
+Screens post what they wish for; this carries it out and tells them what came of it. `run_tui` is what the
+command line calls.
 """
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
-from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from rich.console import RenderableType
-from textual import constants
-from textual.app import App
+from textual import constants, events
 from textual.screen import Screen
 
 from queenright.clock import Clock, SystemClock
-from queenright.errors import Conflict, NoSupervisor, NotEntitled, QueenrightError
-from queenright_tui import messages as wish
+from queenright.errors import NoSupervisor, NotEntitled, QueenrightError
+from queenright_tui.acts import Acts
 from queenright_tui.client_feed import ClientFactory, ClientFeed
 from queenright_tui.commands import PLACES
 from queenright_tui.feed import (
@@ -33,19 +31,10 @@ from queenright_tui.feed import (
     SignerFactory,
     VerifyLedger,
 )
-from queenright_tui.friction import Arming
 from queenright_tui.look import Look
-from queenright_tui.model import Model, row_key
+from queenright_tui.model import row_key
 from queenright_tui.pace import FRAME_S, Pace
-from queenright_tui.screens.agent import AgentScreen
-from queenright_tui.screens.inbox import InboxScreen
 from queenright_tui.screens.keys import KeysScreen
-from queenright_tui.screens.ledger import LedgerScreen
-from queenright_tui.screens.place import Place
-from queenright_tui.screens.stop import StopScreen
-from queenright_tui.screens.swarm import SwarmScreen
-from queenright_tui.widgets.cell_text import bit, clean
-from queenright_tui.words import ago, short_id
 
 __all__ = ["Terminal", "run_tui"]
 
@@ -55,8 +44,8 @@ PICTURE_FRAMES: Final = 3  # the listing, what it made a screen ask for, the pai
 REFRESH_AGENT_MS: Final = 1_000  # the open agent's detail has no event of its own
 
 
-class Terminal(App[int], inherit_bindings=False):
-    """`feed` is where everything comes from; `signer_factory` opens the operator's key when they arm."""
+class Terminal(Acts, inherit_bindings=False):
+    """The app: hears the feed, draws at most ten frames a second, goes from place to place."""
 
     ENABLE_COMMAND_PALETTE: ClassVar = False
     ALLOW_SELECT: ClassVar = False
@@ -74,41 +63,22 @@ class Terminal(App[int], inherit_bindings=False):
         start: str = "swarm",
         screenshot: Path | None = None,
     ) -> None:
-        self.look = look or Look()
-        super().__init__(ansi_color=True if self.look.mono else None)
-        self.animation_level = "none"
-        self.feed = feed
-        self.clock = clock or SystemClock()
-        self.model = Model(self.clock)
-        self.arming = Arming(self.clock, read_only=read_only)
+        super().__init__(feed, signer_factory, clock=clock, look=look, read_only=read_only, start=start)
         self.refused: QueenrightError | None = None
         """Why the terminal left by itself, if it did."""
-        self._signer_factory = signer_factory
         self._start = start
         self._picture = screenshot
         self._pace = Pace()
-        self._history: list[str] = [start]
         self._second = -1
         self._listed = False
         self._frames_since = 0
-        self._was_armed = False
         self._belled_ms = -BELL_GAP_MS
-        self._asked_agent_ms = 0
-        self._passphrase: asyncio.Future[str] | None = None
-        model, look_ = self.model, self.look
-        self.places: dict[str, Place] = {
-            "swarm": SwarmScreen(model, look_),
-            "inbox": InboxScreen(model, look_),
-            "agent": AgentScreen(model, look_),
-            "ledger": LedgerScreen(model, look_),
-            "stop": StopScreen(model, look_),
-        }
 
-    # --- life -----------------------------------------------------------------------------------------------------------
+    # --- life ---
 
     def on_ready(self) -> None:
-        # What start-up made lives until the end: taking it out of the collector's sight keeps long pauses away. Not in a
-        # test, where the process goes on after the app.
+        # What start-up made lives until the end: out of the collector's sight it costs no pauses. Not in a test,
+        # where the process goes on after the app.
         if not self.is_headless:
             gc.freeze()
 
@@ -128,6 +98,17 @@ class Terminal(App[int], inherit_bindings=False):
             # Nobody will let this key in however often it dials: leave, and say why on the way out.
             self.refused = error
             self.exit(3)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys are handled here, one after the other. Textual would send each to the widget that has the focus when it
+        *arrives*, and a letter typed right behind a key that opens a field would still be a command.
+        """
+        place = self.place
+        if isinstance(event, events.Key) and not event.is_forwarded and place is not None:
+            with place._context():
+                place.take_key(event)
+        else:
+            await super().on_event(event)
 
     def hear(self, heard: Heard) -> None:
         """Take in one thing from the feed."""
@@ -169,40 +150,12 @@ class Terminal(App[int], inherit_bindings=False):
             self._belled_ms = now
             self.bell()
 
-    @property
-    def place(self) -> Place | None:
-        """The place on screen; None while an overlay is."""
-        screen = self.screen
-        return screen if isinstance(screen, Place) else None
-
-    @property
-    def _inbox(self) -> InboxScreen:
-        found = self.places["inbox"]
-        assert isinstance(found, InboxScreen)
-        return found
-
-    @property
-    def _agent(self) -> AgentScreen:
-        found = self.places["agent"]
-        assert isinstance(found, AgentScreen)
-        return found
-
-    @property
-    def _ledger(self) -> LedgerScreen:
-        found = self.places["ledger"]
-        assert isinstance(found, LedgerScreen)
-        return found
-
-    @property
-    def _stop(self) -> StopScreen:
-        found = self.places["stop"]
-        assert isinstance(found, StopScreen)
-        return found
-
-    # --- frames -----------------------------------------------------------------------------------------------------------
+    # --- frames ---
 
     def _frame(self) -> None:
         """At most ten a second; none while the terminal is behind."""
+        if not self.screen_stack:
+            return  # on the way out
         if self._pace.take_owed(self._driver):
             self.screen.refresh()
         if self._was_armed and not self.arming.armed:
@@ -247,233 +200,7 @@ class Terminal(App[int], inherit_bindings=False):
             return
         super()._display(screen, renderable)
 
-    # --- calling the feed -------------------------------------------------------------------------------------------------
-
-    def _call(self, work: Coroutine[Any, Any, None], *, failed: Callable[[str], None] | None = None) -> None:
-        """Run `work` beside the loop; a refusal is told, never raised through the screen."""
-
-        async def guarded() -> None:
-            try:
-                await work
-            except QueenrightError as error:
-                words = f"{error.message}. {error.hint}" if error.hint else error.message
-                if failed is not None:
-                    failed(words)
-                else:
-                    self.say(f"refused: {words}", "bad")
-
-        self.run_worker(guarded(), exclusive=False)
-
-    def say(self, text: str, style: str = "") -> None:
-        """One line on the place that is on screen."""
-        place = self.place
-        if place is not None:
-            place.say(text, style)
-
-    def _fetch_ask(self, ask: str) -> None:
-        async def work() -> None:
-            self._inbox.show_ask(await self.feed.ask(ask))
-
-        self._call(work())
-
-    def _fetch_agent(self, agent: str) -> None:
-        async def work() -> None:
-            self._agent.show_agent(await self.feed.agent(agent))
-
-        self._call(work())
-
-    def on_need_ask(self, message: wish.NeedAsk) -> None:
-        self._fetch_ask(message.ask)
-
-    def on_need_agent(self, message: wish.NeedAgent) -> None:
-        agent = message.agent
-
-        async def work() -> None:
-            self.feed.watch_log(agent)
-            self._agent.show_agent(await self.feed.agent(agent))
-            self._agent.show_log(agent, await self.feed.agent_log(agent))
-
-        self._asked_agent_ms = self.clock.boot_ms()
-        self._call(work())
-
-    def on_need_ledger(self, message: wish.NeedLedger) -> None:
-        async def work() -> None:
-            self._ledger.show_found(message.query, await self.feed.ledger(message.query))
-
-        self._call(work())
-
-    def on_need_verify(self, _message: wish.NeedVerify) -> None:
-        async def work() -> None:
-            self._ledger.show_verified(await self.feed.verify())
-
-        self._call(
-            work(), failed=lambda words: self._ledger.show_verified(None, f"could not be verified: {words}")
-        )
-
-    def on_need_why(self, message: wish.NeedWhy) -> None:
-        async def work() -> None:
-            self._ledger.show_why(await self.feed.why(message.target))
-            self.go("ledger")
-
-        self._call(work())
-
-    def on_need_undo(self, message: wish.NeedUndo) -> None:
-        async def work() -> None:
-            self._agent.show_preview(await self.feed.undo_preview(message.target))
-
-        self._call(work())
-
-    # --- decisions --------------------------------------------------------------------------------------------------------
-
-    def on_approve(self, message: wish.Approve) -> None:
-        ask = message.approval.ask.detail["row"]["id"]
-
-        async def work() -> None:
-            decided = await self.feed.approve(message.approval)
-            self._inbox.told(
-                (bit(f"you approved {short_id(ask)}: {decided['state']}, entry {decided['leaf']}"),)
-            )
-
-        self._decide(ask, work())
-
-    def on_deny(self, message: wish.Deny) -> None:
-        async def work() -> None:
-            decided = await self.feed.deny(message.ask, message.reason)
-            self._inbox.told(
-                (bit(f"you denied {short_id(message.ask)}: {decided['state']}, entry {decided['leaf']}"),)
-            )
-
-        self._decide(message.ask, work())
-
-    def _decide(self, ask: str, work: Awaitable[None]) -> None:
-        """A decision. When somebody else was first, say who and when, from the runtime's own row."""
-
-        async def decide() -> None:
-            try:
-                await work
-            except Conflict as error:
-                self._inbox.told((bit(await self._who_was_first(ask, error), "bad"),))
-            except QueenrightError as error:
-                self._inbox.told((bit(f"refused: {error.message}", "bad"),))
-                raise
-
-        self._call(decide())
-
-    async def _who_was_first(self, ask: str, error: Conflict) -> str:
-        row: Any = next((row for row in self.model.decided if row["id"] == ask), None)
-        if row is None:
-            try:
-                row = (await self.feed.ask(ask)).detail["row"]
-            except QueenrightError:
-                row = None
-        if row is None or row["state"] == "open" or not row["decided_by"]:
-            return f"nothing was decided: {error.message}"
-        when = f" {ago(self.model.now_ms() - row['heard_ms'])} ago" if "heard_ms" in row else ""
-        return f"{clean(row['decided_by'], 24)} decided{when}: {row['verdict'] or row['state']}. Yours did not count"
-
-    def on_take(self, message: wish.Take) -> None:
-        async def work() -> None:
-            done = await self.feed.take(message.method, message.target, message.reason)
-            self._stop.told(message.what, done)
-            if done["unacked"]:
-                self.say(f"{message.what}: sent, NOT ACKED by {done['unacked']}", "bad")
-            else:
-                self.say(f"{message.what}: enforced, {done['count']} reached, entry {done['leaf']}")
-
-        def failed(words: str) -> None:
-            self._stop.told(message.what, None, words)
-            self.say(f"{message.what}: REFUSED: {words}", "bad")
-
-        self.say(f"{message.what}: sent", "need")
-        self._call(work(), failed=failed)
-
-    def on_give(self, message: wish.Give) -> None:
-        async def work() -> None:
-            done = await self.feed.give(message.method, message.target)
-            self.say(f"{message.what}: {done['count']} reached, entry {done['leaf']}")
-
-        self._call(work())
-
-    def on_undo(self, message: wish.Undo) -> None:
-        async def work() -> None:
-            result = await self.feed.undo(message.preview)
-            self._agent.do_up()
-            failed = "; ".join(f"{f['code']}: {f['message']}" for f in result["failed"])
-            words = f"undone {len(result['done'])}, entry {result['leaf']}"
-            self.say(f"{words}; FAILED {failed}" if failed else words, "bad" if failed else "")
-
-        self.say("order signed and sent", "need")
-        self._call(work())
-
-    # --- arming -------------------------------------------------------------------------------------------------------------
-
-    def may_give(self) -> bool:
-        """Whether giving is possible now; says what to do if not."""
-        if self.arming.read_only:
-            self.say("this terminal was opened read-only: nothing can be given from it", "need")
-        elif not self.arming.armed:
-            self.say("OBSERVE: A arms for 15 minutes with your key", "need")
-        return self.arming.armed
-
-    def do_arm(self) -> None:
-        if self.arming.armed:
-            self._disarm("disarmed")
-        elif self.arming.read_only:
-            self.may_give()
-        else:
-            self._call(self._arm())
-
-    async def _arm(self) -> None:
-        signer = await asyncio.to_thread(self._signer_factory, self._ask_from_thread)
-        self.feed.arm(signer)
-        self.arming.arm()
-        self._was_armed = True
-        self.say("ARMED for 15 minutes; A disarms", "need")
-        if self.place is not None:
-            self.place.refresh_all()
-
-    def _ask_from_thread(self, what: str) -> bytes:
-        """The signer's thread waits here while the operator types."""
-        future = asyncio.run_coroutine_threadsafe(self._ask_passphrase(what), self._loop_of_app())
-        return future.result().encode()
-
-    def _loop_of_app(self) -> asyncio.AbstractEventLoop:
-        assert self._loop is not None
-        return self._loop
-
-    async def _ask_passphrase(self, what: str) -> str:
-        place = self.place
-        if place is None:
-            raise NotEntitled("no place to type a passphrase", hint="close the overlay and press A again")
-        waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._passphrase = waiting
-
-        def typed(text: str) -> None:
-            if not waiting.done():
-                waiting.set_result(text)
-
-        def left() -> None:
-            if not waiting.done():
-                waiting.set_exception(NotEntitled("no passphrase was given: still in OBSERVE"))
-
-        place.ask_line(f"passphrase for {what}", typed, hidden=True, left=left)
-        return await waiting
-
-    def _disarm(self, words: str) -> None:
-        was = self._was_armed
-        self._was_armed = False
-        self.arming.disarm()
-        self.feed.disarm()
-        if was:
-            self.say(words, "need")
-
-    # --- going about --------------------------------------------------------------------------------------------------------
-
-    def go(self, name: str) -> None:
-        """Show a place; `-` comes back."""
-        if self.place is not self.places[name]:
-            self._history = [*self._history[-20:], name]
-            self.switch_screen(name)
+    # --- going about ---
 
     def do_swarm(self) -> None:
         self.go("swarm")
@@ -508,9 +235,7 @@ class Terminal(App[int], inherit_bindings=False):
         self.go("stop")
 
     def _swarm_row(self) -> Any:
-        swarm = self.places["swarm"]
-        assert isinstance(swarm, SwarmScreen)
-        return swarm.selected() if swarm.ready else None
+        return self._swarm.selected() if self._swarm.ready else None
 
     def open_agent(self, agent: str) -> None:
         """The agent place, about this agent."""
@@ -607,13 +332,15 @@ def run_tui(
     ascii_only: bool = False,
     clock: Clock | None = None,
 ) -> int:
-    """Open the terminal until the operator detaches. Returns 0. Raises NotEntitled when this key is not (or no longer) let
-    in, and NoSupervisor when a screenshot finds nobody to draw.
+    """Open the terminal until the operator detaches. Returns 0.
 
-    `client_factory` gives a connected client that has proved the operator's key; `signer_factory` opens their key when they
-    arm, and may ask for its passphrase; `make_verdict` and `verify_ledger` are the authority's and the ledger's own, which
-    this package does not import. With `screenshot` the place `start` is drawn once without a terminal, at `size`
-    cells, and written there as SVG.
+    Raises NotEntitled when this key is not (or no longer) let in, and NoSupervisor when a screenshot finds nobody
+    to draw.
+
+    `client_factory` gives a connected client that has proved the operator's key; `signer_factory` opens their
+    key when they arm, and may ask for its passphrase; `make_verdict` and `verify_ledger` are the authority's
+    and the ledger's own, which this package does not import. With `screenshot` the place `start` is drawn once
+    without a terminal, at `size` cells, and written there as SVG.
     """
     # Read before Textual does: it takes NO_COLOR out of the environment and only greys the screen.
     look = Look(mono="NO_COLOR" in os.environ, ascii=ascii_only)

@@ -1,7 +1,7 @@
 """The feed over `control.async_client`: one connection, dialled again for ever, and everything that is signed.
 
-Bytes that are signed are computed here, in the operator's process, from what was drawn; the runtime is never asked what to
-sign.
+Bytes that are signed are computed here, in the operator's process, from what was drawn; the runtime is never
+asked what to sign.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class ClientFeed:
         self._watching: asyncio.Task[None] | None = None
         self._intents_ms = 0
 
-    # --- hearing --------------------------------------------------------------------------------------------------------
+    # --- hearing ---
 
     async def events(self) -> AsyncIterator[Heard]:
         """Everything, from the first listing on; ends never. Raises NotEntitled when this key is not let in."""
@@ -166,7 +166,7 @@ class ClientFeed:
         except NoSupervisor:
             return  # reconnecting watches again, with the log in its list
 
-    # --- calls ------------------------------------------------------------------------------------------------------------
+    # --- calls ---
 
     async def _call(self, method: str, **params: Any) -> Any:
         return await self._live().call(method, **params)

@@ -1,7 +1,7 @@
 """Every command of the terminal: its name, key, places and CLI twin. Keys, `?` and `:` are all read from here.
 
-A key means one thing on every screen. The registry refuses a second meaning, and a command without a twin, so that nothing
-can be done here that a script or a screen reader cannot do too.
+A key means one thing on every screen. The registry refuses a second meaning, and a command without a twin, so
+that nothing can be done here that a script or a screen reader cannot do too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the screens need from the runtime, and the shapes it comes in. Nothing here knows a socket.
 
-`events` never ends by itself: when the connection is lost it says so (`LinkDown`), tries again, and after `LinkUp` lists
-everything anew between `Listing` and `Listed`, so that what vanished meanwhile vanishes from the screen too.
+`events` never ends by itself: when the connection is lost it says so (`LinkDown`), tries again, and after
+`LinkUp` lists everything anew between `Listing` and `Listed`, so that what vanished meanwhile vanishes from the
+screen too.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What verification in this process found. `complete` False: everything seen is sound, but the tail was not checked."""
+    """What verification in this process found. `complete` False: all that was seen is sound, the tail unchecked."""
 
     ok: bool
     complete: bool

@@ -1,6 +1,7 @@
-"""What the terminal knows of the runtime: rows by identity, counts, and how old all of it is. Fed by `feed`, read by screens.
+"""What the terminal knows of the runtime: rows by identity, counts, and how old all of it is.
 
-Nothing here waits or draws. Rows carry agents' text as it came; it is sanitised where it is drawn.
+Fed by `feed`, read by screens. Nothing here waits or draws. Rows carry agents' text as it came; it is sanitised
+where it is drawn.
 """
 
 from __future__ import annotations
@@ -83,13 +84,13 @@ class Model:
         self.dirty: set[str] = {"all"}
         self._listing: dict[str, set[bytes]] = {}
 
-    # --- time -----------------------------------------------------------------------------------------------------------
+    # --- time ---
 
     def now_ms(self) -> int:
         """The runtime's wall clock, as far as this process knows it."""
         return self.clock.wall_ms() + self.skew_ms
 
-    # --- counts -----------------------------------------------------------------------------------------------------------
+    # --- counts ---
 
     @property
     def open_asks(self) -> int:
@@ -100,7 +101,7 @@ class Model:
         """When the oldest open ask was raised."""
         return min((row["raised_ms"] for row in self.asks.values()), default=None)
 
-    # --- hearing ------------------------------------------------------------------------------------------------------------
+    # --- hearing ---
 
     def apply(self, heard: Heard) -> None:
         """Take in one thing heard."""
@@ -181,7 +182,7 @@ class Model:
             self.denial_samples.append(status["denials_per_min"])
         self.dirty.add("status")
 
-    # --- agents -------------------------------------------------------------------------------------------------------------
+    # --- agents ---
 
     def _agent(self, key: bytes, row: Any) -> None:
         if row["ttl_ms"] is not None:
@@ -210,7 +211,7 @@ class Model:
         if self.agents.pop(key, None) is not None:
             self.agent_view.remove(key)
 
-    # --- asks and leaves ------------------------------------------------------------------------------------------------------
+    # --- asks and leaves ---
 
     def _ask(self, key: bytes, row: Any) -> None:
         if row["state"] != "open":

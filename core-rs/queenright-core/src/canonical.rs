@@ -9,12 +9,16 @@ use crate::error::{Error, Result};
 
 /// Arrays and maps inside each other. Deep enough for every document we sign, shallow enough for any stack.
 pub const MAX_DEPTH: usize = 32;
+/// Values in one document. A byte of input may become 64 of memory (an empty list): so 4 MiB of them could become 256 MiB.
+/// Bulk belongs into `bytes`.
+pub const MAX_VALUES: usize = 1 << 18;
 
 /// Writes one value, top down: a container's header, then its items, then `close`.
 #[derive(Default)]
 pub struct Writer {
     out: Vec<u8>,
     open: Vec<Open>,
+    values: usize,
 }
 
 struct Open {
@@ -163,6 +167,10 @@ impl Writer {
     }
 
     fn item(&mut self) -> Result<()> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(too_many());
+        }
         match self.open.last_mut() {
             None if self.out.is_empty() => Ok(()),
             None => Err(Error::malformed("a second value after the first")),
@@ -234,6 +242,11 @@ fn length(count: usize) -> Result<u32> {
     })
 }
 
+fn too_many() -> Error {
+    Error::malformed(format!("more than {MAX_VALUES} values in one document"))
+        .hint("carry bulk as bytes")
+}
+
 fn too_deep() -> Error {
     Error::malformed(format!(
         "more than {MAX_DEPTH} containers inside each other"
@@ -262,7 +275,11 @@ pub trait Build {
 
 /// Read exactly one canonical value that fills `data`.
 pub fn decode<B: Build>(data: &[u8], build: &mut B) -> std::result::Result<B::Value, B::Error> {
-    let mut reader = Reader { data, at: 0 };
+    let mut reader = Reader {
+        data,
+        at: 0,
+        values: 0,
+    };
     let value = reader.value(build, 0)?;
     if reader.at != data.len() {
         return Err(reader.refuse("bytes after the value").into());
@@ -273,6 +290,7 @@ pub fn decode<B: Build>(data: &[u8], build: &mut B) -> std::result::Result<B::Va
 struct Reader<'a> {
     data: &'a [u8],
     at: usize,
+    values: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -281,6 +299,10 @@ impl<'a> Reader<'a> {
         build: &mut B,
         depth: usize,
     ) -> std::result::Result<B::Value, B::Error> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(too_many().into());
+        }
         let marker = self.marker()?;
         match marker {
             Marker::Null => build.nil(),

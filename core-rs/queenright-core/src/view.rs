@@ -1,6 +1,7 @@
 //! The table behind a screen: rows by identity, sorted, filtered, flat or as a tree, given out a window at a time.
 //!
 //! The order is worked out when it is next read, and only if something that decides it has changed.
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
@@ -354,50 +355,54 @@ impl View {
         (0..self.rows.len()).filter(|slot| shown[*slot]).collect()
     }
 
+    /// In the wanted order. The sorts are stable and begin from the order in which the rows came, which so breaks ties.
     fn sort_slots(&self, slots: &mut Vec<usize>) {
-        let born = |slot: usize| self.rows[slot].as_ref().map_or(0, |row| row.born);
+        let born = |slot: &usize| self.rows[*slot].as_ref().map_or(0, |row| row.born);
+        if !slots.is_sorted_by_key(born) {
+            slots.sort_unstable_by_key(born);
+        }
         let Some((column, descending)) = self.sort else {
-            slots.sort_unstable_by_key(|slot| born(*slot));
             return;
         };
-        let direction = if descending { u128::MAX } else { 0 };
-        let is_text = self.columns[column].kind == Type::Text;
-        let shared = if is_text {
-            self.shared_prefix(slots, column)
-        } else {
-            0
+        match self.columns[column].kind {
+            Type::Text => self.sort_by_text(slots, column, descending),
+            Type::Int | Type::Float => self.sort_by_number(slots, column, descending),
+        }
+    }
+
+    fn sort_by_number(&self, slots: &mut [usize], column: usize, descending: bool) {
+        let direction = if descending { u64::MAX } else { 0 };
+        let key = |slot: &usize| match self.cell(*slot, column) {
+            Some(Cell::Int(number)) => rank_int(*number) ^ direction,
+            Some(Cell::Float(number)) => rank_float(*number) ^ direction,
+            Some(Cell::Text(_)) | None => 0,
         };
-        let mut keyed: Vec<(u128, u64, usize)> = Vec::with_capacity(slots.len());
-        for slot in slots.iter() {
-            if let Some(row) = self.rows[*slot].as_ref() {
-                keyed.push((
-                    rank(&row.cells[column], shared) ^ direction,
-                    row.born,
-                    *slot,
-                ));
-            }
+        let mut keyed: Vec<(u64, usize)> = slots.iter().map(|slot| (key(slot), *slot)).collect();
+        keyed.sort_by_key(|(key, _)| *key);
+        for (place, (_, slot)) in slots.iter_mut().zip(keyed) {
+            *place = slot;
         }
-        if is_text {
-            keyed.sort_unstable_by(
-                |(left, left_born, left_slot), (right, right_born, right_slot)| {
-                    let by_rest = || {
-                        if (left ^ direction) as u8 != LONGER {
-                            return Ordering::Equal;
-                        }
-                        let order = folded(self.text(*left_slot, column))
-                            .cmp(folded(self.text(*right_slot, column)));
-                        if descending { order.reverse() } else { order }
-                    };
-                    left.cmp(right)
-                        .then_with(by_rest)
-                        .then(left_born.cmp(right_born))
-                },
-            );
-        } else {
-            keyed.sort_unstable();
+    }
+
+    fn sort_by_text(&self, slots: &mut [usize], column: usize, descending: bool) {
+        let shared = self.shared_prefix(slots, column);
+        let mut keyed: Vec<(u128, usize)> = slots
+            .iter()
+            .map(|slot| (rank_text(self.text(*slot, column), shared), *slot))
+            .collect();
+        keyed.sort_by(|(left, left_slot), (right, right_slot)| {
+            let by_rest = || {
+                if *left as u8 != LONGER {
+                    return Ordering::Equal;
+                }
+                folded(self.text(*left_slot, column)).cmp(&folded(self.text(*right_slot, column)))
+            };
+            let order = left.cmp(right).then_with(by_rest);
+            if descending { order.reverse() } else { order }
+        });
+        for (place, (_, slot)) in slots.iter_mut().zip(keyed) {
+            *place = slot;
         }
-        slots.clear();
-        slots.extend(keyed.into_iter().map(|(_, _, slot)| slot));
     }
 
     /// How many bytes all folded texts begin with alike: names of one swarm differ only at their ends.
@@ -405,18 +410,20 @@ impl View {
         let Some((first, others)) = slots.split_first() else {
             return 0;
         };
-        let first: Vec<u8> = folded(self.text(*first, column)).collect();
+        let first = folded(self.text(*first, column));
         others.iter().fold(first.len(), |shared, slot| {
-            first[..shared]
-                .iter()
-                .zip(folded(self.text(*slot, column)))
-                .take_while(|(left, right)| *left == right)
-                .count()
+            let other = folded(self.text(*slot, column));
+            let alike = first[..shared].iter().zip(other.iter());
+            alike.take_while(|(left, right)| left == right).count()
         })
     }
 
+    fn cell(&self, slot: usize, column: usize) -> Option<&Cell> {
+        self.rows[slot].as_ref().map(|row| &row.cells[column])
+    }
+
     fn text(&self, slot: usize, column: usize) -> &str {
-        match self.rows[slot].as_ref().map(|row| &row.cells[column]) {
+        match self.cell(slot, column) {
             Some(Cell::Text(text)) => text,
             _ => "",
         }
@@ -499,47 +506,43 @@ impl View {
 const RANK_TEXT: usize = 15;
 const LONGER: u8 = 16;
 
-/// A number that orders as the cell does: wholly for numbers, by the `RANK_TEXT` bytes after `shared` for text.
-fn rank(cell: &Cell, shared: usize) -> u128 {
-    const SIGN: u64 = 1 << 63;
-    match cell {
-        Cell::Int(number) => u128::from(number.cast_unsigned() ^ SIGN),
-        // IEEE 754's total order: a negative number's bits fall as it rises.
-        Cell::Float(number) => {
-            let bits = number.to_bits();
-            u128::from(if bits & SIGN == 0 { bits | SIGN } else { !bits })
-        }
-        Cell::Text(text) => {
-            let mut key = [0; RANK_TEXT + 1];
-            let mut rest = folded(text).skip(shared);
-            for length in 0..RANK_TEXT {
-                match rest.next() {
-                    Some(byte) => key[length] = byte,
-                    None => {
-                        key[RANK_TEXT] = length as u8;
-                        return u128::from_be_bytes(key);
-                    }
-                }
-            }
-            key[RANK_TEXT] = if rest.next().is_some() {
-                LONGER
-            } else {
-                RANK_TEXT as u8
-            };
-            u128::from_be_bytes(key)
-        }
-    }
+const SIGN: u64 = 1 << 63;
+
+/// A number without sign that orders as `number` does.
+fn rank_int(number: i64) -> u64 {
+    number.cast_unsigned() ^ SIGN
 }
 
-/// The text in lower case, as UTF-8 bytes: their order is the order of the characters.
-fn folded(text: &str) -> impl Iterator<Item = u8> {
-    text.chars()
-        .flat_map(char::to_lowercase)
-        .flat_map(|character| {
-            let mut buffer = [0; 4];
-            let length = character.encode_utf8(&mut buffer).len();
-            buffer.into_iter().take(length)
-        })
+/// IEEE 754's total order: a negative number's bits fall as it rises.
+fn rank_float(number: f64) -> u64 {
+    let bits = number.to_bits();
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
+}
+
+/// A number that orders as the `RANK_TEXT` folded bytes after the `shared` ones do.
+fn rank_text(text: &str, shared: usize) -> u128 {
+    let text = folded(text);
+    let rest = &text[shared.min(text.len())..];
+    let shown = rest.len().min(RANK_TEXT);
+    let mut key = [0; RANK_TEXT + 1];
+    key[..shown].copy_from_slice(&rest[..shown]);
+    key[RANK_TEXT] = if rest.len() > RANK_TEXT {
+        LONGER
+    } else {
+        shown as u8
+    };
+    u128::from_be_bytes(key)
+}
+
+/// The text in lower case, as UTF-8 bytes: their order is the order of the characters. ASCII is folded in place.
+fn folded(text: &str) -> Cow<'_, [u8]> {
+    if !text.is_ascii() {
+        Cow::Owned(text.to_lowercase().into_bytes())
+    } else if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase().into_bytes())
+    } else {
+        Cow::Borrowed(text.as_bytes())
+    }
 }
 
 fn unknown_row() -> Error {

@@ -699,3 +699,137 @@ fn a_reservation_is_committed_once_and_ends_once() {
     assert_eq!(tree.release(number), Err(TreeError::UnknownReservation));
     assert_eq!(tree.spending(&id(0)).unwrap()[0].1.used, 1);
 }
+
+#[test]
+fn a_child_one_generation_or_one_millisecond_beyond_its_parent_is_refused() {
+    let root = Spec {
+        not_after_ms: 100,
+        not_before_ms: 10,
+        depth: 3,
+        max_agents: Some(4),
+        agents_ever: Some(9),
+        ..limited(2)
+    };
+    let inside = Spec {
+        depth: 2,
+        ..root.clone()
+    };
+    let beyond = [
+        Spec {
+            depth: 3,
+            ..inside.clone()
+        },
+        Spec {
+            not_after_ms: 101,
+            ..inside.clone()
+        },
+        Spec {
+            not_before_ms: 9,
+            ..inside.clone()
+        },
+        Spec {
+            max_agents: Some(5),
+            ..inside.clone()
+        },
+        Spec {
+            agents_ever: Some(10),
+            ..inside.clone()
+        },
+        limited_to(&inside, Some(3)),
+    ];
+    for child in beyond {
+        let mut tree = GrantTree::new();
+        tree.found(id(0), root.clone()).unwrap();
+        let Err(TreeError::Refused(refusal)) = tree.derive(&id(0), id(1), child, 50) else {
+            panic!("accepted")
+        };
+        assert_eq!(refusal.excess.len(), 1, "{refusal:?}");
+        tree.derive(&id(0), id(1), inside.clone(), 50).unwrap();
+        assert_eq!(
+            tree.derive(&id(0), id(1), limited_to(&inside, None), 50),
+            Err(TreeError::Exists)
+        );
+        let leaf = Spec {
+            depth: 0,
+            ..limited_to(&inside, None)
+        };
+        tree.derive(&id(1), id(2), leaf.clone(), 50).unwrap();
+        assert!(matches!(
+            tree.derive(&id(2), id(3), leaf, 50),
+            Err(TreeError::Refused(_))
+        ));
+    }
+}
+
+fn limited_to(spec: &Spec, max: Option<u64>) -> Spec {
+    let mut spec = spec.clone();
+    spec.rules[0].max = max;
+    spec
+}
+
+#[test]
+fn a_freeze_denies_all_below_until_it_is_lifted_and_stops_births() {
+    let mut tree = GrantTree::new();
+    tree.found(id(0), limited(2)).unwrap();
+    let child = Spec {
+        depth: 7,
+        ..limited_to(&limited(2), None)
+    };
+    tree.derive(&id(0), id(1), child.clone(), 0).unwrap();
+    assert!(tree.set_frozen(&id(0), true).unwrap());
+    let found = ask(&tree, id(1), "svc.restart", "svc:a", 5, false);
+    assert_eq!(
+        found
+            .failures
+            .iter()
+            .map(|f| (f.level, f.cause.clone()))
+            .collect::<Vec<_>>(),
+        [(1, Cause::Frozen)]
+    );
+    assert!(tree.derive(&id(0), id(2), child, 0).is_err());
+    assert!(tree.set_frozen(&id(0), false).unwrap());
+    assert_eq!(
+        ask(&tree, id(1), "svc.restart", "svc:a", 5, false).outcome,
+        Outcome::Allow
+    );
+}
+
+#[test]
+fn rewording_a_rule_never_refills_it() {
+    let mut tree = GrantTree::new();
+    tree.found(id(0), limited(3)).unwrap();
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let (_, held) = tree
+            .reserve(&id(0), &request("svc.restart", "svc:a", 1, false))
+            .unwrap();
+        open.push(held.unwrap().0);
+    }
+    tree.commit(open[0]).unwrap(); // one spent, one in progress
+    let mut wider = limited(3);
+    wider.rules[0].on = ResourcePattern::parse("svc:a/**").unwrap();
+    let kept = tree.amend(&id(0), wider.clone()).unwrap();
+    assert_eq!((kept[0].0, kept[0].1.used), (1, 2)); // a rule of its own, with all that the old one had spent
+    let kept = tree
+        .amend(
+            &id(0),
+            Spec {
+                rules: vec![Rule {
+                    max: Some(2),
+                    ..wider.rules[0].clone()
+                }],
+                ..wider.clone()
+            },
+        )
+        .unwrap();
+    assert_eq!((kept[0].0, kept[0].1.used), (1, 2)); // the same scope, the same rule
+    assert_eq!(
+        ask(&tree, id(0), "svc.restart", "svc:a", 5, false).outcome,
+        Outcome::Deny
+    );
+    tree.release(open[1]).unwrap(); // its rule is gone: what it held stays spent
+    assert_eq!(
+        ask(&tree, id(0), "svc.restart", "svc:a", 5, false).outcome,
+        Outcome::Deny
+    );
+}

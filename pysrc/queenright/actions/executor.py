@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from queenright.actions import channel
+from queenright.actions.observe import OBSERVE
 from queenright.actions.plan import Plan
 from queenright.actions.registry import find_verb
 from queenright.actions.resources import Resource
@@ -103,6 +104,8 @@ def _answer(world: World, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _do(world: World, request: Mapping[str, Any]) -> Any:
+    if request["op"] == "observe":
+        return OBSERVE.observe(world)
     verb: Any = find_verb(request["verb"])
     match request["op"]:
         case "read":
@@ -133,10 +136,6 @@ def _do(world: World, request: Mapping[str, Any]) -> Any:
             if conflict:
                 raise ActionFailed("conflict", conflict)
             return {"what": verb.undo(world, plan, request["after"]).what}
-        case "observe":
-            from queenright.actions.observe import observe
-
-            return observe(world)
         case other:
             raise Malformed(f"no such request: {str(other)[:40]}")
 

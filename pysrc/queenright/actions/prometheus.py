@@ -42,7 +42,8 @@ def _sample(line: str) -> Sample:
     name = _NAME.match(line)
     if name is None:
         raise ValueError("no metric name")
-    at, labels = name.end(), {}
+    at = name.end()
+    labels: dict[str, str] = {}
     if line[at : at + 1] == "{":
         at, labels = _labels(line, at + 1)
     rest = line[at:].split()

@@ -146,7 +146,10 @@ def open_parent(path: str) -> Iterator[tuple[int, str]]:
                 ) from None
             os.close(here)
             here = below
-        folder_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+        try:
+            folder_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+        except OSError as error:
+            raise Malformed(f"{path}: its directory cannot be opened: {error.strerror}") from None
         try:
             yield folder_fd, name
         finally:

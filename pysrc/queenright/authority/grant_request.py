@@ -123,8 +123,11 @@ def first_request(intent: Intent) -> GrantRequest:
         if used:
             exercise.append(Rule(clause.rule.mode, used, clause.rule.resource))
     return GrantRequest(
-        tuple(dict.fromkeys(exercise)), tuple(dict.fromkeys(delegate)), None, intent.limits.depth, intent.limits.max_agents - 1
-    )  # fmt: skip
+        tuple(dict.fromkeys(exercise)),
+        tuple(dict.fromkeys(delegate)),
+        depth=intent.limits.depth,
+        agents=intent.limits.max_agents - 1,
+    )
 
 
 def first_spec(intent: Intent) -> CoreSpec:

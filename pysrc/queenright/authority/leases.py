@@ -185,7 +185,8 @@ class Leases:
         until = min(until_ms, lease.max_ms)
         if until <= lease.expires_ms:
             raise Conflict(
-                f"lease-{lease.id.hex()[:12]} ends in {show_duration(lease.expires_ms - self._now())} and cannot last longer",
+                f"lease-{lease.id.hex()[:12]} cannot last longer than "
+                f"{show_duration(lease.expires_ms - self._now())} more",
                 hint="its intent, parent or class ends then",
             )
         return self._become(lease, "active", expires_ms=until)

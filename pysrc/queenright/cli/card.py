@@ -14,30 +14,31 @@ from queenright.cli.output import ago, clean, left, when
 from queenright.core import sanitize_name
 from queenright.wire.ids import short
 
-__all__ = ["card", "exact"]
+__all__ = ["card", "exact", "plain"]
 
 FOLD = 600  # characters of one argument; a longer one is shown by its beginning, its length and its hash
 DIFF_LINES = 40
 NAME = 120
 
 
+def plain(text: str) -> str:
+    """A name with every character of it visible: nothing that a terminal would act on or hide."""
+    return sanitize_name(text, len(text) * 12 + 1)
+
+
 def exact(value: Any) -> str:
-    """A signed value with every character of it visible: nothing that a terminal would act on or hide."""
+    """A signed value so that no two different ones look alike: text in quotes, bytes in hex."""
     if isinstance(value, str):
-        return sanitize_name(value, len(value) * 12 + 1)
+        return '"' + plain(value).replace('"', '\\"') + '"'
     if isinstance(value, bytes):
         return f"0x{value.hex()}"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{exact(key)}={exact(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{exact(key)}: {exact(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(exact, value)) + "]"
-    return (
-        {None: "none", True: "yes", False: "no"}.get(value, str(value)) if not _number(value) else str(value)
-    )
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float)
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return repr(value)
 
 
 def _folded(value: Any) -> str:
@@ -66,7 +67,7 @@ def card(
     """
     asks = [Ask.decode(document) for document, _ in members]
     ask = asks[0]
-    lines = [f"{ask.risk}  {exact(ask.verb)}  {exact(ask.resource)}"]
+    lines = [f"{ask.risk}  {plain(ask.verb)}  {plain(ask.resource)}"]
     if _differs_from_ascii(ask):
         lines.append("!      this name holds characters that can look like others")
     if context.get("forbidden"):
@@ -102,8 +103,8 @@ def card(
 
 
 def _what(ask: Ask) -> list[str]:
-    lines = [f"WHAT   {exact(key)} = {_folded(value)}" for key, value in ask.args.items()]
-    lines += [f"TARGET {exact(key)} = {_folded(value)}" for key, value in ask.precondition.items()]
+    lines = [f"WHAT   {plain(key)} = {_folded(value)}" for key, value in ask.args.items()]
+    lines += [f"TARGET {plain(key)} = {_folded(value)}" for key, value in ask.precondition.items()]
     sealed = {name: getattr(ask, name) for name in ("manifest", "plan", "undo", "policy", "chain")}
     lines.append("SEALED " + "  ".join(f"{name} {value.hex()[:12]}" for name, value in sealed.items()))
     return lines
@@ -147,7 +148,7 @@ def _said(members: Sequence[tuple[bytes, str]]) -> list[str]:
 
 def _blast(context: Mapping[str, Any]) -> str:
     blast = context.get("blast") or {"resources": [], "agents": 0, "budget_used": None, "budget_max": None}
-    resources = ", ".join(exact(resource)[:NAME] for resource in blast["resources"][:6]) or "no resource"
+    resources = ", ".join(plain(resource)[:NAME] for resource in blast["resources"][:6]) or "no resource"
     words = f"BLAST  {resources}; {blast['agents']} agents would gain it"
     if blast["budget_max"] is not None:
         words += f"; budget {blast['budget_used']} of {blast['budget_max']} used"

@@ -61,25 +61,26 @@ def init_command(
     if paths.state.exists() and any(paths.state.iterdir()):
         raise Conflict(f"{paths.state} exists and is not empty", hint="choose another: --state DIR")
     owner = name or _ask_name()
-    signer = make_key(run, Path(new_key)) if new_key else _owner_key(run)
-    made: Path | None = None
+    made: list[Path] = []
     try:
-        kept, secret, made = _master(run, paths, master, master_file, master_key_fd)
-        pinned = found_state(
-            paths,
-            owner=owner,
-            key_line=signer.key.line,
-            sign=signer.sign,
-            master=secret,
-            kept=kept,
-            clock=run.clock,
-        )
+        signer = make_key(run, Path(new_key), made) if new_key else _owner_key(run, made)
+        try:
+            kept, secret = _master(run, paths, master, master_file, master_key_fd, made)
+            pinned = found_state(
+                paths,
+                owner=owner,
+                key_line=signer.key.line,
+                sign=signer.sign,
+                master=secret,
+                kept=kept,
+                clock=run.clock,
+            )
+        finally:
+            signer.close()
     except BaseException:
-        if made is not None:
-            made.unlink(missing_ok=True)  # a key of nothing would only confuse
+        for path in made:
+            path.unlink(missing_ok=True)  # keys of nothing would only be in the way of the next try
         raise
-    finally:
-        signer.close()
     told = {
         "state": str(paths.state),
         "owner": owner,
@@ -106,7 +107,7 @@ def _ask_name() -> str:
     return str(click.prompt("queenright: your name in the operators document", default=login, err=True))
 
 
-def _owner_key(run: Run) -> Signer:
+def _owner_key(run: Run, made: list[Path]) -> Signer:
     """The key to pin: named, in the config, one of ssh-agent's, the usual file, or a new one."""
     if run.key or run.environ.get("QUEENRIGHT_KEY") or run.configured_key():
         return run.signer(None)
@@ -121,7 +122,7 @@ def _owner_key(run: Run) -> Signer:
     run.out.show([f"  n  make a new key at {new}"])
     picked = click.prompt("queenright: which key is the owner's", default="1" if choices else "n", err=True)
     if picked == "n":
-        return make_key(run, new)
+        return make_key(run, new, made)
     if not picked.isdigit() or not 1 <= int(picked) <= len(choices):
         raise click.UsageError(f"there is no key {picked}")
     return open_path(choices[int(picked) - 1][1], agent=SshAgent.from_environment(), ask=run.passphrase)
@@ -152,10 +153,10 @@ def _found_keys() -> list[tuple[str, Path]]:
     return found
 
 
-def make_key(run: Run, path: Path) -> Signer:
+def make_key(run: Run, path: Path, made: list[Path]) -> Signer:
     """Make an Ed25519 key at `path` and `path`.pub, under a passphrase if there is a terminal to type one on.
 
-    Raises Conflict if something is there.
+    What was made is added to `made`. Raises Conflict if something is there.
     """
     path = path.expanduser()
     public = path.with_name(path.name + ".pub")
@@ -173,6 +174,7 @@ def make_key(run: Run, path: Path) -> Signer:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for target, content, mode in ((path, text, 0o600), (public, key.public_line + "\n", 0o644)):
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        made.append(target)
         with os.fdopen(handle, "w") as file:
             file.write(content)
     run.out.say(
@@ -182,9 +184,9 @@ def make_key(run: Run, path: Path) -> Signer:
 
 
 def _master(
-    run: Run, paths: Paths, master: str | None, file: str | None, descriptor: int | None
-) -> tuple[Kept, MasterKey | Passphrase, Path | None]:
-    """How the master key is kept, the key or passphrase, and the file made for it if one was."""
+    run: Run, paths: Paths, master: str | None, file: str | None, descriptor: int | None, made: list[Path]
+) -> tuple[Kept, MasterKey | Passphrase]:
+    """How the master key is kept, and the key or passphrase. A file made for it is added to `made`."""
     if master is None and file is not None:
         master = "file"
     if master is None and descriptor is not None:
@@ -192,22 +194,24 @@ def _master(
     if master is None:
         master = _ask_master(run)
     if master == "passphrase":
-        return "passphrase", Passphrase(_new_passphrase(run, descriptor)), None
+        return "passphrase", Passphrase(_new_passphrase(run, descriptor))
     if master == "file":
         path = Path(file).expanduser() if file else _ask_file(run)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            return "file", create_key_file(path.absolute(), paths.state), path
+            found_file = create_key_file(path.absolute(), paths.state)
         except FileExistsError:
             raise Conflict(
                 f"{path} exists", hint="name a new file: its old content is never overwritten"
             ) from None
+        made.append(path)
+        return "file", found_file
     kept: Kept = "credential" if master == "credential" else "fd"
     found = find_master(state=paths.state, environ=run.environ if kept == "credential" else {}, fd=descriptor)
     if not isinstance(found, MasterKey):
         hint = "32 bytes or 64 hex digits: `openssl rand -hex 32`, given on --master-key-fd"
         raise NotEntitled(f"--master {kept} needs the key now", hint=hint)
-    return kept, found, None
+    return kept, found
 
 
 def _ask_master(run: Run) -> str:

@@ -20,7 +20,7 @@ from queenright.control.client import Client
 from queenright.control.ledger_copy import Memory, drive
 from queenright.control.operator_key import Signer, choose
 from queenright.control.token_file import TokenFile
-from queenright.errors import LedgerBroken, Malformed, NotEntitled
+from queenright.errors import Malformed, NoSupervisor, NotEntitled, QueenrightError, TimedOut
 from queenright.paths import Paths
 
 __all__ = ["Command", "Run", "command", "pass_run", "shared_options"]
@@ -122,11 +122,13 @@ class Run:
     def _check_history(self, client: Client, *, give: bool) -> None:
         try:
             drive(client, self.memory().checking(client.hello.runtime))
-        except LedgerBroken as broken:
+        except (NoSupervisor, TimedOut):
+            raise
+        except QueenrightError as trouble:
             if give:
                 raise
             # Reading and taking away must work above all when something is wrong.
-            self.out.say(f"LEDGER: {broken.message}")
+            self.out.say(f"LEDGER: {trouble.message}")
         except OSError as error:
             self.out.say(f"the ledger's checkpoint could not be kept: {error.strerror}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from queenright.core import verify_consistency
-from queenright.errors import InvalidProof, LedgerBroken, Malformed, QueenrightError
+from queenright.errors import InvalidProof, LedgerBroken, LedgerUnwritable, Malformed, QueenrightError
 from queenright.ledger.checkpoint import MAX_NOTE, Checkpoint, LogKey
 
 __all__ = ["Memory", "Seen", "copying", "drive", "drive_async"]
@@ -147,21 +147,22 @@ class Memory:
         try:
             told = yield "ledger_checkpoint", {} if since is None else {"since": since}
         except QueenrightError as error:
-            if before is None:
-                return None
-            if not isinstance(error, Malformed) and error.code != "ledger_unwritable":
+            if before is None and error.code == LedgerUnwritable.code:
+                return None  # it has no checkpoint yet
+            if before is None or error.code not in (LedgerUnwritable.code, Malformed.code):
                 raise
             raise LedgerBroken(
                 f"the ledger no longer shows the {since} entries it signed: {error.message}"
             ) from error
         now = Seen(str(told["vkey"]).strip(), str(told["note"]))
-        if len(now.note) > MAX_NOTE:
-            raise Malformed(f"a checkpoint of {len(now.note)} bytes")
         if before is not None and now.vkey != before.vkey:
             raise LedgerBroken(
                 "the ledger is signed by another key than before", hint=f"it was {before.vkey}"
             )
-        new = now.checkpoint
+        try:
+            new = now.checkpoint
+        except QueenrightError as error:
+            raise LedgerBroken(f"the ledger's checkpoint does not verify: {error.message}") from error
         if before is not None:
             _continues(before.checkpoint, new, told["proof"])
         if before is None or new.size > before.checkpoint.size:

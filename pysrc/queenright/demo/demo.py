@@ -23,7 +23,7 @@ from queenright.demo.shop import deploy
 from queenright.demo.table import Closing, Row
 from queenright.demo.tell import Tell
 from queenright.demo.texts import intent_text, resources_text
-from queenright.demo.verify import copy_ledger, keep_checkpoint, verify_apart
+from queenright.demo.verify import Reader
 from queenright.errors import QueenrightError
 
 __all__ = ["DENIED", "FAILED", "OK", "Demo", "Stopped"]
@@ -54,6 +54,7 @@ class Demo:
         self.closing: Closing | None = None
         self._commands: list[list[str]] = []
         self._client: Client | None = None
+        self._ledger: list[dict[str, Any]] = []
         self._follow: Follow | None = None
 
     # --- set up ---
@@ -66,6 +67,8 @@ class Demo:
         self.place = Place(self.root)
         self.place.up(self.processes)
         self._client = self.client = self.place.client()
+        keys = [self.place.owner.key.line, self.place.script.key.line]
+        self.reader = Reader(self.root / "reader", self.place.pinned.log, keys)
         self.tell.say("demo", f"supervisor ready, runtime {self.client.hello.runtime.hex()[:12]}")
         self.shop = deploy.deploy(self.root / "shop")
         self._commands = [self.shop.start(name) for name in deploy.PROCESSES]
@@ -78,7 +81,10 @@ class Demo:
         self._authorise()
         self._follow = self.follow = Follow(self.place.client(), self.tell)
         self.follow.start()
-        self._wait("the shop is healthy", self._settled, SETTLE_S)
+        if not self._wait(
+            "the shop is healthy and the watcher knows what is normal", self._settled, SETTLE_S
+        ):
+            raise QueenrightError("the demo cannot begin", hint="run it with --keep and look into its logs")
         self.probe.learn()
 
     def _program(self, name: str, *args: str) -> subprocess.Popen[Any]:
@@ -103,11 +109,8 @@ class Demo:
     def _settled(self) -> bool:
         """The load is measured as healthy, and the watcher has lived through the samples that teach it."""
         seconds = self.probe.seconds
-        return (
-            len(seconds) > 8
-            and self.probe.healthy_at(seconds[-5].ts) is not None
-            and len(self.follow.live) == 1
-        )
+        well = len(seconds) > 5 and self.probe.healthy_at(seconds[-5].ts) is not None
+        return well and self.follow.heard(0, "normal here is")
 
     # --- faults ---
 
@@ -117,6 +120,7 @@ class Demo:
         for fault in faults:
             row = self._fault(fault)
             self.rows.append(row)
+            self.reader.look(self.client)
             if row.verdict in ("denied", "expired"):
                 who = "denied by you" if row.verdict == "denied" else "nobody answered in time"
                 self.tell.say("demo", f"{fault}: {who}, not healed")
@@ -161,13 +165,14 @@ class Demo:
         return injected
 
     def _record(self, since_ms: int) -> Record:
-        rows, after = [], None
+        """What the ledger says of all since then; entries seen before are not fetched again."""
+        after = self._ledger[-1]["index"] if self._ledger else None
         while True:
-            page = self.client.call("ledger", after=after, limit=500)
-            rows += page["rows"]
+            page = self.client.call("ledger", after=after, limit=500, newest=False)
+            self._ledger += page["rows"]
             after = page["next"]
             if after is None:
-                return summarise(entries(rows), since_ms)
+                return summarise(entries(self._ledger), since_ms)
 
     def _row(self, fault: str, injected_ms: int, since_ms: int, record: Record) -> Row:
         worst = max(self.probe.hurt_since(injected_ms), key=lambda s: (s.bad, s.p95_ms), default=None)
@@ -212,10 +217,8 @@ class Demo:
     def _close(self) -> None:
         """The record is checked while everything still stands: by another process, with nothing but public keys."""
         leases = self.client.call("leases", state="active")
-        kept, copy = self.root / "kept.checkpoint", self.root / "copy"
-        size = keep_checkpoint(self.client, kept)
-        verified = verify_apart(copy, copy_ledger(self.client, copy), kept)
-        self.closing = Closing(len(leases), size, verified.ok, verified.said, self.tell.seconds)
+        verified = self.reader.verify(self.client)
+        self.closing = Closing(len(leases), verified.entries, verified.ok, verified.said, self.tell.seconds)
 
     def end(self) -> list[int]:
         """End all that was started, newest first. The pids that would not go."""

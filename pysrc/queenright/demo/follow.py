@@ -13,6 +13,7 @@ from queenright.errors import NoSupervisor, QueenrightError, Unknown
 __all__ = ["Follow"]
 
 SEVERITY = re.compile(r"incident \d+: severity (small|severe): (.+)")
+TOPICS = ("agents", "asks", "incidents")
 IDLE_S = 0.3  # between looks at whether to stop
 HEARD = frozenset(
     {"sre.Watcher", "sre.Commander", "sre.Remedy"}
@@ -60,24 +61,22 @@ class Follow(threading.Thread):
     def _listen(self) -> None:
         """Until somebody is to be heard whose log is not watched yet."""
         watched = set(self._heard)
-        events = self._client.watch(["agents", "asks", *(f"log:{agent}" for agent in watched)], idle_s=IDLE_S)
+        events = self._client.watch([*TOPICS, *(f"log:{agent}" for agent in watched)], idle_s=IDLE_S)
         self._list()
-        while not self._over.is_set():
-            for event in events:
-                topic, data = event["topic"], event["data"]
-                if topic == "agents":
-                    self._agent(data)
-                elif topic == "asks":
-                    self._ask(data)
-                elif topic == "resync":
-                    self._list()
-                elif topic.startswith("log:"):
-                    self._log(topic.removeprefix("log:"), data)
-                if set(self._heard) != watched or self._over.is_set():
-                    return
-            events = self._client.watch(
-                ["agents", "asks", *(f"log:{agent}" for agent in watched)], idle_s=IDLE_S
-            )
+        for event in events:
+            topic, data = event["topic"], event["data"]
+            if topic == "agents":
+                self._agent(data)
+            elif topic == "asks":
+                self._ask(data)
+            elif topic == "incidents":
+                self._tell.say("supervisor", f"{data['kind']}: {data['text']}")
+            elif topic == "resync":
+                self._list()
+            elif topic.startswith("log:"):
+                self._log(topic.removeprefix("log:"), data)
+            if set(self._heard) != watched or self._over.is_set():
+                return
 
     def _list(self) -> None:
         """All of it again: at the start, and whenever events were lost."""

@@ -13,6 +13,7 @@ from queenright.clock import SystemClock
 from queenright.control.client import AsyncClient, Client
 from queenright.demo.answer import approve_once, fetch, open_asks
 from queenright.demo.demo import FAILED, Demo, Stopped
+from queenright.demo.place import load_key
 from queenright.errors import QueenrightError
 
 __all__ = ["play_with_person"]
@@ -48,19 +49,27 @@ def play_with_person(demo: Demo, faults: list[str]) -> int:
 
 def _terminal(demo: Demo) -> None:
     """The TUI until the person leaves it, with the demo's own key: nobody's own keys are looked for."""
-    from queenright.demo.place import load_key
+    from queenright.cli.terminal import verdict_bytes, verifier
     from queenright_tui.app import run_tui
+
+    key = demo.root / "keys" / "operator"
 
     async def client() -> AsyncClient:
         found = AsyncClient(demo.place.paths.socket)
         await found.connect()
         await found.prove(demo.place.owner)
+        found.signer_again = lambda: load_key(key)
         return found
 
     demo.tell.text("the terminal opens: `q` leaves it, and the story goes on here")
     demo.tell.hold()
     try:
-        run_tui(client, lambda _: load_key(demo.root / "keys" / "operator"))
+        run_tui(
+            client,
+            lambda _: load_key(key),
+            make_verdict=verdict_bytes,
+            verify_ledger=verifier(demo.reader.memory),
+        )
     finally:
         demo.tell.release()
 

@@ -23,7 +23,7 @@ from queenright.control.client import Client
 from queenright.control.operator_key import FileSigner, open_path
 from queenright.core.operator import OperatorKey
 from queenright.demo.processes import Processes
-from queenright.errors import NoSupervisor, QueenrightError
+from queenright.errors import NoSupervisor, QueenrightError, SandboxRefused
 from queenright.paths import Paths
 from queenright.supervisor.founding import Pinned, found_state
 from queenright.supervisor.master import MasterKey
@@ -34,6 +34,7 @@ OWNER = "you"  # the demo's operator, by a key made for the demo
 SCRIPT = "demo-script"  # the scripted operator's name in the operators document
 MARKER = "demo.json"  # says that a directory is a demo's, and which runtime is its
 READY_WITHIN_S = 60.0
+LACKS_FEATURE = 6  # the exit code of a machine without what sandboxes need
 ANSWERED = (Right(("db.session.kill",), "db:shop/main"),)  # all the script may approve
 
 
@@ -94,6 +95,10 @@ class Place:
         while time.monotonic() < limit:
             if child.poll() is not None:
                 said = (self.root / "supervisor.out").read_text(errors="replace").strip()
+                if child.returncode == LACKS_FEATURE:
+                    raise SandboxRefused(
+                        said.removeprefix("queenright: "), step="start", hint="`queenright doctor`"
+                    )
                 raise NoSupervisor(f"the supervisor ended with {child.returncode}: {said[-2000:]}")
             try:
                 with Client(self.paths.socket) as client:

@@ -58,7 +58,7 @@ def summarise(ledger: Iterable[dict[str, Any]], since_ms: int) -> Record:
         if kind == "agent.born" and facts["behaviour"] == COMMANDER and found.detected_ms is None:
             found.detected_ms = entry["t"]
         elif kind == "ask.raised":
-            found.asked.append(facts["verb"])
+            found.asked.append(entry["action"]["verb"])
         elif kind == "ask.decided":
             found.decided_by = entry["actor"]["name"]
             found.verdict = "denied" if facts["answer"] == "deny" else "approved"

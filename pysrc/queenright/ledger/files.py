@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["frame", "frames", "make_directory", "sync_directory", "write_all", "write_whole"]
+__all__ = ["frame", "frames", "make_directory", "read_mapped", "sync_directory", "write_all", "write_whole"]
 
 _MODE = 0o600
 _LENGTH = 4
@@ -73,3 +73,13 @@ def frames(data: bytes | mmap.mmap, largest: int) -> Iterator[tuple[int, bytes]]
             return
         yield end, data[at + _LENGTH : end]
         at = end
+
+
+def read_mapped(path: Path) -> bytes | mmap.mmap:
+    """The file's bytes without a copy of it in memory."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        length = os.fstat(handle).st_size
+        return mmap.mmap(handle, length, prot=mmap.PROT_READ) if length else b""
+    finally:
+        os.close(handle)

@@ -29,7 +29,7 @@ from queenright.ledger.entry import (
 )
 from queenright.wire import ids
 
-__all__ = ["MAX_LEAF", "decode", "encode"]
+__all__ = ["MAX_LEAF", "decode", "encode", "read"]
 
 MAX_LEAF: Final = 8 * 1024
 """Far below the 65,535 bytes that C2SP tlog-tiles can hold: what does not fit is a blob."""
@@ -54,19 +54,24 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(leaf: bytes) -> Entry:
-    """The entry of which these are the exact bytes. Raises Malformed."""
-    if len(leaf) > MAX_LEAF:
-        raise Malformed(f"a ledger entry of {len(leaf)} bytes, at most {MAX_LEAF}")
-    value = canonical_json.load(leaf)
-    try:
-        entry = _read(value)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise Malformed("a ledger entry with a field that is missing or of another type") from None
+    """The entry of which these are the exact bytes, for bytes from anywhere. Raises Malformed."""
+    entry = read(leaf)
     # What reading passed over or mended would not come back: so nothing hides in a leaf beside what is
     # shown of it.
     if encode(entry) != leaf:
-        raise Malformed("a ledger entry with a field that this version does not know")
+        raise Malformed("a ledger entry in another form, or with a field that this version does not know")
     return entry
+
+
+def read(leaf: bytes) -> Entry:
+    """The entry of a leaf that is known to be one of `encode`'s: of one's own ledger. Raises Malformed."""
+    if len(leaf) > MAX_LEAF:
+        raise Malformed(f"a ledger entry of {len(leaf)} bytes, at most {MAX_LEAF}")
+    value = canonical_json.parse(leaf)
+    try:
+        return _read(value)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise Malformed("a ledger entry with a field that is missing or of another type") from None
 
 
 def _write(entry: Entry) -> dict[str, Any]:

@@ -10,23 +10,22 @@ and the ledger does not open.
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import threading
-from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from queenright.clock import Clock
 from queenright.core import MerkleTree, SigningKey, leaf_hash
-from queenright.errors import LedgerBroken, LedgerUnwritable, Malformed, QueenrightError, Unknown
+from queenright.errors import LedgerBroken, LedgerUnwritable, Malformed, QueenrightError
 from queenright.ledger import files, leaf
 from queenright.ledger.checkpoint import Checkpoint, LogKey, vkey
+from queenright.ledger.entries_file import EntriesFile
 from queenright.ledger.entry import Entry
 from queenright.store.change import Change
 
-__all__ = ["CHECKPOINT", "ENTRIES", "HISTORY", "LOG_VKEY", "LeafStore", "Ledger"]
+__all__ = ["CHECKPOINT", "ENTRIES", "HISTORY", "LOG_VKEY", "SIGN_EVERY_MS", "LeafStore", "Ledger"]
 
 ENTRIES: Final = "entries"  # u32 big-endian length and leaf bytes, one after the other
 CHECKPOINT: Final = "checkpoint"  # the last signed note
@@ -38,6 +37,10 @@ _SIGNED: Final = b"signed"  # size (8), root (32), first leaf the store still ho
 _BATCH: Final = 1_000
 _KEEP_IN_STORE: Final = 1_000
 """The store lets go of leaves in steps of this many: letting go is a commit of its own."""
+SIGN_EVERY_MS: Final = 100
+"""A checkpoint costs four waits for the disk, some 20 ms: ten a second leave room for the commits
+themselves.
+"""
 _HISTORY_EVERY_MS: Final = 60_000
 """A note is some 200 bytes: a year of one a minute is 100 MB at most, and only while there is something
 new.
@@ -73,23 +76,27 @@ class Ledger:
         self._clock = clock
         self._lock = threading.RLock()
         self._tree = MerkleTree()
-        self._ends: array[int] = array("Q")
         self._signed = Checkpoint(origin, 0, self._tree.root())
         self._first_kept = 0
         self._published: tuple[int, bytes] | None = None
         self._history_at: int | None = None
         self._trouble: str | None = None
-        self._torn = False
+        self._signed_at: int | None = None
+        self._closed = False
         try:
             files.make_directory(directory)
             self._log_key = self._known_key()
-            self._handle = self._open_entries()
-            self._read_entries()
+            self._entries = EntriesFile(directory / ENTRIES, leaf.MAX_LEAF)
         except OSError as error:
             raise LedgerUnwritable(f"the ledger at {directory} cannot be opened: {error.strerror}") from error
-        self._check_signed()
-        if key is not None:
-            self.unlock(key)
+        try:
+            self._load()
+            self._check_signed()
+            if key is not None:
+                self.unlock(key)
+        except BaseException:
+            self._entries.close()
+            raise
 
     # --- writing --------------------------------------------------------------------------------------------
 
@@ -99,19 +106,23 @@ class Ledger:
         """
         return Change((("leaf", leaf.encode(entry)),))
 
-    def flush(self) -> None:
-        """Bring file, tree and checkpoint up to the store. Call it after each commit that held leaves.
+    def flush(self, *, sign: bool = False) -> None:
+        """Bring file and tree up to the store; the checkpoint too, if the last is SIGN_EVERY_MS old, or with
+        `sign`.
 
-        Raises LedgerUnwritable when the disk refuses; the leaves are safe in the store, and the next flush
-        that succeeds makes up for it.
+        Call it after each commit that held leaves, and again SIGN_EVERY_MS later while `unsigned`. Raises
+        LedgerUnwritable when the disk refuses: the leaves are safe in the store, and the next flush that
+        succeeds makes up for it.
         """
         with self._lock:
+            if self._closed:
+                raise LedgerUnwritable("the ledger is closed")
             try:
                 self._append()
-                if self._key is not None:
+                if self._key is not None and (sign or self._is_due()):
                     self._sign(self._key)
             except (OSError, QueenrightError) as error:
-                why = error.strerror if isinstance(error, OSError) else str(error)
+                why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
                 self._trouble = f"the ledger at {self._directory} cannot be written: {why}"
                 raise LedgerUnwritable(self._trouble, hint="make room, or repair the disk") from error
             self._trouble = None
@@ -142,20 +153,25 @@ class Ledger:
             self._key = key
             # A disk that refuses now is not an unlock that failed: `require_writable` goes on saying it.
             with contextlib.suppress(LedgerUnwritable):
-                self.flush()
+                self.flush(sign=True)
 
     def close(self) -> None:
+        """Sign what is not yet signed, if the disk lets us, and let go of the file. Closing twice is no
+        error.
+        """
         with self._lock:
-            if self._handle >= 0:
-                os.close(self._handle)
-                self._handle = -1
+            if not self._closed:
+                with contextlib.suppress(LedgerUnwritable):
+                    self.flush(sign=True)
+                self._closed = True
+                self._entries.close()
 
     # --- reading --------------------------------------------------------------------------------------------
 
     @property
     def size(self) -> int:
         """Entries in the file and the tree."""
-        return len(self._ends)
+        return len(self._entries)
 
     def root(self, size: int | None = None) -> bytes:
         """The root now, or at an earlier size. Raises Unknown."""
@@ -167,22 +183,33 @@ class Ledger:
         """The line with which others check the checkpoints; None before the first unlock."""
         return None if self._log_key is None else self._line(self._log_key)
 
+    @property
+    def unsigned(self) -> int:
+        """Entries that no checkpoint covers yet."""
+        return len(self._entries) - (0 if self._published is None else self._published[0])
+
     def checkpoint(self) -> tuple[int, bytes] | None:
-        """The last signed note and how many entries it covers; None before the first."""
+        """How many entries are signed, and the note; of now, if the disk lets us sign. None before the
+        first.
+        """
+        with self._lock, contextlib.suppress(LedgerUnwritable):
+            self.flush(sign=True)
         return self._published
 
     def leaf(self, index: int) -> bytes:
         """The bytes of an entry. Raises Unknown."""
         with self._lock:
-            if not 0 <= index < len(self._ends):
-                raise Unknown(f"no ledger entry {index}: there are {len(self._ends)}")
-            start = self._ends[index - 1] + 4 if index else 4
-            return os.pread(self._handle, self._ends[index] - start, start)
+            return self._entries.read(index)
 
     def leaves(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes]]:
         """(index, bytes) of the entries `start` .. `end` (not included), upwards."""
         for index in range(max(start, 0), min(self.size if end is None else end, self.size)):
             yield index, self.leaf(index)
+
+    def file_length(self, size: int) -> int:
+        """The bytes that the first `size` entries take in the file, from its start. Raises Unknown."""
+        with self._lock:
+            return self._entries.length(size)
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The proof that entry `index` is in the tree of `size`. Raises Unknown."""
@@ -219,36 +246,28 @@ class Ledger:
         self._log_key = key
         return key
 
-    def _open_entries(self) -> int:
-        path = self._directory / ENTRIES
-        new = not path.exists()
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        if new:
-            os.fsync(handle)
-            files.sync_directory(self._directory)
-        return handle
-
-    def _read_entries(self) -> None:
+    def _load(self) -> None:
         count = self._store.leaf_count()
         self._read_signed_row()
-        kept = iter(_all_leaves(self._store, self._first_kept, count))
-        length = os.fstat(self._handle).st_size
-        if length:
-            with mmap.mmap(self._handle, length, prot=mmap.PROT_READ) as data:
-                for end, data_leaf in files.frames(data, leaf.MAX_LEAF):
-                    index = len(self._ends)
-                    if index >= count:
-                        raise _fork(f"its file holds more than the {count} entries that the store has", index)
-                    if index >= self._first_kept and data_leaf != next(kept):
-                        raise _fork(f"entry {index} of its file is not the one that the store has", index)
-                    self._take(data_leaf, end)
-        written = self._ends[-1] if self._ends else 0
-        if len(self._ends) < self._first_kept:
-            raise _fork(f"its file ends after {len(self._ends)} of {count} entries", len(self._ends))
-        if written != length:
-            # Torn by a crash: the store still has the whole leaf. A torn one that it lacks was caught above.
-            os.ftruncate(self._handle, written)
-            os.fsync(self._handle)
+        kept = _kept_leaves(self._store, self._first_kept, count)
+
+        def accept(index: int, data: bytes) -> bool:
+            if index >= count:
+                # More than the store: an older store was put back, or a crash left junk behind the last entry.
+                if _is_entry(data):
+                    raise _fork(f"its file holds more than the {count} entries that the store has", index)
+                return False
+            if index >= self._first_kept and data != next(kept):
+                if index < self._signed.size:
+                    raise _fork(f"entry {index} of its file is not the one that the store has", index)
+                # Not yet durable when the power went: the store has it whole.
+                return False
+            self._tree.append(leaf_hash(data))
+            return True
+
+        self._entries.load(accept)
+        if len(self._entries) < self._first_kept:
+            raise _fork(f"its file ends after {len(self._entries)} of {count} entries", len(self._entries))
 
     def _read_signed_row(self) -> None:
         row = self._store.get(_TABLE, _SIGNED)
@@ -268,7 +287,7 @@ class Ledger:
             self._append()
         except OSError as error:
             self._trouble = f"the ledger at {self._directory} cannot be written: {error.strerror}"
-        if self._signed.size > len(self._ends):
+        if self._signed.size > len(self._entries):
             raise LedgerUnwritable(self._trouble or f"the ledger at {self._directory} cannot be written")
         if self._tree.root(self._signed.size) != self._signed.root:
             raise _fork(f"its first {self._signed.size} entries are not those that were signed", None)
@@ -293,29 +312,21 @@ class Ledger:
 
     def _append(self) -> None:
         count = self._store.leaf_count()
-        if self._torn:
-            # After a failed write or fsync nothing is known of the bytes beyond the last good end: write
-            # them again.
-            os.ftruncate(self._handle, self._ends[-1] if self._ends else 0)
-            self._torn = False
-        while len(self._ends) < count:
-            batch = self._store.leaves(len(self._ends), _BATCH)
+        while len(self._entries) < count:
+            batch = self._store.leaves(len(self._entries), _BATCH)
             if not batch:
-                raise LedgerBroken(f"the store has no leaf {len(self._ends)} of {count}")
-            self._torn = True
-            os.lseek(self._handle, self._ends[-1] if self._ends else 0, os.SEEK_SET)
-            files.write_all(self._handle, b"".join(map(files.frame, batch)))
-            os.fsync(self._handle)
-            self._torn = False
-            for data_leaf in batch:
-                self._take(data_leaf, (self._ends[-1] if self._ends else 0) + 4 + len(data_leaf))
+                raise LedgerBroken(f"the store has no leaf {len(self._entries)} of {count}")
+            self._entries.append(batch)
+            for data in batch:
+                self._tree.append(leaf_hash(data))
 
-    def _take(self, data_leaf: bytes, end: int) -> None:
-        self._tree.append(leaf_hash(data_leaf))
-        self._ends.append(end)
+    def _is_due(self) -> bool:
+        return self._signed_at is None or self._clock.boot_ms() - self._signed_at >= SIGN_EVERY_MS
 
     def _sign(self, key: SigningKey) -> None:
-        size = len(self._ends)
+        self._entries.sync(lambda index: self._store.leaves(index, 1)[0])
+        self._signed_at = self._clock.boot_ms()
+        size = len(self._entries)
         if size > self._signed.size:
             # Durable before anybody sees it, and only upwards from what was signed last: never two roots
             # for one size.
@@ -358,13 +369,21 @@ def _row(signed: Checkpoint, first_kept: int) -> bytes:
     return signed.size.to_bytes(8, "big") + signed.root + first_kept.to_bytes(8, "big")
 
 
-def _all_leaves(store: LeafStore, start: int, count: int) -> Iterator[bytes]:
+def _kept_leaves(store: LeafStore, start: int, count: int) -> Iterator[bytes]:
     while start < count:
         batch = store.leaves(start, _BATCH)
         if not batch:
             raise LedgerBroken(f"the store has no leaf {start} of {count}")
         yield from batch
         start += len(batch)
+
+
+def _is_entry(data: bytes) -> bool:
+    try:
+        leaf.decode(data)
+    except Malformed:
+        return False
+    return True
 
 
 def _fork(what: str, index: int | None) -> LedgerBroken:

@@ -8,9 +8,10 @@ its record to keep them; so they are checked by whoever verifies, from the entri
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
-from queenright.ledger.entry import Entry
+from queenright.ledger.entry import Agent, Entry
 
 __all__ = ["Order"]
 
@@ -26,15 +27,19 @@ _TAKEN: Final = {
 
 
 class Order:
-    """Follows the entries in order. `follow` says what each contradicts of those before it."""
+    """Follows the entries in order. `follow` says what each contradicts of those before it.
 
-    def __init__(self) -> None:
+    `uses` says how often a verdict may be used, as far as its signed document was seen; it may still grow.
+    """
+
+    def __init__(self, uses: Mapping[bytes, int]) -> None:
         self._actions: dict[bytes, str] = {}
         self._taken: dict[str, dict[bytes, str]] = {
             name: {} for name in ("intent", "grant", "lease", "agent")
         }
         self._above: dict[bytes, bytes] = {}
-        self._uses: dict[bytes, int] = {}
+        self._uses = uses
+        self._given: set[bytes] = set()
         self._used: Counter[bytes] = Counter()
 
     def follow(self, entry: Entry) -> list[str]:
@@ -94,11 +99,12 @@ class Order:
         ]
         if entry.verdict is not None:
             self._used[entry.verdict] += 1
-            allowed = self._uses.get(entry.verdict)
-            if allowed is None:
+            if entry.verdict not in self._given:
                 wrong.append("an action started under a verdict that nobody gave")
-            elif self._used[entry.verdict] > allowed:
-                wrong.append(f"an action started under a verdict that was used up ({allowed})")
+            elif self._used[entry.verdict] > self._uses.get(entry.verdict, self._used[entry.verdict]):
+                wrong.append(
+                    f"an action started under a verdict that was used up ({self._uses[entry.verdict]})"
+                )
         return wrong
 
     def _chain(self, grant: bytes | None) -> list[bytes | None]:
@@ -114,10 +120,8 @@ class Order:
             id = getattr(entry, taken)
             if id is not None:
                 self._taken[taken][id] = entry.kind
-        if entry.kind == "agent.born" and entry.grant is not None:
-            above = entry.facts.get("parent_grant")
-            if isinstance(above, str) and len(above) == 64:
-                self._above[entry.grant] = bytes.fromhex(above)
-        if entry.kind == "ask.decided" and entry.verdict is not None:
-            uses = entry.facts.get("max_uses", 1)
-            self._uses[entry.verdict] = uses if isinstance(uses, int) else 0
+        # A grant hangs under that of the agent who bore its holder: an agent's grant has the agent's id.
+        if entry.kind == "agent.born" and entry.grant is not None and isinstance(entry.actor, Agent):
+            self._above[entry.grant] = entry.actor.id
+        if entry.kind == "ask.decided" and entry.verdict is not None and entry.facts.get("answer") != "deny":
+            self._given.add(entry.verdict)

@@ -107,9 +107,11 @@ class Query:
                 return
             data = ledger.leaf(index)
             # The leaf holds every id and word literally: most entries are passed over without reading them.
-            if not all(part.encode() in data for part in (self.intent, self.id, *self.words)):
+            if not all(
+                part.encode("utf-8", "surrogatepass") in data for part in (self.intent, self.id, *self.words)
+            ):
                 continue
-            entry = leaf.decode(data)
+            entry = leaf.read(data)
             if self._matches(entry, now_ms):
                 left -= 1
                 yield Found(index, entry)
@@ -133,54 +135,60 @@ def why(ledger: Readable, id: str) -> list[Found]:
     intent, what was granted, asked and decided, then the act itself.
 
     `id` is an id or an unambiguous prefix of one. Raises Unknown if no entry names it, Malformed if it is
-    none.
+    none. Reads the ledger a few times over: not for an event loop.
     """
     start = _resolve(ledger, id)
     wanted, done = [start], {start}
     found: dict[int, Entry] = {}
     while wanted and len(found) < _MAX_CHAIN:
         text = wanted.pop()
-        for index in range(ledger.size):
-            data = ledger.leaf(index)
-            if text.encode() not in data:
+        of_kind = _ABOUT if text == start else _FOUNDING
+        kinds = [f'"kind":"{kind}'.encode() for kind in of_kind[text.partition("-")[0]]]
+        for index, data in _leaves(ledger):
+            # The leaf holds ids and its kind literally, so that only a chain's own entries are read.
+            if text.encode() not in data or not any(kind in data for kind in kinds):
                 continue
-            entry = leaf.decode(data)
-            if text != start and not _founds(entry, text):
+            entry = leaf.read(data)
+            if text not in entry.ids().values():
                 continue
             found[index] = entry
-            above = [other for other in _above(entry) if other not in done]
+            above = [other for name, other in entry.ids().items() if name != "act" and other not in done]
             done.update(above)
             wanted.extend(above)
     return [Found(index, found[index]) for index in sorted(found)]
 
 
-# An id leads back to the entries that brought it into being, not to everything that happened under it.
-_FOUNDING: Final = {
-    "intent": ("intent.applied", "intent.amended"),
-    "agent": ("agent.born",),
-    "lease": ("lease.issued",),
+# What tells of the thing that was asked about: kinds, or how they begin.
+_ABOUT: Final[dict[str, tuple[str, ...]]] = {
+    "act": ("",),
+    "ask": ("ask.", "action."),
+    "verdict": ("ask.", "action."),
+    "lease": ("lease.issued", "lease.extended", "lease.ended"),
+    "agent": ("agent.",),
+    "grant": ("agent.born", "grant."),
+    "intent": ("intent.",),
+}
+# Above it, an id leads to the entries that brought it into being, not to everything that happened under it.
+_FOUNDING: Final[dict[str, tuple[str, ...]]] = {
     "ask": ("ask.raised", "ask.decided"),
     "verdict": ("ask.decided",),
-    "grant": ("agent.born", "intent.applied"),
+    "lease": ("lease.issued",),
+    "agent": ("agent.born",),
+    "grant": ("agent.born",),
+    "intent": ("intent.applied", "intent.amended"),
 }
 
 
-def _founds(entry: Entry, text: str) -> bool:
-    kind = text.partition("-")[0]
-    return entry.kind in _FOUNDING.get(kind, ()) and text in entry.ids().values()
-
-
-def _above(entry: Entry) -> list[str]:
-    return [text for name, text in entry.ids().items() if name != "act"]
+def _leaves(ledger: Readable) -> Iterator[tuple[int, bytes]]:
+    for index in range(ledger.size):
+        yield index, ledger.leaf(index)
 
 
 def _resolve(ledger: Readable, id: str) -> str:
     kind, digits = ids.parse(id)
-    # A ledger names verdicts too, which commands have no use for.
-    pattern = re.compile(rb'"((?:%s)-%s[0-9a-f]*)"' % ((kind or "[a-z]+").encode(), digits.encode()))
-    matches: set[str] = {
-        match.decode() for index in range(ledger.size) for match in pattern.findall(ledger.leaf(index))
-    }
+    kinds = kind or "|".join(_ABOUT)
+    pattern = re.compile(rb'"((?:%s)-%s[0-9a-f]*)"' % (kinds.encode(), digits.encode()))
+    matches: set[str] = {match.decode() for _, data in _leaves(ledger) for match in pattern.findall(data)}
     if not matches:
         raise Unknown(f"the ledger has no entry about `{id}`")
     if len(matches) > 1:

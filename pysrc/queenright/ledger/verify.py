@@ -29,7 +29,7 @@ __all__ = ["Finding", "Report", "verify_directory"]
 _OK: Final = 0
 _BROKEN: Final = 1
 _INCOMPLETE: Final = 8
-_SHOWN: Final = 20  # findings of one report that a person will read
+_SHOWN: Final = 20  # of a sort, in words; the report itself holds all
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,15 @@ class Report:
             f"{self.signatures} signatures verified",
             f"tail: {self.tail}",
         ]
-        out += [f"open: {id}" for id in self.open_actions[:_SHOWN]]
-        out += [f"unknown: {id}" for id in self.unknown_actions[:_SHOWN]]
-        out += [f"not checked: {what}" for what in self.not_checked[:_SHOWN]]
-        out += [f"BROKEN: {finding}" for finding in self.broken[:_SHOWN]]
+        for label, found in (
+            ("open", self.open_actions),
+            ("unknown", self.unknown_actions),
+            ("not checked", self.not_checked),
+            ("BROKEN", self.broken),
+        ):
+            out += [f"{label}: {one}" for one in found[:_SHOWN]]
+            if len(found) > _SHOWN:
+                out.append(f"{label}: and {len(found) - _SHOWN} more")
         verdict = {_OK: "verified", _BROKEN: "BROKEN", _INCOMPLETE: "verified but incomplete"}
         return [*out, verdict[self.exit_code]]
 
@@ -110,9 +115,9 @@ def verify_directory(
 
 
 def _entries(path: Path, report: Report, signatures: Signatures) -> MerkleTree:
-    tree, order = MerkleTree(), Order()
+    tree, order = MerkleTree(), Order(signatures.uses)
     try:
-        data = path.read_bytes()
+        data = files.read_mapped(path)
     except OSError as error:
         report.broken.append(Finding(None, f"the entries cannot be read: {error.strerror}"))
         return tree
@@ -131,6 +136,7 @@ def _entries(path: Path, report: Report, signatures: Signatures) -> MerkleTree:
         report.broken.append(
             Finding(tree.size(), "the file ends, or goes on wrongly, in the middle of an entry")
         )
+    signatures.finish()
     report.size = tree.size()
     report.open_actions, report.unknown_actions = order.open(), order.unknown()
     return tree

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from queenright.actions.act import ActRequest
-from queenright.actions.engine import Engine, Parts
+from queenright.actions.engine import Engine
 from queenright.actions.executors import Executors, Process
+from queenright.actions.parts import Parts
 from queenright.actions.record import ActRow
 from queenright.actions.registry import find_manifest
 from queenright.actions.resources import Resource
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["Acting", "Card", "slot_of_cell"]
 
 EXECUTOR = "queenright.actions.executor"
-OUTPUT_BYTES = 64 * 1024  # of a command's stdout, and as much of its stderr; what is beyond is dropped and said
+OUTPUT_BYTES = (
+    64 * 1024
+)  # of a command's stdout, and as much of its stderr; what is beyond is dropped and said
 FLUSH_MS = 60_000
 OBSERVE_MS = 30_000
 _SLOTS = "agent.slot"
@@ -71,7 +74,6 @@ class Acting:
                 commit=rt.commit,
                 store=rt.store,
                 clock=rt.clock,
-                now_ms=rt.timekeeper.now_ms,
                 ledger=rt.ledger,
                 blobs=rt.blobs,
                 grants=rt.grants,
@@ -87,13 +89,15 @@ class Acting:
                 run_command=self._run_command,
             )
         )
-        self.undo = Undo(self.engine)
+        self.undo = Undo(self.engine, rt.rand)
         self._observing: asyncio.Task[None] | None = None
 
     def recover(self) -> None:
         """Read every act; one that was under way when the last supervisor died is UNKNOWN, and a person is told."""
         for row in self.engine.recover():
-            self._rt.incident("action.unknown", row.verb, f"{row.verb} on {row.resource}: nobody saw how it ended")
+            self._rt.incident(
+                "action.unknown", row.verb, f"{row.verb} on {row.resource}: nobody saw how it ended"
+            )
         self._flush()
         self._observe()
 
@@ -133,11 +137,17 @@ class Acting:
     # --- processes --------------------------------------------------------------------------------------------------
 
     async def _spawn(self, read: Sequence[str], write: Sequence[str], fds: Sequence[int]) -> Process:
-        return await self._rt.launcher.spawn(executor_spec(module=EXECUTOR, read=read, write=write), list(fds))
+        return await self._rt.launcher.spawn(
+            executor_spec(module=EXECUTOR, read=read, write=write), list(fds)
+        )
 
     async def _start_service(self, resource: Resource) -> ServiceProcess:
         return await self._rt.launcher.start_service(
-            argv=resource.start, env=resource.env, cwd=resource.cwd, output=resource.output, pidfile=resource.pidfile
+            argv=resource.start,
+            env=resource.env,
+            cwd=resource.cwd,
+            output=resource.output,
+            pidfile=resource.pidfile,
         )
 
     def _slot(self, agent: bytes) -> int:
@@ -147,7 +157,9 @@ class Acting:
             return int.from_bytes(kept, "big")
         slot = 2 * (self._rt.store.counter("meta", _COUNTER) + 1)
         self._rt.commit(
-            Change((("count", "meta", _COUNTER, 1, 2**62), ("insert", _SLOTS, agent, slot.to_bytes(8, "big"))))
+            Change(
+                (("count", "meta", _COUNTER, 1, 2**62), ("insert", _SLOTS, agent, slot.to_bytes(8, "big")))
+            )
         )
         return slot
 
@@ -208,8 +220,8 @@ class Acting:
         )
 
     def card(self, ask: bytes) -> Card:
-        shown = self.engine.shown(ask)
-        return Card(shown.get("effect", ""), shown.get("diff", ""), shown.get("undo", ""))
+        shown = self.engine.acts.shown(ask)
+        return Card(shown["effect"], shown["diff"], shown["undo"])
 
     def irreversible(self, verb: str) -> bool:
         """Whether the verb's own manifest says that nothing undoes it."""
@@ -219,26 +231,24 @@ class Acting:
             return True
 
     def acts(self) -> Iterable[bytes]:
-        return (row.id for row in self.engine.rows())
+        return (row.id for row in self.engine.acts.all())
 
     def rows(self, agent: bytes) -> list[ActionRow]:
         """The agent's acts, newest first."""
-        return [_row(row) for row in reversed(self.engine.rows()) if row.agent == agent][:50]
+        return [self._row(row) for row in reversed(self.engine.acts.all()) if row.agent == agent][:50]
 
-
-def _row(row: ActRow) -> ActionRow:
-    undo = "recorded" if row.undo else "nothing can"
-    return {
-        "id": full("act", row.id),
-        "leaf": -1,
-        "at_ms": row.started_ms,
-        "agent": full("agent", row.agent),
-        "verb": row.verb,
-        "resource": row.resource,
-        "reversibility": row.klass,
-        "outcome": "undone" if row.undone_by else row.state,
-        "undo": undo,
-    }
+    def _row(self, row: ActRow) -> ActionRow:
+        return {
+            "id": full("act", row.id),
+            "leaf": self.engine.acts.leaf_of(row),
+            "at_ms": row.started_ms,
+            "agent": full("agent", row.agent),
+            "verb": row.verb,
+            "resource": row.resource,
+            "reversibility": row.klass,
+            "outcome": "undone" if row.undone_by else row.state,
+            "undo": self.engine.acts.shown(row.id)["undo"],
+        }
 
 
 async def _collect(descriptor: int) -> bytes:

@@ -27,6 +27,7 @@ from queenright.control.service import Violation
 from queenright.core import SigningKey
 from queenright.errors import QueenrightError
 from queenright.ledger import Blobs, Evidence, Ledger, Supervisor
+from queenright.ledger.export import EVIDENCE
 from queenright.paths import Paths
 from queenright.store import Change, Store
 from queenright.supervisor.acting import Acting
@@ -76,6 +77,8 @@ class Booted:
             task.cancel()
         with contextlib.suppress(QueenrightError):
             rt.commit(rt.book.stopped("down"), Change((("delete", "meta", RUNNING),)))
+        if rt.signing is not None:
+            rt.signing.cancel()
         rt.ledger.close()
         rt.store.close()
 
@@ -106,7 +109,7 @@ async def boot(
         keyring=keyring,
         store=store,
         ledger=ledger,
-        evidence=Evidence(paths.ledger),
+        evidence=Evidence(paths.ledger / EVIDENCE),
         runtime_key=pinned.runtime,
         version=version("queenright"),
         landlock_abi=landlock_abi,

@@ -55,6 +55,7 @@ class Gate:
 
     async def spend(self, order: SignedOrder, operator: Signer, method: str) -> None:
         """Spend the order's nonce durably, with its leaf. Raises Conflict if it was spent before."""
+        self._rt.evidence.put(order.document)
         signed = Signed(ORDER, hashlib.sha256(order.document).digest(), operator.fingerprint, order.signature)
         acting = Acting(operator.fingerprint, operator.person.name)
         try:

@@ -190,7 +190,6 @@ def _code_paths() -> list[str]:
         "/etc/ld.so.cache",
         "/etc/localtime",
         "/dev/urandom",
-        "/dev/null",
         "/proc/self",
         *(os.path.dirname(module.__file__ or "") for module in (queenright, queenright_tui)),
     ]
@@ -198,4 +197,4 @@ def _code_paths() -> list[str]:
 
 
 def _own_paths(paths: Paths) -> list[str]:
-    return [os.path.realpath(paths.state)]
+    return [os.path.realpath(paths.state), "/dev/null"]

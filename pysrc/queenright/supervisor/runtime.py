@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from queenright.clock import Clock
 from queenright.errors import LedgerUnwritable
+from queenright.ledger.log import SIGN_EVERY_MS
 from queenright.store import Change, Receipt, Store
 from queenright.supervisor.agents import Agent, Agents
 from queenright.supervisor.alarms import Alarms
@@ -114,6 +115,7 @@ class Runtime:
     timers: Timers = field(init=False)
     identity: Identity = field(init=False)
     blobs: Blobs = field(init=False)
+    signing: asyncio.TimerHandle | None = field(init=False, default=None)
     vault: Vault = field(init=False)
     acting: Acting = field(init=False)
     unlock: Callable[[MasterKey | Passphrase], None] = field(init=False)
@@ -147,8 +149,26 @@ class Runtime:
                 # written again no action starts (Engine asks `require_writable`).
                 self.log.error("ledger.unwritable", error=error.message)
                 self.incident("ledger.unwritable", "ledger", error.message)
+            self._sign_soon()
             self.on_change("ledger", b"")
         return receipt
+
+    def _sign_soon(self) -> None:
+        """What a checkpoint does not cover yet is covered a moment later, whether or not more is written."""
+        if self.signing is None and self.ledger.unsigned:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                return  # before and after the loop: unlocking and closing sign
+            self.signing = loop.call_later(SIGN_EVERY_MS / 1000, self._sign)
+
+    def _sign(self) -> None:
+        self.signing = None
+        try:
+            self.ledger.flush(sign=True)
+        except LedgerUnwritable as error:
+            self.log.error("ledger.unwritable", error=error.message)
+            self.incident("ledger.unwritable", "ledger", error.message)
 
     def soon(self, callback: Callable[[], object]) -> None:
         """After the present commit and its callbacks: never inside one."""

@@ -7,6 +7,7 @@ own durable row, or because it changes nothing.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from queenright.actions.act import AskOpened, Done, Failed, Refused, UnknownEnd
@@ -42,6 +43,12 @@ class Steps:
                 raise Malformed("a step's request is a map")
             return await self._run(agent, turn, step, request)
         except QueenrightError as error:
+            return Outcome.failed(error)
+        except Exception as error:  # a fault of ours must not leave the agent waiting for ever
+            self._rt.log.error(
+                "step.fault", agent=agent.name, kind=step.kind, trace=traceback.format_exc()[-4000:]
+            )
+            self._rt.incident("step.fault", agent.name, f"{step.kind}: {type(error).__name__}")
             return Outcome.failed(error)
 
     async def _run(self, agent: Agent, turn: OpenTurn, step: StepRow, request: dict[str, Any]) -> Outcome:

@@ -21,7 +21,7 @@ from queenright.control.server import Server
 from queenright.control.service import SignedOrder, Violation
 from queenright.core import parse_key_line
 from queenright.core.operator import OperatorKey
-from queenright.errors import Conflict, NotEntitled
+from queenright.errors import Conflict, LedgerUnwritable, NotEntitled
 
 RUNTIME = bytes(range(32))
 ANA, BO, EVE = 1, 2, 3
@@ -239,3 +239,30 @@ def kit() -> Any:
         ana, bo, eve = ANA, BO, EVE
 
     return Kit
+
+
+@pytest.fixture
+def cli(
+    served: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Runs one command line against the served supervisor as Ana; gives (exit code, stdout, stderr)."""
+    from queenright.cli.app import run_command_line
+
+    key = tmp_path / "ana"
+    key.write_text(MemorySigner(ANA).private.to_openssh(None, None))
+    key.chmod(0o600)
+    for name in ("SSH_AUTH_SOCK", "QUEENRIGHT_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("QUEENRIGHT_STATE", str(served.path.parent.parent))
+    monkeypatch.setenv("QUEENRIGHT_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("QUEENRIGHT_KEY", str(key))
+    monkeypatch.setattr("queenright.cli.run.SystemClock", lambda: served.clock)
+    served.service.answers.setdefault("ledger_checkpoint", LedgerUnwritable("no checkpoint yet"))
+
+    def call(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            run_command_line(args)
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call

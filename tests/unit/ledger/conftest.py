@@ -81,9 +81,16 @@ class Desk:
         self.close()
         self.open(**how)
 
+    def crash(self, **how: Any) -> None:
+        """As after kill -9: nothing is signed or closed in order; then a new start."""
+        self.ledger._entries.close()
+        self.ledger._closed = True
+        self.store.close()
+        self.open(**how)
+
     def commit(self, *entries: Entry) -> None:
         self.store.commit(*(self.ledger.entry(entry) for entry in entries))
-        self.ledger.flush()
+        self.ledger.flush(sign=True)
 
     def write(self, count: int) -> None:
         for number in range(count):
@@ -95,10 +102,14 @@ class Desk:
 
     def story(self) -> list[Entry]:
         """One intent, one agent, an act within its grant, an ask, a verdict, the act under it."""
-        intent_bytes = canonical({"v": 1, "purpose": "incident 4711"})
-        verdict_bytes = canonical({"v": 1, "verdict": "approve"})
+        runtime = self.runtime_key.public_key
+        agent, lease, ask = (id_of(name) for name in ("agent", "lease", "ask"))
+        intent_bytes = canonical({"v": 1, "kind": "intent", "runtime": runtime, "purpose": "incident 4711"})
+        verdict_bytes = canonical(
+            {"v": 1, "kind": "verdict", "runtime": runtime, "answer": "once", "asks": [ask], "max_uses": 1}
+        )
         intent, verdict = digest("intent", intent_bytes), digest("verdict", verdict_bytes)
-        agent, grant, lease, ask = (id_of(name) for name in ("agent", "grant", "lease", "ask"))
+        parent, grant = Agent(id_of("watcher"), "sre", 1, "cell-1", False), agent
         birth = canonical({"v": 1, "agent": "sre/remedy"})
         actor = Agent(agent, "sre/remedy", 1, "cell-1", False)
         base = Entry("action.started", 5_000, actor, intent=intent, grant=grant, lease=lease)
@@ -112,17 +123,16 @@ class Desk:
             "ask.raised", 6_000, actor, intent=intent, grant=grant, ask=ask, action=kill, cause=restart.id
         )
         return [
-            Entry("supervisor.started", 1_000, Supervisor(), facts={"runtime_key": self.runtime_key.public_key.hex()}),
-            Entry("intent.applied", 2_000, self.operator, intent=intent, grant=id_of("root grant"),
+            Entry("supervisor.started", 1_000, Supervisor(), facts={"runtime": runtime.hex()}),
+            Entry("intent.applied", 2_000, self.operator, intent=intent,
                   signed=self.signed("intent@queenright.v1", intent_bytes)),
-            Entry("agent.born", 3_000, Supervisor(), intent=intent, agent=agent, grant=grant, certificate=certificate,
-                  facts={"parent_grant": id_of("root grant").hex()}),
+            Entry("agent.born", 3_000, parent, intent=intent, agent=agent, grant=grant, certificate=certificate),
             Entry("lease.issued", 4_000, actor, intent=intent, grant=grant, lease=lease),
             replace(base, action=restart, blobs=(self.blobs.put("args", b"{}"),)),
             replace(base, kind="action.done", t_ms=5_100, action=restart, result=done),
             asked,
             Entry("ask.decided", 7_000, self.operator, intent=intent, ask=ask, verdict=verdict,
-                  signed=self.signed("approve@queenright.v1", verdict_bytes), facts={"verdict": "once", "max_uses": 1}),
+                  signed=self.signed("approve@queenright.v1", verdict_bytes), facts={"answer": "once"}),
             replace(base, t_ms=8_000, action=kill, ask=ask, verdict=verdict, lease=None),
             replace(base, kind="action.done", t_ms=8_100, action=kill, ask=ask, verdict=verdict, lease=None, result=done),
         ]  # fmt: skip

@@ -13,6 +13,7 @@ from queenright.core import SigningKey, leaf_hash, verify_consistency, verify_in
 from queenright.errors import LedgerBroken, LedgerUnwritable, Malformed, Unknown
 from queenright.ledger import Checkpoint, Entry, LogKey, Supervisor, files, leaf
 from queenright.ledger import log as log_module
+from queenright.ledger.log import SIGN_EVERY_MS
 
 
 def entry(number: int) -> Entry:
@@ -59,20 +60,78 @@ def test_leaves_committed_before_a_crash_are_written_after_it(desk: Any) -> None
     desk.write(2)
     desk.store.commit(desk.ledger.entry(entry(7)), desk.ledger.entry(entry(8)))
     assert desk.ledger.size == 2
-    desk.reopen()
+    desk.crash()
     assert [leaf.decode(data).t_ms for _, data in desk.ledger.leaves()] == [0, 1, 7, 8]
     assert desk.ledger.checkpoint()[0] == 4
+
+
+@pytest.mark.parametrize("junk", [b"\0" * 4096, b"\xff" * 50, b"\0\0\0\x05hello", b"\0\0\0\x00"])
+@pytest.mark.parametrize("keep", [0, 10, 200])
+def test_what_was_not_yet_durable_when_the_power_went_is_written_again(
+    desk: Any, junk: bytes, keep: int
+) -> None:
+    """A file system may have grown the file without its bytes, or lost some of them."""
+    desk.write(2)
+    path = desk.path / "ledger" / "entries"
+    durable = path.stat().st_size
+    desk.store.commit(desk.ledger.entry(entry(7)), desk.ledger.entry(entry(8)))
+    desk.ledger.flush()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: durable + min(keep, len(whole) - durable)] + junk)
+    desk.crash()
+    assert desk.verify(desk.export(), desk.note()).exit_code == 0
+    assert path.read_bytes() == whole
+
+
+def test_a_checkpoint_is_signed_when_it_is_due_or_wanted(desk: Any) -> None:
+    desk.write(1)
+    path = desk.path / "ledger" / "checkpoint"
+    signed = path.read_bytes()
+    desk.store.commit(desk.ledger.entry(entry(2)))
+    desk.ledger.flush()
+    assert (desk.ledger.size, desk.ledger.unsigned, path.read_bytes()) == (2, 1, signed)
+    desk.clock.advance(SIGN_EVERY_MS)
+    desk.ledger.flush()
+    assert (desk.ledger.unsigned, path.read_bytes() == signed) == (0, False)
+    desk.store.commit(desk.ledger.entry(entry(3)))
+    desk.ledger.flush()
+    assert desk.ledger.checkpoint()[0] == 3, "whoever asks gets the present"
+    desk.store.commit(desk.ledger.entry(entry(4)))
+    desk.reopen()
+    assert desk.ledger.unsigned == 0
+
+
+def test_what_an_fsync_failed_on_is_written_again(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel may drop the bytes that an fsync failed on, and let the next one succeed."""
+    desk.write(1)
+    path = desk.path / "ledger" / "entries"
+    durable = path.stat().st_size
+    real, inode = os.fsync, os.stat(path).st_ino
+
+    def drop(handle: int) -> None:
+        if os.fstat(handle).st_ino == inode:
+            path.write_bytes(path.read_bytes()[:durable] + b"\0" * (path.stat().st_size - durable))
+            raise OSError(5, "Input/output error")
+        real(handle)
+
+    desk.store.commit(desk.ledger.entry(entry(2)))
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", drop)
+        with pytest.raises(LedgerUnwritable, match="Input/output error"):
+            desk.ledger.flush(sign=True)
+    desk.ledger.flush(sign=True)
+    assert leaf.decode(desk.ledger.leaf(1)).t_ms == 2
+    assert desk.verify(desk.export(), desk.note()).exit_code == 0
 
 
 @pytest.mark.parametrize("cut", [1, 3, 20, 120])
 def test_an_entry_torn_by_a_crash_is_written_again(desk: Any, cut: int) -> None:
     desk.write(2)
-    desk.ledger.close()
     path = desk.path / "ledger" / "entries"
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
-    desk.store.close()
-    desk.open()
+    desk.crash()
+    desk.ledger.checkpoint()
     assert path.read_bytes() == whole
 
 
@@ -213,7 +272,7 @@ def test_a_disk_that_refuses_stops_acting_until_it_gives_way(
     for _ in range(2):
         desk.store.commit(desk.ledger.entry(entry(9)))
         with pytest.raises(LedgerUnwritable, match="No space left"):
-            desk.ledger.flush()
+            desk.ledger.flush(sign=True)
         with pytest.raises(LedgerUnwritable, match="No space left"):
             desk.ledger.require_writable()
     refusing = False
@@ -240,7 +299,7 @@ def test_a_write_that_stops_halfway_leaves_no_trace(desk: Any, monkeypatch: pyte
     with pytest.raises(LedgerUnwritable):
         desk.ledger.flush()
     monkeypatch.setattr(files.os, "write", real)
-    desk.reopen()
+    desk.crash()
     assert desk.ledger.size == 2
     assert desk.verify(desk.export(), desk.note()).exit_code == 0
 
@@ -250,14 +309,13 @@ def test_a_full_disk_does_not_keep_the_ledger_from_opening(
 ) -> None:
     desk.write(2)
     desk.store.commit(desk.ledger.entry(entry(9)))
-    desk.close()
 
     def refuse(handle: int, data: Any) -> int:
         raise OSError(28, "No space left on device")
 
     real = os.write
     monkeypatch.setattr(files.os, "write", refuse)
-    desk.open()
+    desk.crash()
     with pytest.raises(LedgerUnwritable, match="No space left"):
         desk.ledger.require_writable()
     assert desk.ledger.size == 2
@@ -293,8 +351,8 @@ def test_a_crash_between_any_two_steps_of_a_flush_is_made_up_for(
         with monkeypatch.context() as patch:
             patch.setattr(target, name, cut)
             with pytest.raises(PowerCut):
-                desk.ledger.flush()
-        desk.reopen()
+                desk.ledger.flush(sign=True)
+        desk.crash()
         assert desk.ledger.size == 2 + number
         assert desk.verify(desk.export(f"copy{number}"), desk.note()).exit_code == 0
 
@@ -307,6 +365,14 @@ def test_earlier_checkpoints_are_kept_one_a_minute(desk: Any) -> None:
     key = LogKey.parse(desk.vkey())
     notes = [note for _, note in files.frames(history.read_bytes(), 10_000)]
     assert [Checkpoint.open(note, key).size for note in notes] == [1, 4]
+
+
+def test_a_closed_ledger_says_so(desk: Any) -> None:
+    desk.write(1)
+    desk.ledger.close()
+    desk.ledger.close()
+    with pytest.raises(LedgerUnwritable, match="closed"):
+        desk.ledger.flush()
 
 
 def test_only_its_owner_may_read_the_ledger(desk: Any) -> None:

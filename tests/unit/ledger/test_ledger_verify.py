@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queenright.core import SigningKey
+from queenright.core import SigningKey, canonical, digest
 from queenright.core.operator import OperatorKey
 from queenright.errors import Conflict, InvalidSignature, LedgerUnwritable, Malformed
 from queenright.ledger import (
@@ -21,6 +21,7 @@ from queenright.ledger import (
     Entry,
     Operator,
     Result,
+    Signed,
     Supervisor,
     export,
     files,
@@ -223,8 +224,98 @@ def test_a_certificate_that_no_runtime_key_of_the_ledger_signed_is_seen(desk: An
     assert [finding.index for finding in report.broken] == [2, 3]
 
 
-def follow(entries: list[Entry]) -> list[str]:
-    order = Order()
+def test_a_true_signature_beside_a_false_entry_is_seen(desk: Any) -> None:
+    """The operator did sign each document, but not for what the entry says."""
+    started, applied, _, _, _, _, _, decided, *_ = desk.story()
+    other_runtime = canonical({"v": 1, "kind": "intent", "runtime": bytes(32)})
+    order = canonical({"v": 1, "kind": "order", "runtime": desk.runtime_key.public_key})
+    desk.commit(
+        started,
+        replace(applied, intent=digest("intent", b"another")),
+        replace(decided, ask=digest("ask", b"another")),
+        replace(applied, signed=desk.signed("order@queenright.v1", order), intent=digest("intent", order)),
+        replace(
+            applied,
+            signed=desk.signed("intent@queenright.v1", other_runtime),
+            intent=digest("intent", other_runtime),
+        ),
+    )
+    report = desk.verify(desk.export(), desk.note())
+    assert [finding.index for finding in report.broken] == [1, 2, 3, 4]
+    assert "runtime key" in report.broken[3].what
+
+
+def test_the_owners_key_alone_checks_those_whom_the_owner_enrolled(desk: Any) -> None:
+    bo = OperatorKey.generate(b"b" * 32, "bo")
+    people = canonical({"v": 1, "kind": "operators", "people": [{"name": "bo", "keys": [bo.public_line]}]})
+    started, applied, *_ = desk.story()
+    document = desk.evidence.get(applied.signed.document)
+    by_bo = Signed(
+        "intent@queenright.v1",
+        applied.signed.document,
+        bo.fingerprint,
+        bo.sign("intent@queenright.v1", document),
+    )
+    desk.commit(
+        started,
+        Entry("operators.changed", 1, desk.operator, signed=desk.signed("operators@queenright.v1", people)),
+        replace(applied, actor=Operator(bo.fingerprint, "bo"), signed=by_bo),
+    )
+    report = desk.verify(desk.export(), desk.note())
+    assert (report.exit_code, report.signatures) == (0, 2)
+
+
+def test_only_a_key_that_the_verifier_brought_vouches_for_others(desk: Any) -> None:
+    bo, mallory = OperatorKey.generate(b"b" * 32, "bo"), OperatorKey.generate(b"m" * 32, "mallory")
+
+    def enrolling(who: OperatorKey, by: OperatorKey) -> Entry:
+        people = canonical({"v": 1, "kind": "operators", "people": [{"keys": [who.public_line]}]})
+        signed = Signed(
+            "operators@queenright.v1",
+            desk.evidence.put(people),
+            by.fingerprint,
+            by.sign("operators@queenright.v1", people),
+        )
+        return Entry("operators.changed", 1, Operator(by.fingerprint, "x"), signed=signed)
+
+    applied = desk.story()[1]
+    document = desk.evidence.get(applied.signed.document)
+    by_mallory = replace(
+        applied.signed,
+        fingerprint=mallory.fingerprint,
+        signature=mallory.sign("intent@queenright.v1", document),
+    )
+    desk.commit(
+        desk.story()[0],
+        enrolling(bo, desk.ana),
+        enrolling(mallory, bo),
+        replace(applied, actor=Operator(mallory.fingerprint, "mallory"), signed=by_mallory),
+    )
+    report = desk.verify(desk.export(), desk.note())
+    assert report.exit_code == 8
+    assert report.not_checked == [f"1 signatures: the key {mallory.fingerprint} was not given"]
+
+
+def test_hostile_facts_and_documents_are_findings_not_exceptions(desk: Any) -> None:
+    documents = [b"", b"\xc1", canonical([1]), canonical({"people": [1, {"keys": [1, "x"]}], "runtime": 5})]
+    desk.commit(
+        Entry("supervisor.started", 1, Supervisor(), facts={"runtime": "zz" * 32}),
+        Entry("supervisor.started", 1, Supervisor(), facts={"runtime": 7}),
+        *(
+            Entry(kind, 1, desk.operator, signed=desk.signed(namespace, document))
+            for document in documents
+            for kind, namespace in (
+                ("operators.changed", "operators@queenright.v1"),
+                ("intent.amended", "intent@queenright.v1"),
+                ("ask.decided", "approve@queenright.v1"),
+            )
+        ),
+    )
+    assert desk.verify(desk.export(), desk.note()).exit_code == 1
+
+
+def follow(entries: list[Entry], uses: dict[bytes, int] | None = None) -> list[str]:
+    order = Order(uses or {})
     return [what for entry in entries for what in order.follow(entry)]
 
 
@@ -247,7 +338,7 @@ def test_no_action_starts_under_what_was_taken_away(desk: Any) -> None:
 
 def test_no_action_starts_under_a_grant_below_a_revoked_one(desk: Any) -> None:
     story = desk.story()
-    above = Entry("grant.revoked", 1, desk.operator, grant=story[1].grant)
+    above = Entry("grant.revoked", 1, desk.operator, grant=story[2].actor.id)
     assert follow([*story[:4], above, story[4]]) == [
         "an action started under the grant that had ended by `grant.revoked`"
     ]
@@ -268,8 +359,15 @@ def test_an_end_needs_its_start_and_comes_once(desk: Any) -> None:
 def test_a_verdict_is_used_as_often_as_it_says(desk: Any) -> None:
     story = desk.story()
     again = replace(story[8], action=desk.action("again", "db.session.kill", "db:shop/main"))
-    assert follow([*story, again]) == ["an action started under a verdict that was used up (1)"]
+    used_up = ["an action started under a verdict that was used up (1)"]
+    assert follow([*story, again], {story[8].verdict: 1}) == used_up
+    assert follow([*story, again], {story[8].verdict: 2}) == []
     assert follow(story[:7] + story[8:9]) == ["an action started under a verdict that nobody gave"]
+    denied = replace(story[7], facts={"answer": "deny"})
+    assert follow([*story[:7], denied, story[8]]) == ["an action started under a verdict that nobody gave"]
+    desk.commit(*story, again)
+    report = desk.verify(desk.export(), desk.note())
+    assert [finding.what for finding in report.broken] == used_up
 
 
 def test_actions_without_an_end_are_listed(desk: Any) -> None:

@@ -1,4 +1,4 @@
-"""One agent: who it is and by whose word, what it may do, what waits for it, what it writes, what it did and how to undo that."""
+"""One agent: who it is and by whose word, what it may do, what it writes, what it did and how to undo that."""
 
 from __future__ import annotations
 
@@ -16,28 +16,17 @@ from queenright_tui.messages import Give, GiveMethod, NeedAgent, NeedUndo, NeedW
 from queenright_tui.model import Model, leaf_key, row_key
 from queenright_tui.screens.place import Place, css
 from queenright_tui.screens.swarm import health_bit, state_bit
+from queenright_tui.undo_plan import plan_lines, undo_bit, undo_phrase
 from queenright_tui.widgets.bars import Bar
-from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, mark, wrap
+from queenright_tui.widgets.cell_text import Bit, Line, bit, clean
 from queenright_tui.widgets.live_log import LiveLog
 from queenright_tui.widgets.live_table import Column, LiveTable, Shown
 from queenright_tui.widgets.panel import Panel
-from queenright_tui.words import clock, last_word, left, short_id
+from queenright_tui.words import clock, left, short_id
 
-__all__ = ["AgentScreen", "undo_bit"]
+__all__ = ["AgentScreen"]
 
 ACT_COLUMNS: Final = (("leaf", "int"), ("verb", "text"), ("resource", "text"))
-_UNDO: Final = {
-    "read": ("nothing to undo", "dim"),
-    "exact": ("REVERSIBLE exact", ""),
-    "compensate": ("COMPENSATE", "write"),
-    "none": ("NOT REVERSIBLE", "bad"),
-}
-
-
-def undo_bit(reversibility: str) -> Bit:
-    """The undo class in words. Red words only where nothing can put it back."""
-    words, style = _UNDO.get(reversibility, (reversibility, "bad"))
-    return bit(words, style)
 
 
 class AgentScreen(Place):
@@ -85,11 +74,11 @@ class AgentScreen(Place):
 
     def on_screen_resume(self) -> None:
         if self.preview is None:
-            (self.table if self.has_class("acts") else self.query_one("#log", LiveLog)).focus()
+            self.set_focus(self.table if self.has_class("acts") else self.query_one("#log", LiveLog))
         if self.agent is not None:
             self.post_message(NeedAgent(self.agent))
 
-    # --- what it is about -----------------------------------------------------------------------------------------------
+    # --- what it is about ---
 
     def open(self, agent: str) -> None:
         """Show this agent; its detail and log are asked for."""
@@ -125,7 +114,7 @@ class AgentScreen(Place):
             self.query_one("#log", LiveLog).replace(page["lines"])
             self.refresh_all()
 
-    # --- what is shown ----------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     def _live(self) -> Any:
         row = self.model.agents.get(row_key(self.agent)) if self.agent is not None else None
@@ -183,7 +172,8 @@ class AgentScreen(Place):
         if detail is None:
             return (first,)
         chain = " > ".join(f"{clean(link['name'], 24)} ({link['kind']})" for link in detail["chain"])
-        rights = f"until {clock(detail['not_after_ms'])}   born {clock(detail['born_ms'])}   children {detail['children']}"
+        ends, born = clock(detail["not_after_ms"]), clock(detail["born_ms"])
+        rights = f"until {ends}   born {born}   children {detail['children']}"
         lines = [
             first,
             (bit("chain   ", "dim"), bit(chain)),
@@ -269,14 +259,14 @@ class AgentScreen(Place):
             )
         return columns
 
-    # --- commands -----------------------------------------------------------------------------------------------------------
+    # --- commands ---
 
     def _pane(self, name: str) -> None:
         if self.preview is not None:
             self.do_up()
         self.set_class(name == "acts", "acts")
         self.set_class(name == "log" and not self.wide, "log")
-        (self.table if name == "acts" else self.query_one("#log", LiveLog)).focus()
+        self.set_focus(self.table if name == "acts" else self.query_one("#log", LiveLog))
 
     def do_log(self) -> None:
         self._pane("log")
@@ -292,7 +282,7 @@ class AgentScreen(Place):
             self.preview = None
             self.settled.gone()
             self.remove_class("planning")
-            self.table.focus()
+            self.set_focus(self.table)
         else:
             self.terminal.do_swarm()
 
@@ -392,73 +382,18 @@ class AgentScreen(Place):
         self.preview = preview
         self.add_class("planning")
         self._show_plan(preview, reset=True)
-        self.plan.focus()
+        self.set_focus(self.plan)
         self.say("")
         self.refresh_all()
 
     def _show_plan(self, preview: UndoPreview, *, reset: bool = False) -> None:
-        lines: list[Line] = []
-        width = self.plan.inner_width
-        for step in preview["steps"]:
-            lines.append(
-                (
-                    bit("undo  ", "bold"),
-                    bit(f"{step['verb']} {exact(step['resource'])}  "),
-                    undo_bit(step["reversibility"]),
-                )
-            )
-            lines += [(mark("      "), bit(row)) for row in wrap(step["what"], width - 6, rows=4)]
-            if step["conflict"]:
-                lines += [
-                    (mark("      "), bit(row, "bad"))
-                    for row in wrap(f"WILL NOT BE DONE: {step['conflict']}", width - 6, rows=3)
-                ]
-            lines += [
-                (mark("      "), bit("| ", "fence"), bit(row, "fence"))
-                for row in wrap(step["diff"], width - 8, rows=40)
-                if step["diff"]
-            ]
-        for step in preview["skipped"]:
-            lines.append(
-                (
-                    bit("stays ", "bad"),
-                    bit(
-                        f"{step['verb']} {exact(step['resource'])}  {step['conflict'] or step['what']}", "bad"
-                    ),
-                )
-            )
-        lines.append(())
-        need = self._undo_phrase(preview)
-        if not preview["steps"]:
-            lines.append((bit("there is nothing that can be undone: esc", "need"),))
-        elif need:
-            lines.append(
-                (
-                    bit("enter", "key"),
-                    bit(
-                        f", then type {exact(need)} : signs an order for exactly this. esc leaves everything as it is"
-                    ),
-                )
-            )
-        else:
-            lines.append(
-                (bit("enter", "key"), bit(" signs an order for exactly this. esc leaves everything as it is"))
-            )
-        self.plan.show(
-            tuple(lines),
-            (bit(f"undo {short_id(preview['target'])}: what would happen", "head"),),
-            reset=reset,
-        )
+        title = (bit(f"undo {short_id(preview['target'])}: what would happen", "head"),)
+        self.plan.show(plan_lines(preview, self.plan.inner_width), title, reset=reset)
         self.call_after_refresh(self._painted, preview)
 
     def _painted(self, preview: UndoPreview) -> None:
         if self.preview is preview:
             self.settled.painted(preview["bytes"], same_place=False)
-
-    def _undo_phrase(self, preview: UndoPreview) -> str:
-        """Undoing by a compensating act may not be the exact inverse: it takes a word."""
-        rough = [step for step in preview["steps"] if step["reversibility"] != "exact"]
-        return last_word(rough[0]["resource"]) if rough else ""
 
     def _sign_undo(self) -> None:
         preview = self.preview
@@ -472,7 +407,7 @@ class AgentScreen(Place):
             return
         if not self.terminal.may_give():
             return
-        phrase = self._undo_phrase(preview)
+        phrase = undo_phrase(preview)
         if not phrase:
             self.post_message(Undo(preview))
             return

@@ -66,7 +66,7 @@ class LedgerScreen(Place):
         self.entry.framed = self.wide
 
     def on_screen_resume(self) -> None:
-        self.table.focus()
+        self.set_focus(self.table)
 
     def _columns(self) -> list[Column]:
         def outcome(_shown: Shown, row: Any) -> Bit:
@@ -95,7 +95,7 @@ class LedgerScreen(Place):
             )
         return columns
 
-    # --- what is shown ----------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     def crumb(self) -> str:
         return "ledger" + (f" /{self.query_text}  {len(self.found)} found" if self.query_text else "")
@@ -175,7 +175,7 @@ class LedgerScreen(Place):
                     lines.append((mark("          "), bit("| ", "fence"), bit(row, "fence")))
         return tuple(lines)
 
-    # --- what arrives -------------------------------------------------------------------------------------------------------
+    # --- what arrives ---
 
     def show_found(self, query: str, page: LedgerPage) -> None:
         """The answer to a query."""
@@ -206,22 +206,22 @@ class LedgerScreen(Place):
         self.why = why
         self.refresh_all()
 
-    # --- commands -----------------------------------------------------------------------------------------------------------
+    # --- commands ---
 
     def on_live_table_moved(self, _event: LiveTable.Moved) -> None:
         self.why = None
         self.refresh_all()
 
     def do_open(self) -> None:
-        self.entry.focus()
+        self.set_focus(self.entry)
 
     def do_next_pane(self) -> None:
-        (self.table if self.entry.has_focus else self.entry).focus()
+        self.set_focus(self.table if self.entry.has_focus else self.entry)
 
     def do_up(self) -> None:
         if self.entry.has_focus or self.why is not None:
             self.why = None
-            self.table.focus()
+            self.set_focus(self.table)
         elif self.query_text:
             self._set_query("")
 

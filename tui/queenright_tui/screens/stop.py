@@ -1,7 +1,7 @@
 """The stop panel: four ways to take away, each with what it does, what it takes and what gives it back.
 
-It works in OBSERVE. After a lever is pulled the panel says `sent`, then what the runtime acknowledged; it never says a thing is
-stopped because the key was pressed.
+It works in OBSERVE. After a lever is pulled the panel says `sent`, then what the runtime acknowledged; it never
+says a thing is stopped because the key was pressed.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class StopScreen(Place):
             self.query_one(name, Panel).framed = self.wide
 
     def on_screen_resume(self) -> None:
-        self.query_one("#levers", Panel).focus()
+        self.set_focus(self.query_one("#levers", Panel))
 
-    # --- what is shown ----------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     def _row(self) -> Any:
         return None if self.target is None else self.model.agents.get(row_key(self.target))
@@ -164,7 +164,7 @@ class StopScreen(Place):
             lines.append(_pull_line(pull))
         return tuple(lines)
 
-    # --- keys ---------------------------------------------------------------------------------------------------------------
+    # --- keys ---
 
     def key_text(self, event: events.Key) -> str:
         """A lever is `!` and a letter, and `!` was pressed already."""
@@ -227,7 +227,7 @@ class StopScreen(Place):
 
         self.ask_line(f"type {phrase}", typed)
 
-    # --- what came of it ------------------------------------------------------------------------------------------------------
+    # --- what came of it ---
 
     def told(self, what: str, done: Done | None, refused: str = "") -> None:
         """The runtime answered a lever pulled here."""

@@ -77,13 +77,13 @@ class SwarmScreen(Place):
         return self.query_one("#agents", LiveTable)
 
     def on_screen_resume(self) -> None:
-        self.table.focus()
+        self.set_focus(self.table)
 
     def take_layout(self) -> None:
         self.query_one("#peek", Panel).framed = self.wide
         self.table.set_columns(self._columns(), boxed=self.wide)
 
-    # --- rows ---------------------------------------------------------------------------------------------------------
+    # --- rows ---
 
     def _columns(self) -> list[Column]:
         wide = self.wide
@@ -103,10 +103,7 @@ class SwarmScreen(Place):
     def _name_cell(self, shown: Shown, row: Any) -> Bit:
         fold = ("▾ " if shown.is_open else "▸ ") if shown.has_children else "  "
         indent = "  " * min(shown.depth, 8)
-        if _is_swarm(row):
-            name = f"{row['swarm']}  {row['purpose']}"
-        else:
-            name = row["name"]
+        name = f"{row['swarm']}  {row['purpose']}" if _is_swarm(row) else row["name"]
         text = clean(name, 200)
         if self.look.ascii or not text.isascii():
             # A name with letters of its own cannot ride in a run of marks, so the fold is drawn in ASCII before it.
@@ -132,7 +129,7 @@ class SwarmScreen(Place):
             return bit(f"{row['agents']} of {row['max_agents']} agents{asks}", "dim")
         return bit(clean(row["doing"], 200), "dim")
 
-    # --- what is shown --------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     def refresh_view(self) -> None:
         self.query_one("#counts", Bar).line = self._counts()
@@ -188,7 +185,8 @@ class SwarmScreen(Place):
     def _tools(self) -> Line:
         table = self.table
         order = "-" if self.descending else "+"
-        words = f" /{self.filter}  sort:{self.sort}{order}  {'tree' if self.as_tree else 'flat'}  {count(len(table.view))} rows"
+        shape = "tree" if self.as_tree else "flat"
+        words = f" /{self.filter}  sort:{self.sort}{order}  {shape}  {count(len(table.view))} rows"
         held = "  order held (h lets go)" if table.held else "  order held 2s" if table.order_held else ""
         return (bit(words, "dim"), bit(held, "write"))
 
@@ -223,7 +221,8 @@ class SwarmScreen(Place):
         ask = next((a for a in self.model.asks.values() if a["agent"] == row["id"]), None)
         first: Line = (bit("doing   ", "dim"), bit(clean(row["doing"], 200) or "nothing"))
         if ask is not None:
-            words = f"{ask['verb']} {clean(ask['resource'], 60)}  {ask['risk']}   {short_id(ask['id'])}   2 opens the inbox"
+            wants = f"{ask['verb']} {clean(ask['resource'], 60)}"
+            words = f"{wants}  {ask['risk']}   {short_id(ask['id'])}   2 opens the inbox"
             first = (bit("waits on", "need"), mark(" "), bit(words, "need"))
         cell = f"{row['cell']}{' (shared)' if row['shared'] else ''}, life {row['incarnation']}"
         return (
@@ -247,7 +246,7 @@ class SwarmScreen(Place):
     def crumb(self) -> str:
         return "swarm" + (f" /{self.filter}" if self.filter else "")
 
-    # --- commands -------------------------------------------------------------------------------------------------------
+    # --- commands ---
 
     def on_live_table_moved(self, _event: LiveTable.Moved) -> None:
         self.refresh_all()

@@ -18,7 +18,7 @@ ALWAYS: Final = (("?", "keys"), ("q", "detach"))
 
 
 def spread(left: Line, right: Line, width: int) -> Line:
-    """`left`, then `right` against the right edge. Where both do not fit, the left one is cut: the right one is the alarm."""
+    """`left`, then `right` against the right edge. Where both do not fit the left one is cut: right is the alarm."""
     gap = width - line_cells(left) - line_cells(right)
     if gap >= 1:
         return (*left, mark(" " * gap), *right)

@@ -1,4 +1,4 @@
-"""The one place where text becomes a terminal cell. Nothing else in this package makes a `Segment`; a test reads the source.
+"""The one place where text becomes a terminal cell. Nothing else here makes a `Segment`; a test reads the source.
 
 Text is handed over as `Bit`s: a string, a style's name, and whether the string is made of our own marks. A string that
 is not is treated as hostile whoever wrote it: sanitised by the core, then every character whose width terminals

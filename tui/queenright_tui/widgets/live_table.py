@@ -1,9 +1,10 @@
 """A table that draws only what is on screen, over the core's `View`.
 
-Textual's own table rebuilds every cell when one changes and keeps its cursor on a position; here the cursor is the row's
-identity, rows are asked for a window at a time, and only rows that differ from what was last painted are repainted.
-The order is held for 2 s after a key (and for as long as the person says so), so that a key never lands on a row that
-moved under it. A row that vanished under the cursor stays, struck through, for those 2 s and takes no command.
+Textual's own table rebuilds every cell when one changes and keeps its cursor on a position; here the cursor is
+the row's identity, rows are asked for a window at a time, and only rows that differ from what was last painted
+are repainted. The order is held for 2 s after a key (and for as long as the person says so), so that a key
+never lands on a row that moved under it. A row that vanished under the cursor stays, struck through, for those
+2 s and takes no command.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, fit, mark, s
 __all__ = ["HOLD_MS", "Column", "LiveTable", "Shown"]
 
 HOLD_MS: Final = 2000  # long enough to read a row and press a key on it
+FAR: Final = 1 << 40  # past the end of any table
 MOVES: Final = {
     "down": 1, "j": 1, "up": -1, "k": -1,
 }  # fmt: skip
@@ -94,7 +96,7 @@ class LiveTable(Widget):
         self._cells: list[tuple[Bit, ...]] = []
         """What each row was last painted from, one Bit a column. A row is repainted only when this differs."""
 
-    # --- state --------------------------------------------------------------------------------------------------------
+    # --- state ---
 
     @property
     def body_rows(self) -> int:
@@ -133,7 +135,7 @@ class LiveTable(Widget):
         self.sync()
         return self.held
 
-    # --- from the view to rows ----------------------------------------------------------------------------------------
+    # --- from the view to rows ---
 
     def sync(self) -> None:
         """Take the view as it is now and repaint the rows that differ. Called once a frame at most."""
@@ -148,9 +150,10 @@ class LiveTable(Widget):
             if before != now:
                 self._repaint(y)
         if self.cursor_id != self._painted_cursor:
-            for y, rows in ((y, rows) for rows in (old_rows, self._rows) for y in range(len(rows))):
-                if rows[y].id in (self.cursor_id, self._painted_cursor):
-                    self._repaint(y)
+            for rows in (old_rows, self._rows):
+                for y, row in enumerate(rows):
+                    if row.id in (self.cursor_id, self._painted_cursor):
+                        self._repaint(y)
             self._painted_cursor = self.cursor_id
 
     def _repaint(self, y: int) -> None:
@@ -224,7 +227,7 @@ class LiveTable(Widget):
                 del found[rows:]
         return found
 
-    # --- moving -------------------------------------------------------------------------------------------------------
+    # --- moving ---
 
     def move(self, rows: int) -> None:
         """Move the cursor by `rows` of the view."""
@@ -241,23 +244,23 @@ class LiveTable(Widget):
         self.sync()
         return True
 
-    def on_key(self, event: events.Key) -> None:
+    def take_key(self, key: str) -> bool:
+        """Moving and folding. Every key, also one that means nothing here, holds the order for a while."""
         self.touch()
         page = max(1, self.body_rows - 1)
-        step = MOVES.get(event.key)
+        step = MOVES.get(key)
         if step is None:
-            step = {"pagedown": page, "pageup": -page, "g": -(1 << 40), "home": -(1 << 40)}.get(event.key)
-        if step is None and event.key in ("G", "end", "upper_g"):
-            step = 1 << 40
+            step = {"pagedown": page, "pageup": -page, "g": -FAR, "home": -FAR, "G": FAR, "end": FAR}.get(key)
         if step is not None:
-            event.stop()
             self.move(step)
-        elif event.key in ("left", "right") and self.live_cursor is not None:
+            return True
+        if key in ("left", "right") and self.live_cursor is not None:
             row = next((row for row in self._rows if row.id == self.live_cursor), None)
-            if row is not None and row.has_children and row.is_open == (event.key == "left"):
-                event.stop()
+            if row is not None and row.has_children and row.is_open == (key == "left"):
                 self.view.toggle(row.id)
                 self.sync()
+                return True
+        return False
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
@@ -283,7 +286,7 @@ class LiveTable(Widget):
         self.sync()
         self.refresh()
 
-    # --- drawing ------------------------------------------------------------------------------------------------------
+    # --- drawing ---
 
     def _widths(self, width: int) -> list[int]:
         gaps = len(self.columns) + 1

@@ -18,7 +18,7 @@ __all__ = ["Panel"]
 
 
 class Panel(Widget):
-    """`lines` under an optional title row. With `framed`, a box around them; else a rule above them if there is a title."""
+    """`lines` under an optional title row. With `framed`, a box around them; else a rule above if there is a title."""
 
     @dataclass
     class Seen(Message):
@@ -47,7 +47,7 @@ class Panel(Widget):
         self.seen_to = 0
         """How many lines from the first on have stood on the screen since the lines were last replaced."""
 
-    # --- what it holds ------------------------------------------------------------------------------------------------
+    # --- what it holds ---
 
     def show(self, lines: tuple[Line, ...], title: Line = (), *, reset: bool = False) -> None:
         """Replace what is shown; only rows that differ are repainted. `reset` starts again from the first line."""
@@ -98,19 +98,17 @@ class Panel(Widget):
     def on_resize(self) -> None:
         self.post_message(self.Sized(self))
 
-    def on_key(self, event: events.Key) -> None:
-        """Only scrolling: a panel knows no command."""
-        page = max(1, self.room - 1)
-        step = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "space": page, "pageup": -page}.get(
-            event.key
-        )
-        if event.key in ("g", "home"):
-            step = -len(self.lines)
-        elif event.key in ("G", "end"):
-            step = len(self.lines)
-        if step is not None:
-            event.stop()
-            self.scroll_by(step)
+    def take_key(self, key: str) -> bool:
+        """Scrolling: a panel knows no command."""
+        page, all_ = max(1, self.room - 1), len(self.lines)
+        steps = {
+            "down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, " ": page, "pageup": -page,
+            "g": -all_, "home": -all_, "G": all_, "end": all_,
+        }  # fmt: skip
+        if key not in steps:
+            return False
+        self.scroll_by(steps[key])
+        return True
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
@@ -127,7 +125,7 @@ class Panel(Widget):
         super().watch_has_focus(value)
         self.refresh(Region(0, 0, self.size.width, 1))
 
-    # --- how it is drawn ----------------------------------------------------------------------------------------------
+    # --- how it is drawn ---
 
     def render_line(self, y: int) -> Strip:
         width, look = self.size.width, self.look

@@ -112,10 +112,8 @@ def _listed(world: World, base: str, wanted: str, started: int) -> Mapping[str, 
     sessions = listed.get("sessions") if isinstance(listed, dict) else None
     if not isinstance(sessions, list) or not all(isinstance(item, dict) for item in sessions):
         raise ActionFailed("malformed", 'the session list is not {"sessions": [{…}]}')
-    for session in sessions:
-        if str(session.get("id")) == wanted and session.get("started") == started:
-            return session
-    return None
+    matching = [one for one in sessions if str(one.get("id")) == wanted and one.get("started") == started]
+    return dict(matching[0]) if matching else None
 
 
 VERB = DbSessionKill()

@@ -8,7 +8,7 @@ from typing import Any
 from queenright.agent import Agent, Allow, Ask, ChildEnded, Context, handles
 
 from .commander import Commander
-from .detect import Detector, symptoms
+from .detect import BASELINE, Detector, symptoms
 from .hypotheses import Runbook
 from .measure import thaw_reading, thaw_sample
 from .messages import Beat, Open, Report
@@ -54,7 +54,9 @@ class Watcher(Agent):
             return
         detector = Detector(memory.baseline, memory.recent, [thaw_sample(row) for row in memory.evidence])
         state = detector.feed(sample)
-        if state == "suspect":
+        if state == "learning" and len(detector.baseline) == BASELINE:
+            ctx.log(f"normal here is a p50 of {detector.normal_p50_ms:.1f} ms")
+        elif state == "suspect":
             broken = symptoms(sample, detector.normal_p50_ms, suspicious=True)
             shown = "; ".join(map(str, broken)) or "a good sample"
             ctx.log(
