@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from cells import Swarm
 
 from queenright.agent import Agent, AgentRef, Context, Message, handles
 from queenright.core import SigningKey, canonical, decode
 from queenright.errors import InvalidSignature, Malformed
 from queenright.wire.link import Certified, Deliver, Frame, Incarnation, NeedSealKey, OpenKey, Result, SealKey
-
-_spec = importlib.util.spec_from_file_location("cells", Path(__file__).parents[1] / "support" / "cells.py")
-assert _spec is not None
-assert _spec.loader is not None
-cells = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(cells)
-Swarm = cells.Swarm
 
 SECRET = "the password is hunter2"
 
@@ -248,7 +240,9 @@ def test_a_key_of_another_agent_or_generation_is_refused(pair: Any, change: dict
 def test_a_certificate_over_another_life_is_refused(pair: Any) -> None:
     swarm, sender, receiver = pair
     swarm.send(sender, Tell(AgentRef(receiver.id)))
-    old = next(frame for frame in swarm.runtime.frames if isinstance(frame, Incarnation) and frame.agent == sender.id)
+    old = next(
+        frame for frame in swarm.runtime.frames if isinstance(frame, Incarnation) and frame.agent == sender.id
+    )
     stale = Certified(sender.id, sender.certificate, sender.certified)
     swarm.crash(sender.cell)
     swarm.tamper = lambda frame: stale if isinstance(frame, Certified) and frame.agent == sender.id else frame
@@ -270,7 +264,11 @@ def test_the_supervisors_side_refuses_replays_and_broken_chains(pair: Any) -> No
     swarm, sender, receiver = pair
     swarm.send(sender, Tell(AgentRef(receiver.id)))
     sealed = next(
-        op["sealed"] for frame in swarm.runtime.frames if hasattr(frame, "ops") for op in frame.ops if op.get("sealed")
+        op["sealed"]
+        for frame in swarm.runtime.frames
+        if hasattr(frame, "ops")
+        for op in frame.ops
+        if op.get("sealed")
     )
     with pytest.raises(Malformed):
         swarm.runtime._check_seal(sender, receiver.id, "tests.Word", sealed)

@@ -36,7 +36,9 @@ class Allowing:
         return 40 + self.acts
 
 
-def package(name: str = "probe", classes: tuple[str, ...] = ("Probe", "Child"), path: Path | None = None) -> dict[str, Any]:
+def package(
+    name: str = "probe", classes: tuple[str, ...] = ("Probe", "Child"), path: Path | None = None
+) -> dict[str, Any]:
     return {"name": name, "digest": DIGEST, "path": str(path or PACKAGES / name), "classes": list(classes)}
 
 
@@ -111,9 +113,21 @@ def test_a_cell_imports_no_event_loop_and_nothing_of_the_supervisors(tmp_path: P
         f"import sys; sys.path.append({str(root)!r}); import queenright.cell.main; "
         "print(*sorted(name for name in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
     names = set(done.stdout.split())
-    heavy = {"asyncio", "socket", "subprocess", "logging", "platform", "traceback", "msgpack", "nacl", "threading"}
+    heavy = {
+        "asyncio",
+        "socket",
+        "subprocess",
+        "logging",
+        "platform",
+        "traceback",
+        "msgpack",
+        "nacl",
+        "threading",
+    }
     assert names & heavy == set()
     rooms = {name.split(".")[1] for name in names if name.startswith("queenright.")}
     assert rooms <= {"_core", "agent", "cell", "clock", "core", "errors", "wire"}
@@ -186,7 +200,9 @@ def test_the_end_of_the_link_ends_the_cell(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("what", ["spin", "block", "spin_stubbornly"])
-def test_a_handler_that_holds_the_interpreter_is_interrupted_and_the_cell_goes_on(bench: Bench, what: str) -> None:
+def test_a_handler_that_holds_the_interpreter_is_interrupted_and_the_cell_goes_on(
+    bench: Bench, what: str
+) -> None:
     agent = bench.start()
     other = bench.start(cell=agent.cell)
     bench.send(agent, what)

@@ -79,7 +79,9 @@ class Swarm:
                     busy = True
                     self.runtime.receive(cell, from_cell.popleft())
 
-    def start(self, cls: type[Agent], cell: CellEnd | None = None, *, name: str = "", **args: Any) -> AgentRecord:
+    def start(
+        self, cls: type[Agent], cell: CellEnd | None = None, *, name: str = "", **args: Any
+    ) -> AgentRecord:
         """A first agent, hosted and started."""
         record = self.runtime.first(f"pkg.{cls.__name__}", PACKAGE, name or cls.__name__.lower(), args)
         self.runtime.host(record, cell or (self.cells[0][0] if self.cells else self.cell()))
@@ -120,7 +122,9 @@ class Swarm:
         self.runtime.fire_due()
         self.run()
 
-    def answer(self, agent: AgentRecord, ordinal: int, value: Any, error: QueenrightError | None = None) -> None:
+    def answer(
+        self, agent: AgentRecord, ordinal: int, value: Any, error: QueenrightError | None = None
+    ) -> None:
         """Settle an open step by hand."""
         assert agent.turn is not None
         self.runtime.finish(agent, agent.turn.number, ordinal, value, error)

@@ -242,7 +242,9 @@ async def memory_over_the_limit_in_many_processes_is_ended_and_told() -> None:
             end = time.monotonic() + 5
             while time.monotonic() < end and peak < 100 * MIB:
                 group = next(
-                    Path("/sys/fs/cgroup").glob(f"**/queenright-*-{launcher.pid}/*/memory.max_usage_in_bytes"),
+                    Path("/sys/fs/cgroup").glob(
+                        f"**/queenright-*-{launcher.pid}/*/memory.max_usage_in_bytes"
+                    ),
                     None,
                 )
                 group = group or next(

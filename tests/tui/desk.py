@@ -57,7 +57,8 @@ class Desk:
         await self.until(lambda: words in self.text(), repr(words))
         return self.text()
 
-    async def press(self, *keys: str) -> None:
+    def send(self, *keys: str) -> None:
+        """Keys, one right after the other, with nothing handled in between."""
         for key in keys:
             name = _character_to_key(key) if len(key) == 1 else key
             character = key if len(key) == 1 else {"space": " "}.get(key)
@@ -65,6 +66,10 @@ class Desk:
             event.set_sender(self.app)
             assert self.app._driver is not None
             self.app._driver.send_message(event)
+
+    async def press(self, *keys: str) -> None:
+        for key in keys:
+            self.send(key)
             await self.settle()
 
     async def type(self, text: str) -> None:

@@ -381,3 +381,30 @@ async def test_letters_in_a_field_are_never_a_decision() -> None:
 def test_the_fake_asks_have_the_shape_of_the_protocol() -> None:
     assert ask_detail("x").keys() == AskDetail.__annotations__.keys()
     assert canonical(dict(b=1, a=2)) == canonical(dict(a=2, b=1))
+
+
+async def test_letters_typed_ahead_of_a_field_go_into_it_and_decide_nothing() -> None:
+    """Sent at once, as over a slow line: the second is on its way before the field has the focus."""
+    async with desk() as at:
+        await at.open_ask(at.feed.flag)
+        await at.arm()
+        at.send(*"dajk", "enter")
+        await at.see("you denied")
+        assert at.called("deny") == [("deny", at.feed.flag["row"]["id"], "ajk")]
+        assert not approvals(at)
+
+
+async def test_nothing_half_done_waits_on_a_place_that_was_left() -> None:
+    async with desk() as at:
+        await at.open_ask(at.feed.flag)
+        await at.press("r")
+        at.send("1", "enter")
+        await at.settle()
+        assert not at.called("revoke")
+        await at.press("2", "enter", "enter")
+        assert not at.called("revoke")
+        await at.press("1", "p")
+        at.send("2")
+        await at.settle()
+        await at.press("1", "enter")
+        assert not at.called("pause")

@@ -160,6 +160,7 @@ def test_every_difference_voids_the_verdict_and_all_are_named(world: World) -> N
         "precondition": ({"started": "08:01"}, "target: it is no longer what it was"),
         "plan": (b"P" * 32, "act: another plan or undo plan"),
         "undo": (b"U" * 32, "act: another plan or undo plan"),
+        "dry_run": (b"d" * 32, "act: another plan or undo plan"),
         "policy": (b"Y" * 32, "policy: operators, resources or the ceiling changed"),
     }
     for name, (value, words) in changed.items():
@@ -171,6 +172,15 @@ def test_every_difference_voids_the_verdict_and_all_are_named(world: World) -> N
         world.asks.spend(head.id, world.present(standing, everything))
     assert stale.value.message.count(";") == 5
     world.asks.spend(head.id, world.present(standing, wish))  # nothing was spent by looking
+
+
+def test_approval_of_a_small_risk_is_not_one_of_a_greater(world: World) -> None:
+    standing = world.apply()
+    head = raise_ask(world, standing, world.wish(risk="MED"))
+    world.decide(verdict(world, head))
+    with pytest.raises(StaleVerdict, match="its risk is HIGH now"):
+        world.asks.spend(head.id, world.present(standing, world.wish(risk="HIGH")))
+    world.asks.spend(head.id, world.present(standing, world.wish(risk="LOW")))
 
 
 def test_revoked_chain_amended_intent_removed_signer_or_spent_budget_void_the_verdict(world: World) -> None:

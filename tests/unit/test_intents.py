@@ -179,7 +179,9 @@ def test_intent_rests_on_its_signers_key_until_another_signs(world: World) -> No
     world.operators = without
     world.amend(world.intents.get(standing.intent.id), HEAD + RULES, "ben")
     again = world.intents.get(standing.intent.id)
-    assert (again.state, again.signers) == ("live", ("ana", "ben"))
+    assert (again.state, again.signers) == ("frozen", ("ana", "ben"))
+    assert world.intents.supported(again, without)
+    world.store.commit(world.intents.set_state(standing.intent.id, "live"))
     assert world.intents.unsupported(without) == ()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from rich.console import RenderableType
-from textual import constants
+from textual import constants, events
 from textual.screen import Screen
 
 from queenright.clock import Clock, SystemClock
@@ -98,6 +98,17 @@ class Terminal(Acts, inherit_bindings=False):
             # Nobody will let this key in however often it dials: leave, and say why on the way out.
             self.refused = error
             self.exit(3)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys are handled here, one after the other. Textual would send each to the widget that has the focus when it
+        *arrives*, and a letter typed right behind a key that opens a field would still be a command.
+        """
+        place = self.place
+        if isinstance(event, events.Key) and not event.is_forwarded and place is not None:
+            with place._context():
+                place.take_key(event)
+        else:
+            await super().on_event(event)
 
     def hear(self, heard: Heard) -> None:
         """Take in one thing from the feed."""

@@ -222,7 +222,7 @@ impl<M> Scheduler<M> {
     }
 
     /// What to do next, or None when nobody has anything to do. Ends the turn of an agent that was left running.
-    pub fn next(&mut self) -> Option<Next<M>> {
+    pub fn take(&mut self) -> Option<Next<M>> {
         loop {
             if let Some((id, left)) = self.turn.take() {
                 if left > 0
@@ -250,7 +250,7 @@ impl<M> Scheduler<M> {
         }
     }
 
-    /// Whether `next` would return something.
+    /// Whether `take` would return something.
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
             || self

@@ -47,7 +47,7 @@ fn flooded_agent_runs_a_quantum_and_then_lets_the_others() {
         .push(&id(2), letter(9, 100), Lane::Ordinary)
         .unwrap();
     let mut order = Vec::new();
-    while let Some(Next::Message(agent, letter)) = scheduler.next() {
+    while let Some(Next::Message(agent, letter)) = scheduler.take() {
         order.push(letter.message);
         scheduler.done(&agent).unwrap();
     }
@@ -63,18 +63,18 @@ fn waiting_agent_is_handed_nothing_until_it_is_resumed() {
     scheduler
         .push(&id(1), letter(2, 2), Lane::Reserved)
         .unwrap();
-    assert_eq!(message(scheduler.next()), (id(1), 2));
+    assert_eq!(message(scheduler.take()), (id(1), 2));
     scheduler.wait(&id(1)).unwrap();
-    assert!(scheduler.next().is_none() && !scheduler.has_ready());
+    assert!(scheduler.take().is_none() && !scheduler.has_ready());
     scheduler
         .push(&id(2), letter(1, 3), Lane::Ordinary)
         .unwrap();
-    assert_eq!(message(scheduler.next()), (id(2), 3));
+    assert_eq!(message(scheduler.take()), (id(2), 3));
     scheduler.resume(&id(1)).unwrap();
     scheduler.done(&id(2)).unwrap();
-    assert_eq!(scheduler.next(), Some(Next::Resume(id(1))));
+    assert_eq!(scheduler.take(), Some(Next::Resume(id(1))));
     scheduler.done(&id(1)).unwrap();
-    assert_eq!(message(scheduler.next()), (id(1), 1));
+    assert_eq!(message(scheduler.take()), (id(1), 1));
 }
 
 #[test]
@@ -106,14 +106,14 @@ fn removed_agent_gives_back_what_it_had_not_handled() {
         .map(|l| l.message)
         .collect();
     assert_eq!(left, [0, 1, 2]);
-    assert!(scheduler.next().is_none());
+    assert!(scheduler.take().is_none());
     assert_eq!(scheduler.next_due(), None);
     assert_eq!(
         scheduler.push(&id(1), letter(2, 7), Lane::Ordinary),
         Err(Rejected::Unknown(7))
     );
     scheduler.add(id(1)).unwrap();
-    assert!(scheduler.next().is_none());
+    assert!(scheduler.take().is_none());
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn cell_bounds_the_bytes_of_all_mailboxes_together() {
         Err(Rejected::Full(2))
     );
     assert_eq!(scheduler.counters(&id(2)).unwrap().refused, 1);
-    message(scheduler.next());
+    message(scheduler.take());
     scheduler.done(&id(1)).unwrap();
     scheduler.push(&id(2), big(2), Lane::Ordinary).unwrap();
 }
@@ -156,9 +156,9 @@ fn timers_fire_in_order_once_and_a_renewed_one_replaces_the_old() {
     assert_eq!((scheduler.next_due(), scheduler.advance(9)), (Some(10), 0));
     assert_eq!(scheduler.advance(40), 2);
     assert_eq!(scheduler.advance(40), 0);
-    assert_eq!(message(scheduler.next()).1, 2);
+    assert_eq!(message(scheduler.take()).1, 2);
     scheduler.done(&id(1)).unwrap();
-    assert_eq!(message(scheduler.next()).1, 3);
+    assert_eq!(message(scheduler.take()).1, 3);
 }
 
 #[test]
@@ -227,7 +227,7 @@ proptest! {
                 }
                 Act::Step(wait) => {
                     let before: Vec<AgentId> = scheduler.ready.iter().copied().collect();
-                    let Some(next) = scheduler.next() else {
+                    let Some(next) = scheduler.take() else {
                         runs = (None, 0);
                         for n in 1..5 {
                             if let Ok(counters) = scheduler.counters(&id(n)) {
@@ -282,7 +282,7 @@ proptest! {
         for agent in waits {
             scheduler.abandon(&agent).unwrap();
         }
-        while let Some(Next::Message(agent, letter)) = scheduler.next() {
+        while let Some(Next::Message(agent, letter)) = scheduler.take() {
             prop_assert!(seen.insert(letter.message));
             scheduler.done(&agent).unwrap();
         }

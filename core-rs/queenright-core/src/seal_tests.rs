@@ -89,8 +89,10 @@ fn sealing_keys_differ_by_subkey_agent_and_generation() {
 }
 
 fn hex<const N: usize>(text: &str) -> [u8; N] {
-    let bytes: Vec<u8> =
-        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect();
+    let bytes: Vec<u8> = (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect();
     bytes.try_into().unwrap()
 }
 
@@ -102,17 +104,28 @@ fn seal_and_open_match_the_published_vector() {
     let ikm_r = hex("dac33b0e9db1b59dbbea58d59a14e7b5896e9bdf98fad6891e99d1686492b9ee");
     let aad: [u8; 7] = hex("436f756e742d30");
     let plaintext: [u8; 29] = hex("4265617574792069732074727574682c20747275746820626561757479");
-    let expected: [u8; 45] =
-        hex("e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a");
+    let expected: [u8; 45] = hex(
+        "e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a",
+    );
 
     let (private_key, public_key) = keypair(&ikm_r);
     // The vector's scalar as RFC 7748 uses it: the crate clamps it when it is made.
-    let mut scalar: [u8; 32] = hex("497b4502664cfea5d5af0b39934dac72242a74f8480451e1aee7d6a53320333d");
+    let mut scalar: [u8; 32] =
+        hex("497b4502664cfea5d5af0b39934dac72242a74f8480451e1aee7d6a53320333d");
     (scalar[0], scalar[31]) = (scalar[0] & 248, (scalar[31] & 127) | 64);
     assert_eq!(*private_key, scalar);
-    assert_eq!(public_key, hex("430f4b9859665145a6b1ba274024487bd66f03a2dd577d7753c68d7d7d00c00c"));
+    assert_eq!(
+        public_key,
+        hex("430f4b9859665145a6b1ba274024487bd66f03a2dd577d7753c68d7d7d00c00c")
+    );
     let (enc, ciphertext) = seal(&public_key, &info, &aad, &plaintext, &ikm_e).unwrap();
-    assert_eq!(enc, hex("6c93e09869df3402d7bf231bf540fadd35cd56be14f97178f0954db94b7fc256"));
+    assert_eq!(
+        enc,
+        hex("6c93e09869df3402d7bf231bf540fadd35cd56be14f97178f0954db94b7fc256")
+    );
     assert_eq!(ciphertext, expected);
-    assert_eq!(open(&private_key[..], &enc, &info, &aad, &expected).unwrap(), plaintext);
+    assert_eq!(
+        open(&private_key[..], &enc, &info, &aad, &expected).unwrap(),
+        plaintext
+    );
 }

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar, final
 
+from typing_extensions import disjoint_base
+
 _M = TypeVar("_M", bound="MessageBase")
 
 def seal(receiver: bytes, info: bytes, aad: bytes, plaintext: bytes, seed: bytes) -> tuple[bytes, bytes]: ...
@@ -11,6 +13,7 @@ def open_sealed(
 ) -> bytes: ...
 def build_message(class_: type[_M], map: dict[str, Any], /) -> _M: ...
 
+@disjoint_base
 class MessageBase:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     @property

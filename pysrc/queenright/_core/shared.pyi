@@ -6,11 +6,14 @@ from typing import Any, Final, final
 MAX_DEPTH: Final = 32
 """Lists and maps inside each other in canonical bytes."""
 
+MAX_VALUES: Final = 262144
+"""Values in one canonical document, so that 4 MiB of input cannot become 256 MiB of memory. Carry bulk as bytes."""
+
 def canonical(value: Any) -> bytes:
     """The one byte string of `value`: None, bool, int (-2**63 .. 2**64 - 1), finite float, str, bytes,
     list, tuple, dict[str, ...].
 
-    Raises Malformed for anything else, and for more than MAX_DEPTH containers inside each other.
+    Raises Malformed for anything else, and for more than MAX_DEPTH containers inside each other or MAX_VALUES values.
     """
 
 def decode(data: bytes) -> Any:

@@ -112,8 +112,8 @@ class Context:
         depth: int = 0,
         agents: int = 0,
     ) -> Step[AgentRef]:
-        """A child with a narrower grant: a class of this package, or "package.Class". Raises Denied if the grant is not inside
-        what this agent may delegate. `depth` and `agents`: how far and how many it may spawn itself."""
+        """A child with a narrower grant: a class of this package, or "package.Class". Raises Denied if the grant is not
+        inside what this agent may delegate. `depth` and `agents`: how far and how many it may spawn itself."""
         grant = grant_request(exercise, delegate, not_after_ms=not_after_ms, depth=depth, agents=agents)
         return self._turn.birth(behaviour, name, grant, canonical(args or {}))
 
@@ -133,8 +133,8 @@ class Context:
     # --- the world -------------------------------------------------------------------------------------------------
 
     def act(self, verb: str, resource: str, reason: str = "", **args: Any) -> Step[Any]:
-        """An action, inside this agent's grant. Above it the turn parks until a person has answered. Raises Denied with every
-        failing dimension, AskExpired, UnknownOutcome, or the action's own failure."""
+        """An action, inside this agent's grant. Above it the turn parks until a person has answered. Raises Denied with
+        every failing dimension, AskExpired, UnknownOutcome, or the action's own failure."""
         return Step(
             self._turn, "act", {"verb": verb, "resource": resource, "args": dict(args), "reason": reason}
         )
@@ -178,7 +178,7 @@ class Context:
                 "every_ms": every_ms,
                 "type": type_name(type(message)),
                 "body": body_of(message),
-            }  # fmt: skip
+            }
         )
         return timer
 

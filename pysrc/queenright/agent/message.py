@@ -1,7 +1,7 @@
 """Messages: classes whose instances never change, checked field by field.
 
-A field is None, bool, int (64 bits), float (finite), str, bytes, a tuple of these, another message, or a union. The types are
-checked when the class is made and the values when an instance is made, by the core.
+A field is None, bool, int (64 bits), float (finite), str, bytes, a tuple of these, another message, or a union. The types
+are checked when the class is made and the values when an instance is made, by the core.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def package_of(module: str) -> str:
 
 def _wire_name(cls: type) -> str:
     """ "package.Class", whichever module of the package it is in; outside of packages the whole module's name stands."""
-    top = cls.__module__.partition(".")[0]
     if cls.__module__.startswith("queenright.agent."):
         package = "queenright"
     else:
+        top = cls.__module__.partition(".")[0]
         package = top if top in _PACKAGES else cls.__module__
     return f"{package}.{cls.__qualname__.rpartition('<locals>.')[2]}"
 
@@ -108,7 +108,7 @@ class Message(MessageBase):
                 raise TypeError(f"message `{cls.__qualname__}`, field `{name}`: {error}") from None
         cls.__schema__ = Schema(_wire_name(cls), fields)
         cls.__volatile__ = volatile
-        cls.__match_args__ = tuple(name for name, *_ in fields)
+        type.__setattr__(cls, "__match_args__", tuple(name for name, *_ in fields))
         for at, (name, *_) in enumerate(fields):
             setattr(cls, name, Field(at, name))
         _register(cls)

@@ -8,7 +8,7 @@ __all__ = ["AgentRef"]
 
 
 class AgentRef(Message):
-    """An agent: `id` (32 bytes, the digest of its birth certificate) proves who it is, `name` is a label that proves nothing."""
+    """An agent. `id` is the digest of its birth certificate (32 bytes); `name` is a label and proves nothing."""
 
     id: bytes
     name: str = ""

@@ -19,6 +19,7 @@ from queenright.errors import Malformed
 
 __all__ = [
     "REASON_CHARS",
+    "RISKS",
     "Ask",
     "Risk",
     "Wish",

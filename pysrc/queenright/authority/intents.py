@@ -139,7 +139,10 @@ class Intents:
     def amend(
         self, document: bytes, signature: str, operators: Operators, packages: Mapping[str, bytes]
     ) -> tuple[Standing, Change]:
-        """Put the next revision in force. Raises as `verify`, and Conflict for any revision but the next."""
+        """Put the next revision in force. Raises as `verify`, and Conflict for any revision but the next.
+
+        A frozen intent stays frozen: lifting a freeze is an act of its own, possible once its signer is entitled.
+        """
         intent, signer = self.verify(document, signature, operators, packages)
         if intent.amends is None:
             raise Conflict("this is not an amendment", hint="queenright intent apply")
@@ -164,7 +167,7 @@ class Intents:
         name = signer.person.name
         after = replace(
             before, intent=intent, signature=signature, signer=name, fingerprint=signer.fingerprint,
-            signers=tuple(dict.fromkeys((*before.signers, name))), state="live",
+            signers=tuple(dict.fromkeys((*before.signers, name))),
         )  # fmt: skip
         return after, self._save(after, self._expect(before), self._revision(after))
 

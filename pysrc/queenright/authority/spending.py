@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from queenright.authority.ask import Ask, Wish
+from queenright.authority.ask import RISKS, Ask, Wish
 from queenright.authority.ask_head import AskHead
 from queenright.authority.grants import Grants
 from queenright.authority.intents import Standing
@@ -72,10 +72,16 @@ def differences(
     if canonical(dict(wish.args)) != canonical(dict(args)):
         found.append("act: other arguments")
     # A narrowed act has a plan of its own, made by the supervisor's adapter from the narrowed arguments.
-    if verdict.args is None and (wish.plan != asked.plan or wish.undo != asked.undo):
+    if verdict.args is None and _plans(wish) != _plans(asked):
         found.append("act: another plan or undo plan")
+    if RISKS.index(wish.risk) > RISKS.index(asked.risk):
+        found.append(f"act: its risk is {wish.risk} now")
     decision = grants.check(
         head.agent, head.verb, head.resource, irreversible=True, approved=True
     )  # fmt: skip
     found += [f"grant: {one.name} {one.detail}" for one in decision.dimensions]
     return tuple(dict.fromkeys(found))
+
+
+def _plans(act: Wish | Ask) -> tuple[bytes, bytes, bytes]:
+    return act.plan, act.undo, act.dry_run

@@ -40,7 +40,7 @@ class Link:
         return len(self._out) > HIGH_WATER
 
     def pump(self, wait: bool) -> list[Frame]:
-        """Write what can be written and read what is there; with `wait`, until something can. Raises LinkClosed, Malformed."""
+        """Write and read what can be; with `wait`, sleep until something can. Raises LinkClosed, Malformed."""
         self._write()
         self._poll.modify(self._fd, select.POLLIN | (select.POLLOUT if self._out else 0))
         events = self._poll.poll(None if wait else 0)

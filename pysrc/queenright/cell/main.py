@@ -50,8 +50,8 @@ def main() -> int:
     if page is not None:
         scheduler.watch(page, clock.boot_ms)
 
-    sys.stdout = Output("stdout", process.log, scheduler.current, sys.stdout)  # type: ignore[assignment, arg-type]
-    sys.stderr = Output("stderr", process.log, scheduler.current, sys.stderr)  # type: ignore[assignment, arg-type]
+    sys.stdout = Output("stdout", process.log, scheduler.current, sys.stdout)  # type: ignore[arg-type]
+    sys.stderr = Output("stderr", process.log, scheduler.current, sys.stderr)  # type: ignore[arg-type]
     watchdog = Watchdog(scheduler.progress)
     try:
         while not process.shutdown:

@@ -235,7 +235,7 @@ class Process:
             self.log(agent, "error", describe(error))
 
     def forget_object(self, agent: bytes) -> None:
-        """Throw a behaviour's object away, so that the next turn starts from the state's bytes (the harness does, always)."""
+        """Throw a behaviour's object away, so that the next turn starts from the state's bytes."""
         resident = self._residents.get(agent)
         if resident is not None:
             resident.forget()
@@ -255,7 +255,9 @@ class Process:
         agent = resident.me.id
         if self.post.waiting(agent) >= MAX_WAITING:
             raise MailboxFull(f"{MAX_WAITING} messages wait for a key to seal them with", undelivered=message)
-        self.post.submit(agent, Record([address(op, to, message)], lambda: Volatile(agent, op)))
+        parcel = address(op, to, message)
+        parcel.always = True  # the supervisor, which checks reach, takes volatile messages only sealed
+        self.post.submit(agent, Record([parcel], lambda: Volatile(agent, op)))
 
     def open_seal(self, resident: Resident, sender: bytes, kind: str, sealed: dict[str, Any]) -> bytes:
         """The body of a sealed message. What does not verify is reported, and raised to whoever waits for it."""

@@ -18,7 +18,7 @@ _TICKS = 4  # looks a limit
 
 
 class TurnTimeout(BaseException):
-    """The handler held the interpreter for too long. Not an Exception, so that a behaviour's `except Exception` lets it pass."""
+    """The handler held the interpreter for too long. No Exception: a behaviour's `except Exception` lets it pass."""
 
 
 class Watchdog:

@@ -8,6 +8,7 @@ for a cell, the supervisor and whoever holds an operator's key.
 
 from queenright._core.shared import (
     MAX_DEPTH,
+    MAX_VALUES,
     KeyLine,
     MerkleTree,
     SigningKey,
@@ -31,6 +32,7 @@ from queenright._core.shared import (
 
 __all__ = [
     "MAX_DEPTH",
+    "MAX_VALUES",
     "KeyLine",
     "MerkleTree",
     "SigningKey",

@@ -1,4 +1,4 @@
-"""From what a person typed to the one thing it means: a prefix of an id, with or without its kind, or an agent's name."""
+"""From what a person typed to the one thing it means: a prefix of an id, with or without its kind, or a name."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ def find(rt: Runtime, text: str, kinds: tuple[str, ...]) -> tuple[str, bytes]:
         alive = [found for found in named if not rt.agents.get(found).ended]
         if len(alive or named) == 1:
             return "agent", (alive or named)[0]
+    if "intent" in kinds:
+        swarms = [standing.intent.id for standing in rt.intents if standing.intent.swarm == text]
+        running = {agent.intent for agent in rt.agents if not agent.ended}
+        live = [found for found in swarms if found in running]
+        if len(live or swarms) == 1:
+            return "intent", (live or swarms)[0]
     kind, digits = parse(text)
     if kind is not None and kind not in kinds:
         raise Malformed(f"`{text[:80]}` is a {kind}; wanted: {', '.join(kinds)}")

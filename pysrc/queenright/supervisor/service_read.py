@@ -126,15 +126,16 @@ class Reading:
         return {"kind": found, "id": full(found, digest), "name": sanitize_name(name, NAME_CHARACTERS)}
 
     async def logs(self, caller: Caller, after: int | None = None, limit: int | None = None) -> LogPage:
-        lines = self.rt.log.tail(min(limit or 200, LOG_PAGE))
-        start = (after or -1) + 1
+        lines, following, dropped = self.rt.log.read(
+            after if after is not None else -1, min(limit or LOG_PAGE, LOG_PAGE)
+        )
         return {
             "lines": [
-                {"seq": start + n, "at_ms": 0, "stream": "runtime", "text": line.rstrip("\n")}
-                for n, line in enumerate(lines)
+                {"seq": line.seq, "at_ms": line.at_ms, "stream": "runtime", "text": line.text}
+                for line in lines
             ],
-            "next": start + len(lines) - 1,
-            "dropped": 0,
+            "next": following,
+            "dropped": dropped,
         }
 
     # --- intents --------------------------------------------------------------------------------------------------

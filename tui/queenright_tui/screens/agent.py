@@ -74,7 +74,7 @@ class AgentScreen(Place):
 
     def on_screen_resume(self) -> None:
         if self.preview is None:
-            (self.table if self.has_class("acts") else self.query_one("#log", LiveLog)).focus()
+            self.set_focus(self.table if self.has_class("acts") else self.query_one("#log", LiveLog))
         if self.agent is not None:
             self.post_message(NeedAgent(self.agent))
 
@@ -266,7 +266,7 @@ class AgentScreen(Place):
             self.do_up()
         self.set_class(name == "acts", "acts")
         self.set_class(name == "log" and not self.wide, "log")
-        (self.table if name == "acts" else self.query_one("#log", LiveLog)).focus()
+        self.set_focus(self.table if name == "acts" else self.query_one("#log", LiveLog))
 
     def do_log(self) -> None:
         self._pane("log")
@@ -282,7 +282,7 @@ class AgentScreen(Place):
             self.preview = None
             self.settled.gone()
             self.remove_class("planning")
-            self.table.focus()
+            self.set_focus(self.table)
         else:
             self.terminal.do_swarm()
 
@@ -382,7 +382,7 @@ class AgentScreen(Place):
         self.preview = preview
         self.add_class("planning")
         self._show_plan(preview, reset=True)
-        self.plan.focus()
+        self.set_focus(self.plan)
         self.say("")
         self.refresh_all()
 

@@ -93,13 +93,13 @@ class InboxView(Place):
     def focus_list(self) -> None:
         """Leave the card: no decision key works until it is entered again."""
         self.set_class(not self.wide, "list")
-        self.table.focus()
+        self.set_focus(self.table)
 
     def focus_card(self) -> None:
         if self.wanted is None:
             return
         self.set_class(False, "list")
-        self.card.focus()
+        self.set_focus(self.card)
 
     def _columns(self) -> list[Column]:
         def waiting(_shown: Shown, row: Any) -> Bit:

@@ -38,7 +38,7 @@ class KeysScreen(Screen[None]):
         panel.show(
             self._lines(), (bit(f"keys in {self.for_place}: j k scroll, esc closes", "head"),), reset=True
         )
-        panel.focus()
+        self.set_focus(panel)
 
     def _lines(self) -> tuple[Line, ...]:
         lines: list[Line] = [(bit("key       does             the same on the command line", "dim"),)]
@@ -82,5 +82,8 @@ class KeysScreen(Screen[None]):
 
     async def on_key(self, event: events.Key) -> None:
         event.stop()
+        key = event.character if event.is_printable and event.character else event.key
+        if self.query_one("#keys", Panel).take_key(key):
+            return
         if event.key in ("escape", "q", "question_mark") or event.character == "?":
             self.dismiss()

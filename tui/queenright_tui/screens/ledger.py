@@ -66,7 +66,7 @@ class LedgerScreen(Place):
         self.entry.framed = self.wide
 
     def on_screen_resume(self) -> None:
-        self.table.focus()
+        self.set_focus(self.table)
 
     def _columns(self) -> list[Column]:
         def outcome(_shown: Shown, row: Any) -> Bit:
@@ -213,15 +213,15 @@ class LedgerScreen(Place):
         self.refresh_all()
 
     def do_open(self) -> None:
-        self.entry.focus()
+        self.set_focus(self.entry)
 
     def do_next_pane(self) -> None:
-        (self.table if self.entry.has_focus else self.entry).focus()
+        self.set_focus(self.table if self.entry.has_focus else self.entry)
 
     def do_up(self) -> None:
         if self.entry.has_focus or self.why is not None:
             self.why = None
-            self.table.focus()
+            self.set_focus(self.table)
         elif self.query_text:
             self._set_query("")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, cast, runtime_checkable
 
 from textual import events
 from textual.app import ComposeResult
@@ -28,6 +28,14 @@ __all__ = ["WIDE", "Place", "css"]
 
 WIDE: Final = (120, 30)  # from this size on the full layout; below it the narrow one, made for 80x24
 SMALLEST: Final = (80, 24)
+MAX_EARLY: Final = 32  # keys typed ahead of a place that is being made
+
+
+@runtime_checkable
+class TakesKeys(Protocol):
+    """A widget that moves by keys. True if the key was one of those."""
+
+    def take_key(self, key: str) -> bool: ...
 
 
 def css(name: str) -> Path:
@@ -50,6 +58,8 @@ class Place(Screen[None]):
         self.look = look
         self.wide = False
         self._composed = False
+        self._early: list[events.Key] = []
+        """Keys typed before the place was there."""
         self.notice: Line = ()
         self._answer: Callable[[str], None] | None = None
         self._typing: Callable[[str], None] | None = None
@@ -86,6 +96,9 @@ class Place(Screen[None]):
         self._composed = True
         self._fit()
         self.refresh_all()
+        early, self._early = self._early, []
+        for event in early:
+            self.take_key(event)
 
     def on_resize(self, _event: events.Resize) -> None:
         if not self.ready:
@@ -219,6 +232,15 @@ class Place(Screen[None]):
     def crumb_right(self) -> Line:
         return ()
 
+    def on_screen_suspend(self) -> None:
+        """Nothing half-done waits on a place that is not seen."""
+        self._pending = None
+        if self.ready and self.prompt.is_open:
+            left = self._if_left
+            self._close_prompt()
+            if left is not None:
+                left()
+
     def on_descendant_focus(self) -> None:
         self.refresh_all()
 
@@ -231,25 +253,33 @@ class Place(Screen[None]):
         """The key as the registry writes it."""
         return event.character if event.is_printable and event.character else event.key
 
-    async def on_key(self, event: events.Key) -> None:
-        if self.has_class("small") and event.key not in ("q", "question_mark"):
+    def take_key(self, event: events.Key) -> None:
+        """One key. The app hands them over one by one, in the order they were typed: what one key opened is open when
+        the next one comes, however fast they were typed.
+        """
+        if not self.ready:
+            if len(self._early) < MAX_EARLY:
+                self._early.append(event)
             return
         key = self.key_text(event)
+        if self.has_class("small") and key not in ("q", "?"):
+            return
+        if self.prompt.is_open:
+            self.prompt.take(event)
+            return
         pending, self._pending = self._pending, None
         if pending is not None:
-            event.stop()
             if key == "enter":
                 self.say("")
                 pending()
             else:
                 self.say("left as it was", "dim")
-            self.refresh_all()
-            return
-        command = REGISTRY.find(key, self.place)
-        if command is None:
-            return
-        event.stop()
-        self.run(command.name)
+        elif not (isinstance(self.focused, TakesKeys) and self.focused.take_key(key)):
+            command = REGISTRY.find(key, self.place)
+            if command is not None:
+                self.run(command.name)
+                return
+        self.refresh_all()
 
     def run(self, name: str) -> None:
         """Carry out a command of this place, or hand it to the app."""
@@ -313,7 +343,7 @@ class Place(Screen[None]):
         self.query_one("#notice", Bar).display = True
         self._answer = self._typing = None
         if self._before is not None and self._before.is_attached:
-            self._before.focus()
+            self.set_focus(self._before)
 
     def on_prompt_done(self, event: Prompt.Done) -> None:
         event.stop()

@@ -57,7 +57,7 @@ class StopScreen(Place):
             self.query_one(name, Panel).framed = self.wide
 
     def on_screen_resume(self) -> None:
-        self.query_one("#levers", Panel).focus()
+        self.set_focus(self.query_one("#levers", Panel))
 
     # --- what is shown ---
 

@@ -77,7 +77,7 @@ class SwarmScreen(Place):
         return self.query_one("#agents", LiveTable)
 
     def on_screen_resume(self) -> None:
-        self.table.focus()
+        self.set_focus(self.table)
 
     def take_layout(self) -> None:
         self.query_one("#peek", Panel).framed = self.wide

@@ -58,16 +58,17 @@ class LiveLog(Widget):
         self.back = max(0, min(len(self.ring) - self.size.height, self.back - rows))
         self.refresh()
 
-    def on_key(self, event: events.Key) -> None:
-        page = max(1, self.size.height - 1)
-        step = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "pageup": -page}.get(event.key)
-        if event.key in ("g", "home"):
-            step = -len(self.ring)
-        elif event.key in ("G", "upper_g", "end"):
-            step = len(self.ring)
-        if step is not None:
-            event.stop()
-            self.scroll_by(step)
+    def take_key(self, key: str) -> bool:
+        """Scrolling."""
+        page, all_ = max(1, self.size.height - 1), len(self.ring)
+        steps = {
+            "down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "pageup": -page,
+            "g": -all_, "home": -all_, "G": all_, "end": all_,
+        }  # fmt: skip
+        if key not in steps:
+            return False
+        self.scroll_by(steps[key])
+        return True
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()

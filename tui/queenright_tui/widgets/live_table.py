@@ -27,6 +27,7 @@ from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, fit, mark, s
 __all__ = ["HOLD_MS", "Column", "LiveTable", "Shown"]
 
 HOLD_MS: Final = 2000  # long enough to read a row and press a key on it
+FAR: Final = 1 << 40  # past the end of any table
 MOVES: Final = {
     "down": 1, "j": 1, "up": -1, "k": -1,
 }  # fmt: skip
@@ -243,23 +244,23 @@ class LiveTable(Widget):
         self.sync()
         return True
 
-    def on_key(self, event: events.Key) -> None:
+    def take_key(self, key: str) -> bool:
+        """Moving and folding. Every key, also one that means nothing here, holds the order for a while."""
         self.touch()
         page = max(1, self.body_rows - 1)
-        step = MOVES.get(event.key)
+        step = MOVES.get(key)
         if step is None:
-            step = {"pagedown": page, "pageup": -page, "g": -(1 << 40), "home": -(1 << 40)}.get(event.key)
-        if step is None and event.key in ("G", "end", "upper_g"):
-            step = 1 << 40
+            step = {"pagedown": page, "pageup": -page, "g": -FAR, "home": -FAR, "G": FAR, "end": FAR}.get(key)
         if step is not None:
-            event.stop()
             self.move(step)
-        elif event.key in ("left", "right") and self.live_cursor is not None:
+            return True
+        if key in ("left", "right") and self.live_cursor is not None:
             row = next((row for row in self._rows if row.id == self.live_cursor), None)
-            if row is not None and row.has_children and row.is_open == (event.key == "left"):
-                event.stop()
+            if row is not None and row.has_children and row.is_open == (key == "left"):
                 self.view.toggle(row.id)
                 self.sync()
+                return True
+        return False
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()

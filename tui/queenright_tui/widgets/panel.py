@@ -98,19 +98,17 @@ class Panel(Widget):
     def on_resize(self) -> None:
         self.post_message(self.Sized(self))
 
-    def on_key(self, event: events.Key) -> None:
-        """Only scrolling: a panel knows no command."""
-        page = max(1, self.room - 1)
-        step = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "space": page, "pageup": -page}.get(
-            event.key
-        )
-        if event.key in ("g", "home"):
-            step = -len(self.lines)
-        elif event.key in ("G", "end"):
-            step = len(self.lines)
-        if step is not None:
-            event.stop()
-            self.scroll_by(step)
+    def take_key(self, key: str) -> bool:
+        """Scrolling: a panel knows no command."""
+        page, all_ = max(1, self.room - 1), len(self.lines)
+        steps = {
+            "down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, " ": page, "pageup": -page,
+            "g": -all_, "home": -all_, "G": all_, "end": all_,
+        }  # fmt: skip
+        if key not in steps:
+            return False
+        self.scroll_by(steps[key])
+        return True
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()

@@ -55,7 +55,8 @@ class Prompt(Widget):
         self.set_reactive(Prompt.value, value[:MAX_TYPED])
         self.display = True
         self.refresh()
-        self.focus()
+        # Not `focus`, which waits its turn: a paste right behind the key would miss the field.
+        self.screen.set_focus(self)
 
     def forget(self) -> None:
         """Hide the field and drop what was typed."""
@@ -86,9 +87,13 @@ class Prompt(Widget):
         self.value = (self.value + kept)[:MAX_TYPED]
         self.post_message(self.Changed(self, self.value))
 
-    async def on_key(self, event: events.Key) -> None:
-        event.stop()
-        event.prevent_default()
+    @property
+    def is_open(self) -> bool:
+        """Whether every key belongs to it."""
+        return self.display
+
+    def take(self, event: events.Key) -> None:
+        """One key: every key is the field's while it is open."""
         if event.key == "enter":
             self.post_message(self.Done(self, self.value))
         elif event.key == "escape" or event.key == "ctrl+c":

@@ -92,8 +92,9 @@ class Probe(Child):
     async def mute(self, ctx: Context, message: Do) -> None:
         class Mute(Exception):
             def __str__(self) -> str:
-                while True:
+                while self:
                     pass
+                return ""
 
         raise Mute
 
