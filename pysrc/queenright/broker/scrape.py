@@ -24,7 +24,9 @@ def get(url: str, timeout: float, limit: int) -> tuple[int, bytes]:
         response = connection.getresponse()
         body = response.read(limit)
         if len(body) < limit and response.length:
-            raise http.client.IncompleteRead(b"")  # http.client itself says so only when it reads without a bound
+            raise http.client.IncompleteRead(
+                b""
+            )  # http.client itself says so only when it reads without a bound
         return response.status, body
     except TimeoutError:
         raise
