@@ -607,6 +607,8 @@ class Runtime:
         self._done_soon.append(lambda: self.pump(agent))
 
     def _on_volatile(self, agent: AgentRecord, frame: Volatile) -> None:
+        if frame.op["body"] is not None:
+            raise Malformed("a volatile message that leaves its cell is sealed")
         target, mail = self._route(agent, frame.op)
         if target is None or target.cell is None:
             return

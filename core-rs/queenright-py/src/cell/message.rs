@@ -25,7 +25,7 @@ pub struct MessageBase {
 }
 
 impl MessageBase {
-    fn pairs<'a>(&'a self) -> impl Iterator<Item = (&'a str, &'a Py<PyAny>)> {
+    fn pairs(&self) -> impl Iterator<Item = (&str, &Py<PyAny>)> {
         self.schema
             .get()
             .fields
