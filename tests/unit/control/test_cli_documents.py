@@ -104,6 +104,8 @@ def test_intent_problems_are_told_with_line_and_column(cli, tmp_path):
     assert f"{file}:4:" in out
     problems = json.loads(cli("intent", "check", str(file), "--json")[1])["problems"]
     assert {problem["line"] for problem in problems} >= {3, 4}
+    err = cli("intent", "explain", str(file))[2]
+    assert [line.split(":")[0] for line in err.splitlines()[:2]] == ["queenright", "queenright"]
     file.write_bytes(b"\xff\xfe")
     assert cli("intent", "check", str(file))[0] == 1
     assert cli("intent", "check", str(tmp_path / "none"))[0] == 1
