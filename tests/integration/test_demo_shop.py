@@ -26,7 +26,7 @@ class Running:
         self.shop = deploy.deploy(root)
         self.processes = {name: deploy.start(self.shop, name) for name in ("w1", "w2", "edge")}
         self.numbers = root / "log" / "load.jsonl"
-        out = ("--rate", "30", "--seconds", "170", "--out", str(self.numbers))
+        out = ("--rate", "30", "--seconds", "400", "--out", str(self.numbers))
         port = ("--port", str(self.shop.ports["edge"]))
         self.load = subprocess.Popen(self.shop.command("load", *port, *out))
 
@@ -62,14 +62,21 @@ class Running:
         with urllib.request.urlopen(asked, data, timeout=DEADLINE) as answer:
             return json.loads(answer.read())
 
-    def metrics(self, process: str) -> dict[str, float]:
+    def page(self, process: str) -> str:
         with urllib.request.urlopen(self.shop.url(process, "/metrics"), timeout=DEADLINE) as answer:
-            lines = answer.read().decode().splitlines()
+            text: str = answer.read().decode()
+            return text
+
+    def metrics(self, process: str) -> dict[str, float]:
+        lines = self.page(process).splitlines()
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
     def log(self, process: str, event: str) -> list[dict[str, Any]]:
         lines = map(json.loads, self.shop.log(process).read_text().splitlines())
         return [line for line in lines if line["event"] == event]
+
+    def restart(self, process: str) -> None:
+        self.processes[process] = deploy.start(self.shop, process)
 
     def close(self) -> None:
         for process in (self.load, *self.processes.values()):
@@ -117,7 +124,7 @@ def test_dead_worker_loses_customers_until_started(shop: Running) -> None:
     assert all(s["statuses"].get("502") for s in hurt)
     with pytest.raises(urllib.error.URLError):
         shop.metrics("w2")
-    shop.processes["w2"] = deploy.start(shop.shop, "w2")
+    shop.restart("w2")
     shop.wait(2, healthy)
 
 

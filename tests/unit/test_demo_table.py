@@ -73,12 +73,13 @@ def test_the_whole_run_is_judged_too(broken: dict[str, object]) -> None:
 def test_the_table_shows_every_row_and_the_whole() -> None:
     text = render([GOOD["bad-release"], GOOD["stuck-sessions"]], CLOSING)
     lines = text.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 9
     assert lines[2].startswith("bad-release")
     assert "release.rollback" in lines[2]
     assert "demo script" in lines[3]
-    assert lines[4].split() == ["leases", "left", "0"]
-    assert "yes: 9 entries" in lines[5]
+    assert lines[4] == "bad-release: customers' worst second: 14 of 30 failed"
+    assert lines[6].split() == ["leases", "left", "0"]
+    assert "yes: 9 entries" in lines[7]
     assert "NO:" in render([], replace(CLOSING, verified=False))
 
 

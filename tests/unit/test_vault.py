@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from queenright.broker import Secret, Secrets, Vault
-from queenright.broker.vault import _TABLE
+from queenright.broker.secret import Secret, Secrets
+from queenright.broker.vault import _TABLE, Vault
 from queenright.clock import ManualClock
 from queenright.core import canonical, decode
 from queenright.core.host import Refused

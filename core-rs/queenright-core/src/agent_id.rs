@@ -13,7 +13,10 @@ impl AgentId {
     pub fn from_slice(bytes: &[u8]) -> Result<Self> {
         match bytes.try_into() {
             Ok(id) => Ok(Self(id)),
-            Err(_) => Err(Error::malformed(format!("an agent's id has 32 bytes, not {}", bytes.len()))),
+            Err(_) => Err(Error::malformed(format!(
+                "an agent's id has 32 bytes, not {}",
+                bytes.len()
+            ))),
         }
     }
 }
@@ -22,7 +25,9 @@ impl AgentId {
 impl fmt::Display for AgentId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("agent-")?;
-        self.0[..6].iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+        self.0[..6]
+            .iter()
+            .try_for_each(|byte| write!(out, "{byte:02x}"))
     }
 }
 
@@ -40,6 +45,9 @@ mod tests {
     fn only_thirty_two_bytes_are_an_id() {
         assert!(AgentId::from_slice(&[0; 31]).is_err());
         assert!(AgentId::from_slice(&[0; 33]).is_err());
-        assert_eq!(AgentId::from_slice(&[0xab; 32]).unwrap().to_string(), "agent-abababababab");
+        assert_eq!(
+            AgentId::from_slice(&[0xab; 32]).unwrap().to_string(),
+            "agent-abababababab"
+        );
     }
 }

@@ -4,6 +4,7 @@
 pub mod agent_id;
 pub mod budget;
 pub mod canonical;
+pub mod decision;
 pub mod digest;
 pub mod error;
 pub mod filter;

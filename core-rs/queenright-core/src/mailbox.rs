@@ -36,7 +36,11 @@ pub struct Mailbox<M> {
 
 impl<M> Default for Mailbox<M> {
     fn default() -> Self {
-        Self { reserved: VecDeque::new(), ordinary: VecDeque::new(), bytes: 0 }
+        Self {
+            reserved: VecDeque::new(),
+            ordinary: VecDeque::new(),
+            bytes: 0,
+        }
     }
 }
 
@@ -59,11 +63,18 @@ impl<M> Mailbox<M> {
     }
 
     /// Queue a letter, or hand it back. A message larger than the whole mailbox never fits.
-    pub fn push(&mut self, letter: Letter<M>, lane: Lane, bounds: &Bounds) -> Result<(), Letter<M>> {
+    pub fn push(
+        &mut self,
+        letter: Letter<M>,
+        lane: Lane,
+        bounds: &Bounds,
+    ) -> Result<(), Letter<M>> {
         let queue = match lane {
             Lane::Reserved if self.reserved.len() >= bounds.reserved => return Err(letter),
             Lane::Ordinary if self.ordinary.len() >= bounds.messages => return Err(letter),
-            Lane::Ordinary if self.bytes.saturating_add(letter.size) > bounds.bytes => return Err(letter),
+            Lane::Ordinary if self.bytes.saturating_add(letter.size) > bounds.bytes => {
+                return Err(letter);
+            }
             Lane::Reserved => &mut self.reserved,
             Lane::Ordinary => &mut self.ordinary,
         };
@@ -73,7 +84,10 @@ impl<M> Mailbox<M> {
     }
 
     pub fn pop(&mut self) -> Option<Letter<M>> {
-        let letter = self.reserved.pop_front().or_else(|| self.ordinary.pop_front())?;
+        let letter = self
+            .reserved
+            .pop_front()
+            .or_else(|| self.ordinary.pop_front())?;
         self.bytes = self.bytes.saturating_sub(letter.size);
         Some(letter)
     }
@@ -88,10 +102,18 @@ impl<M> Mailbox<M> {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { messages: 2, bytes: 10, reserved: 1 };
+    const BOUNDS: Bounds = Bounds {
+        messages: 2,
+        bytes: 10,
+        reserved: 1,
+    };
 
     fn letter(message: u32, size: usize) -> Letter<u32> {
-        Letter { sender: AgentId::RUNTIME, size, message }
+        Letter {
+            sender: AgentId::RUNTIME,
+            size,
+            message,
+        }
     }
 
     #[test]
@@ -99,14 +121,23 @@ mod tests {
         let mut mailbox = Mailbox::default();
         mailbox.push(letter(1, 1), Lane::Ordinary, &BOUNDS).unwrap();
         mailbox.push(letter(2, 1), Lane::Ordinary, &BOUNDS).unwrap();
-        assert_eq!(mailbox.push(letter(3, 1), Lane::Ordinary, &BOUNDS), Err(letter(3, 1)));
+        assert_eq!(
+            mailbox.push(letter(3, 1), Lane::Ordinary, &BOUNDS),
+            Err(letter(3, 1))
+        );
     }
 
     #[test]
     fn bytes_are_bounded_and_given_back() {
         let mut mailbox = Mailbox::default();
-        assert!(mailbox.push(letter(1, 11), Lane::Ordinary, &BOUNDS).is_err());
-        mailbox.push(letter(1, 10), Lane::Ordinary, &BOUNDS).unwrap();
+        assert!(
+            mailbox
+                .push(letter(1, 11), Lane::Ordinary, &BOUNDS)
+                .is_err()
+        );
+        mailbox
+            .push(letter(1, 10), Lane::Ordinary, &BOUNDS)
+            .unwrap();
         assert!(mailbox.push(letter(2, 1), Lane::Ordinary, &BOUNDS).is_err());
         assert!(mailbox.pop().is_some());
         assert_eq!(mailbox.bytes(), 0);
@@ -119,8 +150,15 @@ mod tests {
         mailbox.push(letter(1, 5), Lane::Ordinary, &BOUNDS).unwrap();
         mailbox.push(letter(2, 5), Lane::Ordinary, &BOUNDS).unwrap();
         mailbox.push(letter(9, 5), Lane::Reserved, &BOUNDS).unwrap();
-        assert!(mailbox.push(letter(10, 0), Lane::Reserved, &BOUNDS).is_err());
+        assert!(
+            mailbox
+                .push(letter(10, 0), Lane::Reserved, &BOUNDS)
+                .is_err()
+        );
         assert_eq!(mailbox.pop().map(|l| l.message), Some(9));
-        assert_eq!(mailbox.drain().map(|l| l.message).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            mailbox.drain().map(|l| l.message).collect::<Vec<_>>(),
+            [1, 2]
+        );
     }
 }

@@ -18,7 +18,12 @@ pub fn sanitize(text: &str, limit: usize, newlines: bool) -> Result<String> {
     let mut out = Cut::new(limit)?;
     // A mark at the start would sit on whatever the screen shows before it.
     let mut marks = MAX_MARKS;
-    for character in text.chars() {
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if out.full {
+            out.read += 1 + characters.count();
+            break;
+        }
         if newlines && character == '\n' {
             out.put("\n", 1);
             marks = MAX_MARKS;

@@ -23,7 +23,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             quantum: 32,
-            mailbox: Bounds { messages: 1000, bytes: 8 << 20, reserved: 64 },
+            mailbox: Bounds {
+                messages: 1000,
+                bytes: 8 << 20,
+                reserved: 64,
+            },
             total_bytes: 256 << 20,
             timers: 64,
         }
@@ -78,7 +82,14 @@ struct Agent<M> {
 
 impl<M> Agent<M> {
     fn new() -> Self {
-        Self { mailbox: Mailbox::default(), status: Status::Idle, listed: false, handled: 0, refused: 0, timers: 0 }
+        Self {
+            mailbox: Mailbox::default(),
+            status: Status::Idle,
+            listed: false,
+            handled: 0,
+            refused: 0,
+            timers: 0,
+        }
     }
 
     fn has_work(&self) -> bool {
@@ -115,7 +126,9 @@ pub struct Scheduler<M> {
 impl<M> Scheduler<M> {
     pub fn new(limits: Limits) -> Result<Self> {
         if limits.quantum == 0 {
-            return Err(Error::malformed("a quantum of 0 messages would let nobody run"));
+            return Err(Error::malformed(
+                "a quantum of 0 messages would let nobody run",
+            ));
         }
         Ok(Self {
             limits,
@@ -171,7 +184,12 @@ impl<M> Scheduler<M> {
     }
 
     /// Queue a message. `sender` is the core's word, not the caller's: the face passes the agent that is running.
-    pub fn push(&mut self, to: &AgentId, letter: Letter<M>, lane: Lane) -> std::result::Result<(), Rejected<M>> {
+    pub fn push(
+        &mut self,
+        to: &AgentId,
+        letter: Letter<M>,
+        lane: Lane,
+    ) -> std::result::Result<(), Rejected<M>> {
         let Some(agent) = self.agents.get_mut(to) else {
             return Err(Rejected::Unknown(letter.message));
         };
@@ -204,7 +222,7 @@ impl<M> Scheduler<M> {
     }
 
     /// What to do next, or None when nobody has anything to do. Ends the turn of an agent that was left running.
-    pub fn next(&mut self) -> Option<Next<M>> {
+    pub fn take(&mut self) -> Option<Next<M>> {
         loop {
             if let Some((id, left)) = self.turn.take() {
                 if left > 0
@@ -232,10 +250,12 @@ impl<M> Scheduler<M> {
         }
     }
 
-    /// Whether `next` would return something.
+    /// Whether `take` would return something.
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
-            || self.turn.is_some_and(|(id, _)| self.agents.get(&id).is_some_and(Agent::has_work))
+            || self
+                .turn
+                .is_some_and(|(id, _)| self.agents.get(&id).is_some_and(Agent::has_work))
     }
 
     /// The running agent has finished with what it was handed.
@@ -276,7 +296,9 @@ impl<M> Scheduler<M> {
     }
 
     pub fn is_waiting(&self, id: &AgentId) -> bool {
-        self.agents.get(id).is_some_and(|agent| agent.status == Status::Waiting)
+        self.agents
+            .get(id)
+            .is_some_and(|agent| agent.status == Status::Waiting)
     }
 
     pub fn counters(&self, id: &AgentId) -> Result<Counters> {
@@ -301,12 +323,22 @@ impl<M> Scheduler<M> {
         let replaced = self.cancel_timer(agent, id);
         let owner = self.agents.get_mut(agent).ok_or_else(|| unknown(agent))?;
         if owner.timers >= self.limits.timers {
-            return Err(Error::conflict(format!("{agent} has {} timers already", owner.timers)).hint("cancel one first"));
+            return Err(
+                Error::conflict(format!("{agent} has {} timers already", owner.timers))
+                    .hint("cancel one first"),
+            );
         }
         owner.timers += 1;
         self.serial += 1;
         let at = (due_ms, self.serial);
-        self.timers.insert(at, Timer { agent: *agent, id: id.to_vec(), letter });
+        self.timers.insert(
+            at,
+            Timer {
+                agent: *agent,
+                id: id.to_vec(),
+                letter,
+            },
+        );
         self.by_name.insert((*agent, id.to_vec()), at);
         Ok(replaced)
     }
@@ -327,10 +359,16 @@ impl<M> Scheduler<M> {
 
     /// Deliver what is due at `now_ms`; the number delivered. One whose reserved lane is full stays due.
     pub fn advance(&mut self, now_ms: u64) -> usize {
-        let due: Vec<_> = self.timers.range(..=(now_ms, u64::MAX)).map(|(at, _)| *at).collect();
+        let due: Vec<_> = self
+            .timers
+            .range(..=(now_ms, u64::MAX))
+            .map(|(at, _)| *at)
+            .collect();
         let mut fired = 0;
         for at in due {
-            let Some(timer) = self.timers.get(&at) else { continue };
+            let Some(timer) = self.timers.get(&at) else {
+                continue;
+            };
             let full = self
                 .agents
                 .get(&timer.agent)
@@ -338,12 +376,17 @@ impl<M> Scheduler<M> {
             if full {
                 continue;
             }
-            let Some(timer) = self.timers.remove(&at) else { continue };
+            let Some(timer) = self.timers.remove(&at) else {
+                continue;
+            };
             self.by_name.remove(&(timer.agent, timer.id));
             if let Some(owner) = self.agents.get_mut(&timer.agent) {
                 owner.timers = owner.timers.saturating_sub(1);
             }
-            if self.push(&timer.agent, timer.letter, Lane::Reserved).is_ok() {
+            if self
+                .push(&timer.agent, timer.letter, Lane::Reserved)
+                .is_ok()
+            {
                 fired += 1;
             }
         }

@@ -9,11 +9,19 @@ fn id(n: u8) -> AgentId {
 }
 
 fn letter(sender: u8, message: u64) -> Letter<u64> {
-    Letter { sender: id(sender), size: 1, message }
+    Letter {
+        sender: id(sender),
+        size: 1,
+        message,
+    }
 }
 
 fn scheduler(quantum: u32, agents: u8) -> Scheduler<u64> {
-    let mut scheduler = Scheduler::new(Limits { quantum, ..Limits::default() }).unwrap();
+    let mut scheduler = Scheduler::new(Limits {
+        quantum,
+        ..Limits::default()
+    })
+    .unwrap();
     for n in 1..=agents {
         scheduler.add(id(n)).unwrap();
     }
@@ -31,11 +39,15 @@ fn message(next: Option<Next<u64>>) -> (AgentId, u64) {
 fn flooded_agent_runs_a_quantum_and_then_lets_the_others() {
     let mut scheduler = scheduler(3, 2);
     for n in 0..10 {
-        scheduler.push(&id(1), letter(9, n), Lane::Ordinary).unwrap();
+        scheduler
+            .push(&id(1), letter(9, n), Lane::Ordinary)
+            .unwrap();
     }
-    scheduler.push(&id(2), letter(9, 100), Lane::Ordinary).unwrap();
+    scheduler
+        .push(&id(2), letter(9, 100), Lane::Ordinary)
+        .unwrap();
     let mut order = Vec::new();
-    while let Some(Next::Message(agent, letter)) = scheduler.next() {
+    while let Some(Next::Message(agent, letter)) = scheduler.take() {
         order.push(letter.message);
         scheduler.done(&agent).unwrap();
     }
@@ -45,54 +57,86 @@ fn flooded_agent_runs_a_quantum_and_then_lets_the_others() {
 #[test]
 fn waiting_agent_is_handed_nothing_until_it_is_resumed() {
     let mut scheduler = scheduler(8, 2);
-    scheduler.push(&id(1), letter(2, 1), Lane::Ordinary).unwrap();
-    scheduler.push(&id(1), letter(2, 2), Lane::Reserved).unwrap();
-    assert_eq!(message(scheduler.next()), (id(1), 2));
+    scheduler
+        .push(&id(1), letter(2, 1), Lane::Ordinary)
+        .unwrap();
+    scheduler
+        .push(&id(1), letter(2, 2), Lane::Reserved)
+        .unwrap();
+    assert_eq!(message(scheduler.take()), (id(1), 2));
     scheduler.wait(&id(1)).unwrap();
-    assert!(scheduler.next().is_none() && !scheduler.has_ready());
-    scheduler.push(&id(2), letter(1, 3), Lane::Ordinary).unwrap();
-    assert_eq!(message(scheduler.next()), (id(2), 3));
+    assert!(scheduler.take().is_none() && !scheduler.has_ready());
+    scheduler
+        .push(&id(2), letter(1, 3), Lane::Ordinary)
+        .unwrap();
+    assert_eq!(message(scheduler.take()), (id(2), 3));
     scheduler.resume(&id(1)).unwrap();
     scheduler.done(&id(2)).unwrap();
-    assert_eq!(scheduler.next(), Some(Next::Resume(id(1))));
+    assert_eq!(scheduler.take(), Some(Next::Resume(id(1))));
     scheduler.done(&id(1)).unwrap();
-    assert_eq!(message(scheduler.next()), (id(1), 1));
+    assert_eq!(message(scheduler.take()), (id(1), 1));
 }
 
 #[test]
 fn only_a_waiting_turn_can_be_resumed() {
     let mut scheduler = scheduler(8, 1);
-    assert_eq!(scheduler.resume(&id(1)).unwrap_err().kind, crate::error::Kind::Conflict);
-    assert_eq!(scheduler.resume(&id(5)).unwrap_err().kind, crate::error::Kind::Unknown);
+    assert_eq!(
+        scheduler.resume(&id(1)).unwrap_err().kind,
+        crate::error::Kind::Conflict
+    );
+    assert_eq!(
+        scheduler.resume(&id(5)).unwrap_err().kind,
+        crate::error::Kind::Unknown
+    );
 }
 
 #[test]
 fn removed_agent_gives_back_what_it_had_not_handled() {
     let mut scheduler = scheduler(8, 2);
     for n in 0..3 {
-        scheduler.push(&id(1), letter(2, n), Lane::Ordinary).unwrap();
+        scheduler
+            .push(&id(1), letter(2, n), Lane::Ordinary)
+            .unwrap();
     }
     scheduler.set_timer(&id(1), b"t", 5, letter(1, 9)).unwrap();
-    let left: Vec<u64> = scheduler.remove(&id(1)).unwrap().into_iter().map(|l| l.message).collect();
+    let left: Vec<u64> = scheduler
+        .remove(&id(1))
+        .unwrap()
+        .into_iter()
+        .map(|l| l.message)
+        .collect();
     assert_eq!(left, [0, 1, 2]);
-    assert!(scheduler.next().is_none());
+    assert!(scheduler.take().is_none());
     assert_eq!(scheduler.next_due(), None);
-    assert_eq!(scheduler.push(&id(1), letter(2, 7), Lane::Ordinary), Err(Rejected::Unknown(7)));
+    assert_eq!(
+        scheduler.push(&id(1), letter(2, 7), Lane::Ordinary),
+        Err(Rejected::Unknown(7))
+    );
     scheduler.add(id(1)).unwrap();
-    assert!(scheduler.next().is_none());
+    assert!(scheduler.take().is_none());
 }
 
 #[test]
 fn cell_bounds_the_bytes_of_all_mailboxes_together() {
-    let limits = Limits { total_bytes: 10, ..Limits::default() };
+    let limits = Limits {
+        total_bytes: 10,
+        ..Limits::default()
+    };
     let mut scheduler = Scheduler::new(limits).unwrap();
     scheduler.add(id(1)).unwrap();
     scheduler.add(id(2)).unwrap();
-    let big = |message| Letter { sender: id(1), size: 6, message };
+    let big = |message| Letter {
+        sender: id(1),
+        size: 6,
+        message,
+    };
     scheduler.push(&id(1), big(1), Lane::Ordinary).unwrap();
-    assert_eq!(scheduler.push(&id(2), big(2), Lane::Ordinary), Err(Rejected::Full(2)));
+    assert_eq!(
+        scheduler.push(&id(2), big(2), Lane::Ordinary),
+        Err(Rejected::Full(2))
+    );
     assert_eq!(scheduler.counters(&id(2)).unwrap().refused, 1);
-    message(scheduler.next());
+    message(scheduler.take());
     scheduler.done(&id(1)).unwrap();
     scheduler.push(&id(2), big(2), Lane::Ordinary).unwrap();
 }
@@ -104,23 +148,32 @@ fn timers_fire_in_order_once_and_a_renewed_one_replaces_the_old() {
     scheduler.set_timer(&id(1), b"b", 10, letter(1, 2)).unwrap();
     scheduler.set_timer(&id(1), b"a", 30, letter(1, 3)).unwrap();
     scheduler.set_timer(&id(1), b"c", 10, letter(1, 4)).unwrap();
-    assert_eq!(scheduler.cancel_timer(&id(1), b"c").map(|l| l.message), Some(4));
+    assert_eq!(
+        scheduler.cancel_timer(&id(1), b"c").map(|l| l.message),
+        Some(4)
+    );
     assert!(scheduler.cancel_timer(&id(1), b"c").is_none());
     assert_eq!((scheduler.next_due(), scheduler.advance(9)), (Some(10), 0));
     assert_eq!(scheduler.advance(40), 2);
     assert_eq!(scheduler.advance(40), 0);
-    assert_eq!(message(scheduler.next()).1, 2);
+    assert_eq!(message(scheduler.take()).1, 2);
     scheduler.done(&id(1)).unwrap();
-    assert_eq!(message(scheduler.next()).1, 3);
+    assert_eq!(message(scheduler.take()).1, 3);
 }
 
 #[test]
 fn timers_of_one_agent_are_bounded() {
     let mut scheduler = scheduler(8, 1);
     for n in 0..64u64 {
-        scheduler.set_timer(&id(1), &n.to_be_bytes(), n, letter(1, n)).unwrap();
+        scheduler
+            .set_timer(&id(1), &n.to_be_bytes(), n, letter(1, n))
+            .unwrap();
     }
-    assert!(scheduler.set_timer(&id(1), b"one more", 1, letter(1, 1)).is_err());
+    assert!(
+        scheduler
+            .set_timer(&id(1), b"one more", 1, letter(1, 1))
+            .is_err()
+    );
 }
 
 #[derive(Clone, Debug)]
@@ -174,7 +227,7 @@ proptest! {
                 }
                 Act::Step(wait) => {
                     let before: Vec<AgentId> = scheduler.ready.iter().copied().collect();
-                    let Some(next) = scheduler.next() else {
+                    let Some(next) = scheduler.take() else {
                         runs = (None, 0);
                         for n in 1..5 {
                             if let Ok(counters) = scheduler.counters(&id(n)) {
@@ -229,7 +282,7 @@ proptest! {
         for agent in waits {
             scheduler.abandon(&agent).unwrap();
         }
-        while let Some(Next::Message(agent, letter)) = scheduler.next() {
+        while let Some(Next::Message(agent, letter)) = scheduler.take() {
             prop_assert!(seen.insert(letter.message));
             scheduler.done(&agent).unwrap();
         }

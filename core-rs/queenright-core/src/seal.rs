@@ -66,18 +66,27 @@ pub fn seal(
     plaintext: &[u8],
     seed: &[u8; KEY],
 ) -> Result<([u8; KEY], Vec<u8>)> {
-    let receiver = PublicKey::from_bytes(receiver)
-        .map_err(|_| Error::malformed(format!("a sealing key has 32 bytes, not {}", receiver.len())))?;
-    let mut rng = Seed { bytes: Zeroizing::new(*seed), used: 0 };
-    let (encapsulated, mut context) = hpke::setup_sender_with_rng::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
-        &OpModeS::Base,
-        &receiver,
-        info,
-        &mut rng,
-    )
-    .map_err(|_| Error::malformed("nothing can be sealed for this key: it is not a point of full order"))?;
-    let ciphertext =
-        context.seal(plaintext, aad).map_err(|_| Error::malformed("the message is too long to be sealed"))?;
+    let receiver = PublicKey::from_bytes(receiver).map_err(|_| {
+        Error::malformed(format!(
+            "a sealing key has 32 bytes, not {}",
+            receiver.len()
+        ))
+    })?;
+    let mut rng = Seed {
+        bytes: Zeroizing::new(*seed),
+        used: 0,
+    };
+    let (encapsulated, mut context) = hpke::setup_sender_with_rng::<
+        AesGcm256,
+        HkdfSha256,
+        X25519HkdfSha256,
+    >(&OpModeS::Base, &receiver, info, &mut rng)
+    .map_err(|_| {
+        Error::malformed("nothing can be sealed for this key: it is not a point of full order")
+    })?;
+    let ciphertext = context
+        .seal(plaintext, aad)
+        .map_err(|_| Error::malformed("the message is too long to be sealed"))?;
     Ok((encapsulated.to_bytes().into(), ciphertext))
 }
 
@@ -89,11 +98,20 @@ pub fn open(
     aad: &[u8],
     ciphertext: &[u8],
 ) -> Result<Vec<u8>> {
-    let private_key = PrivateKey::from_bytes(private_key)
-        .map_err(|_| Error::malformed(format!("a sealing key has 32 bytes, not {}", private_key.len())))?;
-    let encapsulated = Encapsulated::from_bytes(encapsulated)
-        .map_err(|_| Error::malformed(format!("an encapsulated key has 32 bytes, not {}", encapsulated.len())))?;
-    let refused = |_| Error::invalid_signature("the seal does not open: not for this receiver, or altered");
+    let private_key = PrivateKey::from_bytes(private_key).map_err(|_| {
+        Error::malformed(format!(
+            "a sealing key has 32 bytes, not {}",
+            private_key.len()
+        ))
+    })?;
+    let encapsulated = Encapsulated::from_bytes(encapsulated).map_err(|_| {
+        Error::malformed(format!(
+            "an encapsulated key has 32 bytes, not {}",
+            encapsulated.len()
+        ))
+    })?;
+    let refused =
+        |_| Error::invalid_signature("the seal does not open: not for this receiver, or altered");
     let mut context = hpke::setup_receiver::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
         &OpModeR::Base,
         &private_key,
@@ -107,7 +125,10 @@ pub fn open(
 /// A key pair from 32 bytes of key material (RFC 9180 section 7.1.3): private, public.
 pub fn keypair(material: &[u8; KEY]) -> (Zeroizing<[u8; KEY]>, [u8; KEY]) {
     let (private_key, public_key) = X25519HkdfSha256::derive_keypair(material);
-    (Zeroizing::new(private_key.to_bytes().into()), public_key.to_bytes().into())
+    (
+        Zeroizing::new(private_key.to_bytes().into()),
+        public_key.to_bytes().into(),
+    )
 }
 
 /// The pair that belongs to an agent in a generation, from the supervisor's sealing subkey by HKDF-SHA256 (RFC 5869).
@@ -118,7 +139,10 @@ pub fn agent_keypair(
 ) -> Result<(Zeroizing<[u8; KEY]>, [u8; KEY])> {
     let mut material = Zeroizing::new([0; KEY]);
     hkdf::Hkdf::<Sha256>::new(None, subkey)
-        .expand_multi_info(&[b"queenright/sealing/v1\0", agent, &generation.to_be_bytes()], &mut material[..])
+        .expand_multi_info(
+            &[b"queenright/sealing/v1\0", agent, &generation.to_be_bytes()],
+            &mut material[..],
+        )
         .map_err(|_| Error::malformed("the sealing key cannot be derived"))?;
     Ok(keypair(&material))
 }

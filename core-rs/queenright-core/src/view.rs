@@ -1,7 +1,8 @@
 //! The table behind a screen: rows by identity, sorted, filtered, flat or as a tree, given out a window at a time.
 //!
 //! The order is worked out when it is next read, and only if something that decides it has changed.
-use std::cmp::Ordering;
+mod order;
+
 use std::collections::HashMap;
 use std::fmt;
 
@@ -306,154 +307,6 @@ impl View {
             })
     }
 
-    fn make_order(&self) -> Vec<Place> {
-        let parents = if self.tree {
-            self.parent_slots()
-        } else {
-            Vec::new()
-        };
-        let mut sorted = self.shown(&parents);
-        self.sort_slots(&mut sorted);
-        if self.tree {
-            return self.flatten(&sorted, &parents);
-        }
-        let flat = |slot: usize| {
-            let born = self.rows[slot].as_ref()?.born;
-            Some(Place {
-                slot,
-                born,
-                depth: 0,
-                has_children: false,
-                is_open: false,
-            })
-        };
-        sorted.into_iter().filter_map(flat).collect()
-    }
-
-    fn parent_slots(&self) -> Vec<Option<usize>> {
-        let slot_of = |row: &Option<Row>| self.slots.get(row.as_ref()?.parent.as_ref()?).copied();
-        self.rows.iter().map(slot_of).collect()
-    }
-
-    /// The slots that match, and in a tree all above them.
-    fn shown(&self, parents: &[Option<usize>]) -> Vec<usize> {
-        let mut shown = vec![false; self.rows.len()];
-        for (slot, row) in self.rows.iter().enumerate() {
-            if !row
-                .as_ref()
-                .is_some_and(|row| self.filter.matches(&row.cells))
-            {
-                continue;
-            }
-            let mut next = Some(slot);
-            while let Some(slot) = next.filter(|slot| !shown[*slot]) {
-                shown[slot] = true;
-                next = parents.get(slot).copied().flatten();
-            }
-        }
-        (0..self.rows.len()).filter(|slot| shown[*slot]).collect()
-    }
-
-    fn sort_slots(&self, slots: &mut Vec<usize>) {
-        let born = |slot: usize| self.rows[slot].as_ref().map_or(0, |row| row.born);
-        let Some((column, descending)) = self.sort else {
-            slots.sort_unstable_by_key(|slot| born(*slot));
-            return;
-        };
-        let direction = if descending { u128::MAX } else { 0 };
-        let is_text = self.columns[column].kind == Type::Text;
-        let shared = if is_text {
-            self.shared_prefix(slots, column)
-        } else {
-            0
-        };
-        let mut keyed: Vec<(u128, u64, usize)> = Vec::with_capacity(slots.len());
-        for slot in slots.iter() {
-            if let Some(row) = self.rows[*slot].as_ref() {
-                keyed.push((
-                    rank(&row.cells[column], shared) ^ direction,
-                    row.born,
-                    *slot,
-                ));
-            }
-        }
-        if is_text {
-            keyed.sort_unstable_by(
-                |(left, left_born, left_slot), (right, right_born, right_slot)| {
-                    let by_rest = || {
-                        if (left ^ direction) as u8 != LONGER {
-                            return Ordering::Equal;
-                        }
-                        let order = folded(self.text(*left_slot, column))
-                            .cmp(folded(self.text(*right_slot, column)));
-                        if descending { order.reverse() } else { order }
-                    };
-                    left.cmp(right)
-                        .then_with(by_rest)
-                        .then(left_born.cmp(right_born))
-                },
-            );
-        } else {
-            keyed.sort_unstable();
-        }
-        slots.clear();
-        slots.extend(keyed.into_iter().map(|(_, _, slot)| slot));
-    }
-
-    /// How many bytes all folded texts begin with alike: names of one swarm differ only at their ends.
-    fn shared_prefix(&self, slots: &[usize], column: usize) -> usize {
-        let Some((first, others)) = slots.split_first() else {
-            return 0;
-        };
-        let first: Vec<u8> = folded(self.text(*first, column)).collect();
-        others.iter().fold(first.len(), |shared, slot| {
-            first[..shared]
-                .iter()
-                .zip(folded(self.text(*slot, column)))
-                .take_while(|(left, right)| *left == right)
-                .count()
-        })
-    }
-
-    fn text(&self, slot: usize, column: usize) -> &str {
-        match self.rows[slot].as_ref().map(|row| &row.cells[column]) {
-            Some(Cell::Text(text)) => text,
-            _ => "",
-        }
-    }
-
-    /// Walk the tree in sorted order without recursion: a chain of agents may be as long as there are rows.
-    fn flatten(&self, sorted: &[usize], parents: &[Option<usize>]) -> Vec<Place> {
-        let mut children: Vec<Vec<usize>> = vec![Vec::new(); self.rows.len()];
-        let mut stack: Vec<(usize, usize)> = Vec::new();
-        // Backwards, so that the last pushed, first taken, is the first in order.
-        for slot in sorted.iter().rev() {
-            match parents[*slot] {
-                Some(parent) => children[parent].push(*slot),
-                None => stack.push((*slot, 0)),
-            }
-        }
-        let mut order = Vec::with_capacity(sorted.len());
-        while let Some((slot, depth)) = stack.pop() {
-            let Some(row) = self.rows[slot].as_ref() else {
-                continue;
-            };
-            let has_children = !children[slot].is_empty();
-            let is_open = has_children && (row.open || !self.filter.is_empty());
-            order.push(Place {
-                slot,
-                born: row.born,
-                depth,
-                has_children,
-                is_open,
-            });
-            if is_open {
-                stack.extend(children[slot].iter().map(|child| (*child, depth + 1)));
-            }
-        }
-        order
-    }
-
     fn check_cells(&self, cells: &[Cell]) -> Result<()> {
         if cells.len() != self.columns.len() {
             return Err(Error::malformed(format!(
@@ -495,57 +348,9 @@ impl View {
     }
 }
 
-/// Bytes of text in a rank; the last byte says how many there are, or `LONGER`.
-const RANK_TEXT: usize = 15;
-const LONGER: u8 = 16;
-
-/// A number that orders as the cell does: wholly for numbers, by the `RANK_TEXT` bytes after `shared` for text.
-fn rank(cell: &Cell, shared: usize) -> u128 {
-    const SIGN: u64 = 1 << 63;
-    match cell {
-        Cell::Int(number) => u128::from(number.cast_unsigned() ^ SIGN),
-        // IEEE 754's total order: a negative number's bits fall as it rises.
-        Cell::Float(number) => {
-            let bits = number.to_bits();
-            u128::from(if bits & SIGN == 0 { bits | SIGN } else { !bits })
-        }
-        Cell::Text(text) => {
-            let mut key = [0; RANK_TEXT + 1];
-            let mut rest = folded(text).skip(shared);
-            for length in 0..RANK_TEXT {
-                match rest.next() {
-                    Some(byte) => key[length] = byte,
-                    None => {
-                        key[RANK_TEXT] = length as u8;
-                        return u128::from_be_bytes(key);
-                    }
-                }
-            }
-            key[RANK_TEXT] = if rest.next().is_some() {
-                LONGER
-            } else {
-                RANK_TEXT as u8
-            };
-            u128::from_be_bytes(key)
-        }
-    }
-}
-
-/// The text in lower case, as UTF-8 bytes: their order is the order of the characters.
-fn folded(text: &str) -> impl Iterator<Item = u8> {
-    text.chars()
-        .flat_map(char::to_lowercase)
-        .flat_map(|character| {
-            let mut buffer = [0; 4];
-            let length = character.encode_utf8(&mut buffer).len();
-            buffer.into_iter().take(length)
-        })
-}
-
 fn unknown_row() -> Error {
     Error::unknown("no such row")
 }
 
 #[cfg(test)]
-#[path = "view_tests.rs"]
 mod tests;

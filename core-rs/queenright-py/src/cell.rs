@@ -1,7 +1,7 @@
 //! `_core.cell`: what runs inside a cell. One file a noun in `cell/`, one `use` here.
 mod message;
-mod schema;
 mod scheduler;
+mod schema;
 mod seal;
 
 use pyo3::prelude::*;
@@ -15,11 +15,11 @@ pub mod cell {
     #[pymodule_export]
     use super::message::build_message;
     #[pymodule_export]
-    use super::schema::Schema;
-    #[pymodule_export]
     use super::scheduler::Scheduler;
     #[pymodule_export]
     use super::scheduler::Suspension;
+    #[pymodule_export]
+    use super::schema::Schema;
     #[pymodule_export]
     use super::seal::open_sealed;
     #[pymodule_export]

@@ -30,4 +30,6 @@ pub mod shared {
 
     #[pymodule_export]
     const MAX_DEPTH: usize = queenright_core::canonical::MAX_DEPTH;
+    #[pymodule_export]
+    const MAX_VALUES: usize = queenright_core::canonical::MAX_VALUES;
 }

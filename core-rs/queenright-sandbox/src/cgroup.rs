@@ -214,32 +214,37 @@ fn own_path<'a>(groups: &'a str, controller: &str) -> Option<&'a str> {
     })
 }
 
-fn base_name() -> String {
-    format!("queenright-{}", sys::getpid())
+/// `queenright-<pid namespace>-<pid>`: who made it, also where two containers share a hierarchy.
+fn base_name(pid: &str) -> Result<String, String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let namespace =
+        fs::metadata("/proc/self/ns/pid").map_err(|error| format!("/proc/self/ns/pid: {error}"))?;
+    Ok(format!("queenright-{}-{pid}", namespace.ino()))
 }
 
-/// Removes what a launcher that was killed has left: empty groups only, the kernel sees to that.
-fn remove_stale(parent: &Path) {
+/// Removes what launchers that were killed have left. Those that still run keep theirs, empty or not.
+fn remove_stale(parent: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
     for base in entries.flatten().map(|entry| entry.path()) {
-        let ours = base
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with("queenright-"));
-        if ours && base.is_dir() {
-            for group in fs::read_dir(&base).into_iter().flatten().flatten() {
-                let _ = fs::remove_dir(group.path());
-            }
-            let _ = fs::remove_dir(&base);
+        let name = base.file_name().and_then(|name| name.to_str());
+        let Some(pid) = name.and_then(|name| name.strip_prefix(prefix)) else {
+            continue;
+        };
+        if pid.parse::<u32>().is_err() || Path::new("/proc").join(pid).exists() {
+            continue;
         }
+        for group in fs::read_dir(&base).into_iter().flatten().flatten() {
+            let _ = fs::remove_dir(group.path());
+        }
+        let _ = fs::remove_dir(&base);
     }
 }
 
 fn prepare(parent: &Path) -> Result<PathBuf, String> {
-    remove_stale(parent);
-    let base = parent.join(base_name());
+    remove_stale(parent, &base_name("")?);
+    let base = parent.join(base_name(&sys::getpid().to_string())?);
     fs::create_dir(&base).map_err(|error| format!("{}: {error}", base.display()))?;
     Ok(base)
 }
@@ -355,6 +360,33 @@ mod tests {
             Path::new("/sys/fs/cgroup/unified/user.slice/u")
         );
         assert!(place(&found[1], "/elsewhere").is_err());
+    }
+
+    #[test]
+    fn only_what_a_dead_launcher_left_is_removed() {
+        let parent = std::env::temp_dir().join(format!("queenright-stale-{}", sys::getpid()));
+        let own = sys::getpid().to_string();
+        // Above every pid_max (4194304), so no process has it.
+        let dead = "4194305";
+        for name in [
+            "p-x",
+            &format!("p-{own}"),
+            &format!("p-{dead}"),
+            &format!("q-{dead}"),
+        ] {
+            fs::create_dir_all(parent.join(name).join("1")).unwrap();
+        }
+        remove_stale(&parent, "p-");
+        let mut left: Vec<_> = fs::read_dir(&parent)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        fs::remove_dir_all(&parent).unwrap();
+        assert_eq!(
+            left,
+            [format!("p-{own}"), "p-x".into(), format!("q-{dead}")].map(std::ffi::OsString::from)
+        );
     }
 
     #[test]

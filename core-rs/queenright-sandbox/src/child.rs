@@ -35,6 +35,7 @@ pub enum Place {
     Own {
         layout: Layout,
         binds: Vec<Mount>,
+        hide: Vec<String>,
         tmp: Tmp,
         hostname: String,
         trees: Option<Trees>,
@@ -180,6 +181,7 @@ fn enclose(plan: &mut Plan, go: BorrowedFd<'_>) -> Result<(), Refusal> {
     let Place::Own {
         layout,
         binds,
+        hide,
         tmp,
         hostname,
         trees,
@@ -203,7 +205,7 @@ fn enclose(plan: &mut Plan, go: BorrowedFd<'_>) -> Result<(), Refusal> {
         sys::loopback_up().at(Step::Loopback, String::new)?;
     }
     forbid_nesting()?;
-    root::enter(layout, &trees.host, &trees.asked, tmp)
+    root::enter(layout, &trees.host, &trees.asked, hide, tmp)
 }
 
 /// Leaves kernel uid 0 for the one user this namespace knows, keeping the capabilities that the mounts still need.

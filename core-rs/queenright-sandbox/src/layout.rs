@@ -88,8 +88,8 @@ fn under_usr(target: &Path) -> bool {
 }
 
 /// A path inside the sandbox, as written by the caller: absolute, plain, and not where the launcher mounts its own.
-pub fn target(path: &str) -> Result<String, Refusal> {
-    let refuse = |why: &str| Err(Refusal::request(format!("bind dst {path:?} {why}")));
+pub fn target(what: &str, path: &str) -> Result<String, Refusal> {
+    let refuse = |why: &str| Err(Refusal::request(format!("{what} {path:?} {why}")));
     let Some(relative) = path.strip_prefix('/') else {
         return refuse("is not absolute");
     };
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_target_is_plain_and_outside_proc_and_dev() {
         for good in ["/workspace", "/a,b:c/d", "/usr/local/x", "/tmp/x"] {
-            assert_eq!(format!("/{}", target(good).unwrap()), good);
+            assert_eq!(format!("/{}", target("x", good).unwrap()), good);
         }
         for bad in [
             "",
@@ -127,7 +127,7 @@ mod tests {
             "/a/",
             "/a\0b",
         ] {
-            assert!(target(bad).is_err(), "{bad:?}");
+            assert!(target("x", bad).is_err(), "{bad:?}");
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Spawn {
     pub env: BTreeMap<String, String>,
     pub cwd: String,
     pub binds: Vec<Bind>,
+    /// Directories inside that shall look empty, laid over the binds.
+    pub hide: Vec<String>,
     pub landlock: Option<Reach>,
     pub fds: usize,
     pub limits: Limits,
@@ -78,6 +80,7 @@ impl Spawn {
             env: BTreeMap::new(),
             cwd: "/".into(),
             binds: Vec::new(),
+            hide: Vec::new(),
             landlock: None,
             fds: 3,
             limits,

@@ -86,7 +86,13 @@ fn copy_tree(mount: &Mount) -> Result<Tree, Refusal> {
 /// Builds the root and makes it the root of this process. Everything of the host that was not copied is gone.
 ///
 /// `host` are the launcher's own trees, `asked` the caller's: those come last, over everything but /proc and /dev.
-pub fn enter(layout: &Layout, host: &[Tree], asked: &[Tree], tmp: &Tmp) -> Result<(), Refusal> {
+pub fn enter(
+    layout: &Layout,
+    host: &[Tree],
+    asked: &[Tree],
+    hide: &[String],
+    tmp: &Tmp,
+) -> Result<(), Refusal> {
     let plain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     let old = sys::open_path(c"/").at(Step::NewRoot, String::new)?;
     let options = [
@@ -146,6 +152,9 @@ pub fn enter(layout: &Layout, host: &[Tree], asked: &[Tree], tmp: &Tmp) -> Resul
     }
     for tree in asked {
         attach(root, tree, Step::Bind)?;
+    }
+    for path in hide {
+        cover(root, path)?;
     }
 
     sys::fchdir(root).at(Step::Pivot, || "new root".into())?;
@@ -210,6 +219,16 @@ fn mount_new(
     let filesystem = sys::new_filesystem(kind, options, attributes).at(step, name)?;
     let place = directory(root, target, step)?;
     sys::attach(filesystem.as_fd(), place.as_fd(), c"").at(step, name)
+}
+
+/// Lays an empty directory that takes nothing over one that exists.
+fn cover(root: BorrowedFd<'_>, path: &str) -> Result<(), Refusal> {
+    let name = || format!("/{path}");
+    let place = sys::open_directory_in(root, &c_string(Step::Hide, path)?).at(Step::Hide, name)?;
+    let options = [(c"nr_inodes", c"1"), (c"mode", c"0555")];
+    let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    let empty = sys::new_filesystem(c"tmpfs", &options, attributes).at(Step::Hide, name)?;
+    sys::attach(empty.as_fd(), place.as_fd(), c"").at(Step::Hide, name)
 }
 
 fn link(root: BorrowedFd<'_>, target: &Path, name: &str, step: Step) -> Result<(), Refusal> {

@@ -5,15 +5,17 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
+use crate::child::ABOUT_TO_RUN;
 use crate::message::Service;
-use crate::spawn::{absolute, arguments, environment};
+use crate::plan::{absolute, arguments, environment};
 use crate::step::{self, At, Refusal, Step};
 use crate::sys::{self, Cloned};
 
 /// How long a service may take from the fork to its program.
 const DEADLINE_MS: i32 = 10_000;
-/// `[pid i32][start time u64]`, little endian: what the service says before it becomes its program.
-const STARTED: usize = 12;
+/// `[mark][pid i32][start time u64]`, little endian: what the service says before it becomes its program. No refusal
+/// begins with the mark.
+const STARTED: usize = 13;
 
 /// A started service: with its start time (clock ticks since boot, proc_pid_stat(5) field 22) the pid cannot be mistaken
 /// for a later process.
@@ -100,7 +102,8 @@ fn become_service(plan: &Plan, status: BorrowedFd<'_>) -> Result<Infallible, Ref
     let pid = sys::getpid();
     let start_time = start_time(pid)?;
     write_pidfile(&plan.pidfile, pid)?;
-    let mut said = pid.to_le_bytes().to_vec();
+    let mut said = vec![ABOUT_TO_RUN];
+    said.extend_from_slice(&pid.to_le_bytes());
     said.extend_from_slice(&start_time.to_le_bytes());
     sys::write(status, &said).at(Step::Exec, || "status pipe".into())?;
     let error = sys::execve(&plan.argv[0], &plan.argv, &plan.env);
@@ -150,12 +153,15 @@ fn listen(status: BorrowedFd<'_>) -> Result<Vec<u8>, Refusal> {
 }
 
 fn parse(said: &[u8]) -> Result<Started, Refusal> {
-    let Some((fields, refusal)) = said.split_at_checked(STARTED) else {
+    let Some((&[ABOUT_TO_RUN, ref fields @ ..], refusal)) = said.split_at_checked(STARTED) else {
         return Err(step::decode(said));
     };
-    let (Some((pid, time)), true) = (fields.split_first_chunk::<4>(), refusal.is_empty()) else {
-        return Err(step::decode(refusal));
+    let Some((pid, time)) = fields.split_first_chunk::<4>() else {
+        return Err(step::decode(said));
     };
+    if !refusal.is_empty() {
+        return Err(step::decode(refusal));
+    }
     let time = time
         .try_into()
         .map_err(|_| Refusal::new(Step::Exec, libc::EPROTO, "start time"))?;
@@ -163,4 +169,32 @@ fn parse(said: &[u8]) -> Result<Started, Refusal> {
         pid: i32::from_le_bytes(*pid),
         start_time: u64::from_le_bytes(time),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_and_a_refusal_are_never_mistaken_for_each_other() {
+        let refusal = Refusal::new(
+            Step::PidFile,
+            libc::ENOENT,
+            "a path of more than thirteen bytes",
+        );
+        assert_eq!(parse(&step::encode(&refusal)), Err(refusal.clone()));
+        let mut said = vec![ABOUT_TO_RUN];
+        said.extend_from_slice(&7i32.to_le_bytes());
+        said.extend_from_slice(&9u64.to_le_bytes());
+        assert_eq!(
+            parse(&said),
+            Ok(Started {
+                pid: 7,
+                start_time: 9
+            })
+        );
+        said.extend_from_slice(&step::encode(&refusal));
+        assert_eq!(parse(&said), Err(refusal));
+        assert!(parse(&[]).is_err());
+    }
 }

@@ -1,14 +1,13 @@
 //! Making one sandbox: check the request, clone, write the id maps, wait for the child's word.
-use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::cgroup::{Control, Group};
-use crate::child::{self, ABOUT_TO_RUN, Pipes, Place, Plan, Trees};
-use crate::layout::{self, Access, Layout, Mount};
-use crate::message::{Kind, Limits, Reach, Spawn};
-use crate::root::{self, GID, Tmp, UID};
+use crate::child::{self, ABOUT_TO_RUN, Pipes, Place, Trees};
+use crate::layout::Layout;
+use crate::message::{Kind, Limits, Spawn};
+use crate::plan;
+use crate::root::{self, GID, UID};
 use crate::step::{self, At, Refusal, Step};
 use crate::sys::{self, Cloned};
 
@@ -20,8 +19,6 @@ pub const MAX_SLOT: u32 = 0x0fff_ffff;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// A sandbox is the first thing the kernel ends when memory runs out, before anything of the operator's.
 const OOM_SCORE: &str = "500";
-/// HOST_NAME_MAX.
-const MAX_HOSTNAME: usize = 64;
 
 const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
@@ -42,14 +39,37 @@ pub struct Machine {
 
 impl Machine {
     pub fn examine(landlock_abi_cap: u32) -> Result<Self, Refusal> {
+        let root = sys::effective_uid() == 0;
+        if root {
+            let map = std::fs::read_to_string("/proc/self/uid_map")
+                .at(Step::Identity, || "uid_map".into())?;
+            if !has_slots(&map) {
+                let why = "root of a user namespace that lacks the uids agents would get, and no agent runs as root";
+                return Err(Refusal::new(Step::Identity, libc::EPERM, why));
+            }
+        }
         Ok(Self {
-            root: sys::effective_uid() == 0,
+            root,
             abi: crate::domain::choose_abi(landlock_abi_cap)?,
             cell: Layout::find(Kind::Cell)?,
             command: Layout::find(Kind::Command)?,
             cgroup: Control::find(),
         })
     }
+}
+
+/// Whether one line of a uid_map (inside, outside, count) covers every slot.
+fn has_slots(map: &str) -> bool {
+    let (first, last) = (u64::from(FIRST_UID), u64::from(FIRST_UID + MAX_SLOT));
+    map.lines().any(|line| {
+        let mut fields = line
+            .split_ascii_whitespace()
+            .map(|field| field.parse::<u64>().ok());
+        match (fields.next().flatten(), fields.nth(1).flatten()) {
+            (Some(inside), Some(count)) => inside <= first && last < inside.saturating_add(count),
+            _ => false,
+        }
+    })
 }
 
 /// A running sandbox.
@@ -71,7 +91,7 @@ pub fn spawn(
     descriptors: Vec<OwnedFd>,
 ) -> Result<Running, Refusal> {
     let (id, kind, uid_slot, limits) = (request.id, request.kind, request.uid_slot, request.limits);
-    let mut plan = plan(machine, request, &descriptors)?;
+    let mut plan = plan::check(machine, request, &descriptors)?;
     let (status, child_status) = sys::pipe().at(Step::Descriptors, || "pipe".into())?;
     let (child_go, go) = sys::pipe().at(Step::Descriptors, || "pipe".into())?;
     let (report, child_report) = if kind == Kind::Command {
@@ -269,164 +289,22 @@ fn await_exec(status: BorrowedFd<'_>, pidfd: BorrowedFd<'_>) -> Result<(), Refus
     }
 }
 
-fn c_string(what: &str, text: &str) -> Result<CString, Refusal> {
-    CString::new(text).map_err(|_| Refusal::request(format!("{what} holds a NUL byte")))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub fn arguments(argv: &[String]) -> Result<Vec<CString>, Refusal> {
-    match argv.first() {
-        Some(program) if program.starts_with('/') => {}
-        Some(program) => {
-            return Err(Refusal::request(format!(
-                "argv[0] {program:?} is not an absolute path"
-            )));
+    #[test]
+    fn only_a_map_that_covers_every_slot_will_do() {
+        assert!(has_slots("         0          0 4294967295\n"));
+        assert!(has_slots("0 0 65536\n1879048192 1879048192 268435456\n"));
+        for map in [
+            "0 1000 1\n",
+            "0 100000 65536\n",
+            "1879048192 5 268435455\n",
+            "",
+            "a b c",
+        ] {
+            assert!(!has_slots(map), "{map}");
         }
-        None => return Err(Refusal::request("argv is empty")),
     }
-    argv.iter().map(|word| c_string("argv", word)).collect()
-}
-
-pub fn environment(
-    env: &std::collections::BTreeMap<String, String>,
-) -> Result<Vec<CString>, Refusal> {
-    let line = |(name, value): (&String, &String)| {
-        if name.is_empty() || name.contains('=') {
-            return Err(Refusal::request(format!(
-                "env name {name:?} is empty or holds ="
-            )));
-        }
-        c_string("env", &format!("{name}={value}"))
-    };
-    env.iter().map(line).collect()
-}
-
-pub fn absolute(what: &str, path: &str) -> Result<CString, Refusal> {
-    if !Path::new(path).is_absolute() {
-        return Err(Refusal::request(format!("{what} {path:?} is not absolute")));
-    }
-    c_string(what, path)
-}
-
-/// Checks everything a request says before anything is made.
-fn plan(machine: &Machine, request: Spawn, descriptors: &[OwnedFd]) -> Result<Plan, Refusal> {
-    let refuse = |why: String| Err(Refusal::request(why));
-    if request.fds != descriptors.len() {
-        return refuse(format!(
-            "fds says {}, but {} descriptors came",
-            request.fds,
-            descriptors.len()
-        ));
-    }
-    if !(3..=sys::MAX_DESCRIPTORS).contains(&request.fds) {
-        return refuse(format!(
-            "fds is {}: a program gets 3 to {}",
-            request.fds,
-            sys::MAX_DESCRIPTORS
-        ));
-    }
-    let place = match request.kind {
-        Kind::Executor => on_host(&request)?,
-        Kind::Cell | Kind::Command => of_its_own(machine, &request)?,
-    };
-    Ok(Plan {
-        kind: request.kind,
-        argv: arguments(&request.argv)?,
-        env: environment(&request.env)?,
-        cwd: absolute("cwd", &request.cwd)?,
-        limits: request.limits,
-        abi: machine.abi,
-        root: machine.root,
-        place,
-    })
-}
-
-fn on_host(request: &Spawn) -> Result<Place, Refusal> {
-    let unfit = [
-        (request.uid_slot.is_some(), "uid_slot"),
-        (request.hostname.is_some(), "hostname"),
-        (!request.binds.is_empty(), "binds"),
-        (request.limits.processes.is_some(), "limits.processes"),
-        (request.limits.tmp_bytes.is_some(), "limits.tmp_bytes"),
-    ];
-    if let Some((_, name)) = unfit.iter().find(|(given, _)| *given) {
-        return Err(Refusal::request(format!("an executor has no {name}")));
-    }
-    let Some(Reach { read, write }) = &request.landlock else {
-        return Err(Refusal::request("an executor needs landlock paths"));
-    };
-    let paths = |what: &str, list: &[String]| {
-        list.iter()
-            .map(|path| absolute(what, path))
-            .collect::<Result<_, _>>()
-    };
-    Ok(Place::Host {
-        read: paths("landlock.read", read)?,
-        write: paths("landlock.write", write)?,
-    })
-}
-
-fn of_its_own(machine: &Machine, request: &Spawn) -> Result<Place, Refusal> {
-    let refuse = |why: String| Err(Refusal::request(why));
-    if request.landlock.is_some() {
-        return refuse(
-            "landlock paths are for an executor: a cell or command has what its binds show".into(),
-        );
-    }
-    match (machine.root, request.uid_slot) {
-        (true, None) => {
-            return refuse(
-                "uid_slot is needed: the launcher is root, and no agent runs as root".into(),
-            );
-        }
-        (true, Some(slot)) if slot > MAX_SLOT => {
-            return refuse(format!("uid_slot {slot} is above {MAX_SLOT}"));
-        }
-        (false, Some(_)) => return refuse("uid_slot needs a launcher that is root".into()),
-        (true, Some(_)) | (false, None) => {}
-    }
-    let Some(bytes) = request.limits.tmp_bytes else {
-        return refuse("limits.tmp_bytes is missing".into());
-    };
-    if request.limits.processes.is_none() {
-        return refuse("limits.processes is missing".into());
-    }
-    if bytes == 0 {
-        return refuse("limits.tmp_bytes is 0, which tmpfs takes for no limit".into());
-    }
-    let Some(hostname) = request.hostname.clone() else {
-        return refuse("hostname is missing".into());
-    };
-    let letters = hostname
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
-    if hostname.is_empty() || hostname.len() > MAX_HOSTNAME || !letters {
-        return refuse(format!(
-            "hostname {hostname:?} is not 1 to {MAX_HOSTNAME} letters, digits, - and ."
-        ));
-    }
-    let mut binds = Vec::new();
-    for bind in &request.binds {
-        absolute("bind src", &bind.src)?;
-        let access = if bind.writable {
-            Access::Writable
-        } else {
-            Access::ReadOnly
-        };
-        binds.push(Mount {
-            source: PathBuf::from(&bind.src),
-            target: layout::target(&bind.dst)?,
-            access,
-        });
-    }
-    let (layout, programs) = match request.kind {
-        Kind::Command => (machine.command.clone(), true),
-        _ => (machine.cell.clone(), false),
-    };
-    Ok(Place::Own {
-        layout,
-        binds,
-        tmp: Tmp { bytes, programs },
-        hostname,
-        trees: None,
-    })
 }

@@ -26,17 +26,18 @@ macro_rules! steps {
 steps! {
     Request "request" "";
     Descriptors "descriptors" "raise the limit of open files (ulimit -n)";
-    Clone "clone" "user namespaces are forbidden here: set sysctl user.max_user_namespaces above 0, kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, or in a container use one that allows them";
+    Clone "clone" "user namespaces are forbidden here: set sysctl user.max_user_namespaces above 0, kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, or in a container allow them (docker: --security-opt seccomp=unconfined)";
     UidMap "uid_map" "the kernel refused to map this user into a new user namespace: check /proc is mounted and not masked";
     ParentDeath "parent_death" "";
-    Identity "identity" "the launcher runs as root without the right to change uid: give it CAP_SETUID and CAP_SETGID or start it as an ordinary user";
+    Identity "identity" "start it as an ordinary user, or as a root that has every uid and CAP_SETUID and CAP_SETGID";
     Session "session" "";
     OomScore "oom_score" "check that /proc is mounted and writable";
     Source "source" "the path must exist, be readable by the supervisor and hold no symbolic link";
-    Private "mount_private" "";
+    Private "mount_private" "AppArmor may forbid mounts in user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile with `userns` for this program";
     NewRoot "new_root" "mounting tmpfs in a user namespace is forbidden here";
     Bind "bind" "";
     Dev "dev" "check that /dev holds null, zero, full, random and urandom";
+    Hide "hide" "a path to hide must be a directory inside the sandbox";
     Tmp "tmp" "mounting tmpfs in a user namespace is forbidden here";
     Overlay "overlay" "the kernel must allow overlayfs in a user namespace: Linux 5.11 or newer with CONFIG_OVERLAY_FS";
     Proc "proc" "a container that masks parts of /proc forbids a fresh one: run it with an unmasked /proc (docker: --security-opt systempaths=unconfined)";

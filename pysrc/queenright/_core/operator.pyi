@@ -19,9 +19,13 @@ class OperatorKey:
         """The key of 32 secret random bytes. Raises Malformed."""
     @staticmethod
     def open(data: bytes, passphrase: bytes | None = None) -> OperatorKey:
-        """Read an OpenSSH private key file; a passphrase exactly if it is encrypted. Raises WrongPassphrase, Malformed."""
+        """Read an OpenSSH private key file; a passphrase exactly if it is encrypted. Raises
+        WrongPassphrase, Malformed.
+        """
     def to_openssh(self, passphrase: bytes | None = None, salt: bytes | None = None) -> str:
-        """The key file, encrypted under `passphrase` with SALT_LENGTH random bytes, or plain with neither. Raises Malformed."""
+        """The key file, encrypted under `passphrase` with SALT_LENGTH random bytes, or plain with neither.
+        Raises Malformed.
+        """
     def sign(self, namespace: str, message: bytes) -> str:
         """An armoured SSHSIG (SHA-512) over `message`. Raises Malformed for the namespace."""
 
@@ -32,4 +36,6 @@ def sshsig_payload(namespace: str, message: bytes) -> bytes:
     """What ssh-agent is asked to sign for an SSHSIG over `message`."""
 
 def sshsig_armor(key_line: str, namespace: str, signature_blob: bytes) -> str:
-    """The armoured SSHSIG from ssh-agent's answer (the signature string of SSH_AGENT_SIGN_RESPONSE). Raises Malformed."""
+    """The armoured SSHSIG from ssh-agent's answer (the signature string of SSH_AGENT_SIGN_RESPONSE). Raises
+    Malformed.
+    """

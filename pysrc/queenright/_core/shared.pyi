@@ -6,26 +6,38 @@ from typing import Any, Final, final
 MAX_DEPTH: Final = 32
 """Lists and maps inside each other in canonical bytes."""
 
-def canonical(value: Any) -> bytes:
-    """The one byte string of `value`: None, bool, int (-2**63 .. 2**64 - 1), finite float, str, bytes, list, tuple, dict[str, ...].
+MAX_VALUES: Final = 262144
+"""Values in one canonical document, so that 4 MiB of input cannot become 256 MiB of memory. Carry bulk as bytes."""
 
-    Raises Malformed for anything else, and for more than MAX_DEPTH containers inside each other.
+def canonical(value: Any) -> bytes:
+    """The one byte string of `value`: None, bool, int (-2**63 .. 2**64 - 1), finite float, str, bytes,
+    list, tuple, dict[str, ...].
+
+    Raises Malformed for anything else, and for more than MAX_DEPTH containers inside each other or MAX_VALUES values.
     """
 
 def decode(data: bytes) -> Any:
     """The value whose canonical bytes are exactly `data`; tuples come back as lists. Raises Malformed."""
 
 def digest(kind: str, data: bytes) -> bytes:
-    """SHA-256 of `"queenright/" + kind + "/v1" + NUL + data`, 32 bytes. Raises Malformed for a kind not of [a-z0-9._-]{1,64}."""
+    """SHA-256 of `"queenright/" + kind + "/v1" + NUL + data`, 32 bytes. Raises Malformed for a kind not of
+    [a-z0-9._-]{1,64}.
+    """
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> None:
-    """Check an Ed25519 signature strictly: canonical encodings, no small order. Raises InvalidSignature, Malformed."""
+    """Check an Ed25519 signature strictly: canonical encodings, no small order. Raises InvalidSignature,
+    Malformed.
+    """
 
 def verify_many(items: Sequence[tuple[bytes, bytes, bytes]]) -> list[int]:
-    """The positions of those (public key, message, signature) that `verify` would refuse, for whatever reason."""
+    """The positions of those (public key, message, signature) that `verify` would refuse, for whatever
+    reason.
+    """
 
 def parse_key_line(line: str) -> KeyLine:
-    """A public key as a `.pub` file holds it. Raises Malformed; `hint` says how to make one that can be enrolled."""
+    """A public key as a `.pub` file holds it. Raises Malformed; `hint` says how to make one that can be
+    enrolled.
+    """
 
 def verify_sshsig(key_line: str, namespace: str, message: bytes, armored: str) -> SshSignature:
     """Check an armoured SSHSIG by this key, for this namespace. Raises InvalidSignature, Malformed."""
@@ -33,12 +45,15 @@ def verify_sshsig(key_line: str, namespace: str, message: bytes, armored: str) -
 def sanitize(text: str, limit: int, *, newlines: bool = False) -> str:
     """Untrusted text as printable text of at most `limit` terminal cells, on one line unless `newlines`.
 
-    Controls, escape bytes, bidirectional and invisible characters become visible escapes; what did not fit is named as
-    `…+N`. Idempotent. Raises Malformed for a limit outside 1 .. 2**20, and for nothing in the text.
+    Controls, escape bytes, bidirectional and invisible characters become visible escapes; what did not fit
+    is named as `…+N`. Idempotent. Raises Malformed for a limit outside 1 .. 2**20, and for nothing in the
+    text.
     """
 
 def sanitize_name(text: str, limit: int) -> str:
-    """A name in printable ASCII, everything else as `\\u{..}`. Two names that fit never look alike. Not idempotent."""
+    """A name in printable ASCII, everything else as `\\u{..}`. Two names that fit never look alike. Not
+    idempotent.
+    """
 
 def leaf_hash(data: bytes) -> bytes:
     """SHA-256(0x00 || data), RFC 6962 section 2.1."""
@@ -50,7 +65,9 @@ def merkle_root(leaf_hashes: Sequence[bytes]) -> bytes:
     """The root over leaf hashes, in order."""
 
 def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes) -> None:
-    """Check that leaf hash `leaf` is number `index` of the `size` under `root`. Raises InvalidProof, Malformed."""
+    """Check that leaf hash `leaf` is number `index` of the `size` under `root`. Raises InvalidProof,
+    Malformed.
+    """
 
 def verify_consistency(
     old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
@@ -59,7 +76,9 @@ def verify_consistency(
 
 @final
 class SshSignature:
-    """What a verified SSHSIG says. `touched`, `pin` and `counter` are a security key's own words, else False and 0."""
+    """What a verified SSHSIG says. `touched`, `pin` and `counter` are a security key's own words, else
+    False and 0.
+    """
 
     @property
     def fingerprint(self) -> str: ...
@@ -74,7 +93,9 @@ class SshSignature:
 
 @final
 class KeyLine:
-    """A public key fit to be enrolled. `line` is type and base64 without the comment: equal keys, equal lines."""
+    """A public key fit to be enrolled. `line` is type and base64 without the comment: equal keys, equal
+    lines.
+    """
 
     @property
     def line(self) -> str: ...
@@ -89,7 +110,9 @@ class KeyLine:
 
 @final
 class SigningKey:
-    """An Ed25519 private key, wiped when let go. Has no form outside the core: no repr, no pickling, no copy."""
+    """An Ed25519 private key, wiped when let go. Has no form outside the core: no repr, no pickling, no
+    copy.
+    """
 
     @staticmethod
     def from_seed(seed: bytes) -> SigningKey:
@@ -118,28 +141,30 @@ class MerkleTree:
 class View:
     """A table's rows by identity: sorted, filtered, flat or as a tree, given out a window at a time.
 
-    Columns are (name, "text" | "int" | "float"). Used by one thread at a time; the order is worked out, without the
-    interpreter lock, when it is next read.
+    Columns are (name, "text" | "int" | "float"). Used by one thread at a time; the order is worked out,
+    without the interpreter lock, when it is next read.
     """
 
     def __new__(cls, columns: Sequence[tuple[str, str]]) -> View: ...
     def upsert(self, row: bytes, values: Sequence[str | int | float], parent: bytes | None = None) -> None:
-        """Add a row or renew it. A parent not there yet may come later. Raises Malformed, also for a row under itself."""
+        """Add a row or renew it. A parent not there yet may come later. Raises Malformed, also for a row
+        under itself.
+        """
     def remove(self, row: bytes) -> None:
         """Take a row out; its children stand at the top. Raises Unknown."""
     def set_sort(self, column: str, descending: bool) -> None:
         """Equal cells keep the order in which their rows came. Raises Unknown for a column."""
     def set_filter(self, query: str) -> None:
-        """Terms between spaces that must all match: `text`, `column:text`, `column:>5` (also < >= <= =), `/glob*?/`,
-        `column:/glob/`, `!term`; `"two words"`. Without regard to case. In a tree, what a match hangs under is shown too.
-        Raises Malformed, and then the filter stays as it was.
+        """Terms between spaces that must all match: `text`, `column:text`, `column:>5` (also < >= <= =),
+        `/glob*?/`, `column:/glob/`, `!term`; `"two words"`. Without regard to case. In a tree, what a match
+        hangs under is shown too. Raises Malformed, and then the filter stays as it was.
         """
     def set_tree(self, tree: bool) -> None: ...
     def toggle(self, row: bytes) -> None:
         """Open or close a row's children. Raises Unknown."""
     def hold(self, held: bool) -> None:
-        """While held, cells change and removed rows go, but no row moves and none is added; sort, filter, tree and
-        toggle are obeyed at once."""
+        """While held, cells change and removed rows go, but no row moves and none is added; sort, filter,
+        tree and toggle are obeyed at once."""
     def total(self) -> int:
         """Rows in all, shown or not."""
     def __len__(self) -> int:

@@ -33,9 +33,9 @@ def fields(data: bytes, kind: str, shape: Mapping[str, type | tuple[type, ...]])
     """The fields of a canonical map {"v": 1, "kind": kind} with exactly `shape`. Raises Malformed naming the first wrong."""
     body = decode(data)
     if not isinstance(body, dict) or body.get("kind") != kind:
-        raise Malformed(f"these bytes are not a {kind}")
+        raise Malformed(f"these bytes are no document of the kind `{kind}`")
     if body.get("v") != 1:
-        raise Malformed(f"a {kind} of version {body.get('v')!r}: this queenright reads version 1")
+        raise Malformed(f"`{kind}` of version {body.get('v')!r}: this queenright reads version 1")
     del body["v"], body["kind"]
     if body.keys() != shape.keys():
         wrong = sorted(body.keys() ^ shape.keys())
@@ -46,7 +46,7 @@ def fields(data: bytes, kind: str, shape: Mapping[str, type | tuple[type, ...]])
         allowed = wanted if isinstance(wanted, tuple) else (wanted,)
         if type(body[name]) not in allowed:
             raise Malformed(
-                f"field `{name}` of a {kind} is not {' or '.join(_NAMES[one] for one in allowed)}"
+                f"field `{name}` of `{kind}` is not {' or '.join(_NAMES[one] for one in allowed)}"
             )
     return body
 

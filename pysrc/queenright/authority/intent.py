@@ -252,7 +252,10 @@ class Intent:
         intent = cls(
             exact(body["runtime"], 32, "runtime"),
             exact(body["nonce"], NONCE, "nonce"),
-            *(number(body[name], name, 0) for name in ("signed_at", "not_before", "apply_by", "not_after")),
+            number(body["signed_at"], "signed_at", 0),
+            number(body["not_before"], "not_before", 0),
+            number(body["apply_by"], "apply_by", 0),
+            number(body["not_after"], "not_after", 0),
             body["purpose"],
             body["swarm"],
             tuple(Clause.from_map(clause) for clause in body["clauses"]),

@@ -292,13 +292,7 @@ class _Reader:
         self.keys(tree, (), _KEYS[""])
         head = self.table(tree, "intent", needed=True)
         run = self.table(tree, "run", needed=True)
-        purpose = self.text(head, ("intent",), "purpose", example='"why, in one line"')
-        if len(purpose) > PURPOSE_CHARS or not purpose.isprintable():
-            self.wrong(("intent", "purpose"), f"`purpose` is one line of at most {PURPOSE_CHARS} characters")
-        swarm = self.text(head, ("intent",), "swarm", example='"sre"', form=NAME)
-        if head and "for" not in head:
-            self.wrong(("intent",), '`for` is missing: write for = "2h"')
-        for_ms = self.duration(head, ("intent",), "for", 0)
+        purpose, swarm, for_ms = self.head(head) if isinstance(tree.get("intent"), dict) else ("", "", 0)
         clauses = [self.clause("allow", *row) for row in self.tables(tree, "allow")]
         clauses += [self.clause("ask", *row, for_ms) for row in self.tables(tree, "ask")]
         never = tuple(self.never(*row) for row in self.tables(tree, "never"))
@@ -317,6 +311,16 @@ class _Reader:
             purpose, swarm, for_ms, apply_ms, not_before, tuple(clauses), never, only, start, args, packages, limits, talk
         )  # fmt: skip
 
+    def head(self, head: Table) -> tuple[str, str, int]:
+        path: Path = ("intent",)
+        purpose = self.text(head, path, "purpose", example='"why, in one line"')
+        if len(purpose) > PURPOSE_CHARS or not purpose.isprintable():
+            self.wrong((*path, "purpose"), f"`purpose` is one line of at most {PURPOSE_CHARS} characters")
+        swarm = self.text(head, path, "swarm", example='"sre"', form=NAME)
+        if "for" not in head:
+            self.wrong(path, '`for` is missing: write for = "2h"')
+        return purpose, swarm, self.duration(head, path, "for", 0)
+
     def not_before(self, head: Table) -> int | None:
         value = head.get("not_before")
         if value is None:
@@ -330,15 +334,16 @@ class _Reader:
 
     def limits(self, head: Table) -> Limits:
         path: Path = ("intent",)
-        default = Limits()
+        default, before = Limits(), len(self.problems)
         depth = self.count(head, path, "depth", default.depth, 0, MAX_DEPTH)
         agents = self.count(head, path, "max_agents", default.max_agents, 1, MAX_AGENTS)
-        if depth == 0 and agents > 1:
+        sound = len(self.problems) == before
+        if sound and depth == 0 and agents > 1:
             self.wrong(
                 (*path, "max_agents"),
                 "`max_agents` is above 1 but no agent may spawn: write depth = 1 or more",
             )
-        if depth > 0 and agents == 1:
+        if sound and depth > 0 and agents == 1:
             self.wrong(
                 (*path, "depth"), "agents may spawn but `max_agents` is 1: write max_agents = 2 or more"
             )

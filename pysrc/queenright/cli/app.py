@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from queenright.cli import exit_codes, registry
 from queenright.cli.output import Output
@@ -33,6 +34,14 @@ NOUNS = {
 }
 
 
+def _complete(
+    group: click.Group, ctx: click.Context, words: dict[str, str], begun: str
+) -> list[CompletionItem]:
+    """Completions from the registry: no command is loaded for a key press."""
+    items = [CompletionItem(word, help=about) for word, about in words.items() if word.startswith(begun)]
+    return items + click.Command.shell_complete(group, ctx, begun)
+
+
 class Noun(click.Group):
     """A noun's commands, loaded when one is called."""
 
@@ -49,8 +58,13 @@ class Noun(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            entries = registry.nouns()[str(self.name)]
-            formatter.write_dl([(entry.words.split()[1], entry.about) for entry in entries])
+            formatter.write_dl(list(self._words().items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return _complete(self, ctx, self._words(), incomplete)
+
+    def _words(self) -> dict[str, str]:
+        return {entry.words.split()[1]: entry.about for entry in registry.nouns()[str(self.name)]}
 
 
 class Root(click.Group):
@@ -71,6 +85,10 @@ class Root(click.Group):
             formatter.write_dl([(words, entry.about) for words, entry in registry.top().items()])
         with formatter.section("Nouns"):
             formatter.write_dl([(noun, NOUNS[noun]) for noun in registry.nouns()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        words = {word: entry.about for word, entry in registry.top().items()} | NOUNS
+        return _complete(self, ctx, words, incomplete)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Exit codes"):

@@ -20,7 +20,7 @@ POLL_S = 1.0  # the supervisor's own log has no topic: it is asked again at this
 @click.argument("agent", required=False)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on as lines come.")
 def logs_command(run: Run, agent: str | None, following: bool) -> None:
-    """Print the supervisor's log, or one agent's (untrusted text)."""
+    """Print the supervisor's log, or one agent's (untrusted text). With --json one object a line."""
     follow(run, agent, following)
 
 
@@ -28,39 +28,39 @@ def follow(run: Run, agent: str | None, following: bool) -> None:
     """Print a log; with `following`, go on until interrupted."""
     with run.client() as client:
         full = agent and resolve(client, agent, "agent")
-        after = 0
         if full and following:
             # Watch before the first listing, so that no line falls between the two.
             events = client.watch([f"log:{full}"])
-            after = _print_new(run, client, full, after)
+            after = _print_new(run, client, full, None)
             for event in events:
                 if event["topic"] == "resync":
                     after = _print_new(run, client, full, after)
-                elif event["data"]["seq"] >= after:
+                elif after is None or event["data"]["seq"] > after:
                     _print(run, event["data"])
-                    after = event["data"]["seq"] + 1
+                    after = event["data"]["seq"]
             return
-        after = _print_new(run, client, full, after)
+        after = _print_new(run, client, full, None)
         while following:
             for _ in client.watch([], idle_s=POLL_S):
                 pass
             after = _print_new(run, client, full, after)
 
 
-def _print_new(run: Run, client: Client, agent: str | None, after: int) -> int:
+def _print_new(run: Run, client: Client, agent: str | None, after: int | None) -> int | None:
+    """Print what came after line `after`; the number of the last line printed, or `after`."""
     while True:
         page = (
             client.call("agent_log", agent=agent, after=after) if agent else client.call("logs", after=after)
         )
         if page["dropped"]:
             run.out.say(f"{page['dropped']} older lines were dropped: the log is bounded")
-        for line in page["lines"]:
+        fresh = [line for line in page["lines"] if after is None or line["seq"] > after]
+        for line in fresh:
             _print(run, line)
-        if not page["lines"]:
-            return int(page["next"])
-        after = page["next"]
+            after = line["seq"]
+        if not fresh:
+            return after
 
 
 def _print(run: Run, line: dict[str, Any]) -> None:
-    text = clean(line["text"], MAX_TEXT)
-    run.out.data(line, [f"{when(line['at_ms'])} {clean(line['stream'])} {text}"])
+    run.out.data(line, [f"{when(line['at_ms'])} {clean(line['stream'])} {clean(line['text'], MAX_TEXT)}"])

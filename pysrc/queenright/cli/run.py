@@ -17,9 +17,10 @@ from queenright.cli.output import Output
 from queenright.clock import SystemClock
 from queenright.control.agent_socket import SshAgent
 from queenright.control.client import Client
+from queenright.control.ledger_copy import Memory, drive
 from queenright.control.operator_key import Signer, choose
 from queenright.control.token_file import TokenFile
-from queenright.errors import Malformed, NotEntitled
+from queenright.errors import Malformed, NoSupervisor, NotEntitled, QueenrightError, TimedOut
 from queenright.paths import Paths
 
 __all__ = ["Command", "Run", "command", "pass_run", "shared_options"]
@@ -92,11 +93,17 @@ class Run:
             )
         return getpass.getpass(f"queenright: {prompt}", stream=sys.stderr).encode()
 
+    def memory(self) -> Memory:
+        """The checkpoints this client has seen."""
+        return Memory(self.config_directory() / "checkpoints")
+
     @contextmanager
-    def client(self, *, give: bool = False, prove: bool = True) -> Iterator[Client]:
+    def client(self, *, give: bool = False, prove: bool = True, remember: bool = True) -> Iterator[Client]:
         """A connection with a session. With `give` the operator's key is proved, and kept to sign with.
 
-        Without, a login token serves if there is one. Raises NoSupervisor, NotEntitled, InvalidSignature.
+        Without, a login token serves if there is one. With `remember` the ledger's newest checkpoint is checked against
+        the last one seen here: a history that was rewritten or cut is complained of, and nothing is given to it.
+        Raises NoSupervisor, NotEntitled, InvalidSignature, LedgerBroken.
         """
         with Client(self.paths().socket, clock=self.clock) as client:
             login = self.tokens().read() if prove and not give and self.key is None else None
@@ -105,10 +112,25 @@ class Run:
             elif prove:
                 client.prove(self.signer(client))
             try:
+                if prove and remember:
+                    self._check_history(client, give=give)
                 yield client
             finally:
                 if client.signer is not None:
                     client.signer.close()
+
+    def _check_history(self, client: Client, *, give: bool) -> None:
+        try:
+            drive(client, self.memory().checking(client.hello.runtime))
+        except (NoSupervisor, TimedOut):
+            raise
+        except QueenrightError as trouble:
+            if give:
+                raise
+            # Reading and taking away must work above all when something is wrong.
+            self.out.say(f"LEDGER: {trouble.message}")
+        except OSError as error:
+            self.out.say(f"the ledger's checkpoint could not be kept: {error.strerror}")
 
 
 class Command(click.Command):
@@ -119,7 +141,9 @@ class Command(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Examples"):
             for example in self.examples:
-                formatter.write_text(example)
+                formatter.write(
+                    f"{'':>{formatter.current_indent}}{example}\n"
+                )  # never wrapped: it is to be pasted
 
 
 def _state(ctx: click.Context, _: click.Parameter, value: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -10,10 +9,10 @@ import click
 from queenright.authority.amount import duration_ms
 from queenright.cli import exit_codes
 from queenright.cli.act import resolve
-from queenright.cli.output import MAX_TEXT, Output, clean
+from queenright.cli.confirm import confirm_signing
+from queenright.cli.output import MAX_TEXT, clean
 from queenright.cli.run import Run, command
 from queenright.core import digest
-from queenright.errors import NotEntitled
 
 __all__ = ["undo_command"]
 
@@ -47,8 +46,7 @@ def undo_command(run: Run, target: str | None, since: str | None, only_preview: 
         if not preview["steps"]:
             run.out.data({"target": full, "done": [], "failed": []}, ["nothing to undo"])
             return exit_codes.OK
-        if not yes:
-            _confirm(run.out)
+        confirm_signing("sign and undo exactly this?", yes=yes)
         sealed = digest("undo", preview["bytes"])
         result = client.call("undo", target=full, since_ms=since_ms, preview=sealed)
     lines = [f"undone {clean(action)}" for action in result["done"]]
@@ -70,12 +68,3 @@ def _lines(preview: dict[str, Any]) -> list[str]:
         for s in preview["skipped"]
     ]
     return lines
-
-
-def _confirm(out: Output) -> None:
-    if not sys.stdin.isatty():
-        raise NotEntitled(
-            "there is no terminal to confirm on", hint="--yes signs the preview that was just made"
-        )
-    if not click.confirm("queenright: sign and undo exactly this?", default=False, err=True):
-        raise click.Abort

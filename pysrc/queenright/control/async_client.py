@@ -61,6 +61,8 @@ class AsyncClient:
         self._hello: Hello | None = None
         self.signer: Signer | None = None
         self.session: Session | None = None
+        self.signer_again: Callable[[], Signer] | None = None
+        """Gives the session's key when a login has ended (a restart ends them all), for `reconnect` to prove it anew."""
 
     @property
     def hello(self) -> Hello:
@@ -178,11 +180,19 @@ class AsyncClient:
                     raise
                 await sleep(delay)
                 waited, delay = waited + delay, min(2 * delay, LAST_DELAY_S)
-        if self._login is not None:
+        if self._login is None:
+            return hello
+        try:
             await self.prove_login(self._login)
-            if self._topics:
-                await self.watch(self._topics)
-                self._resync()
+        except NotEntitled:
+            if self.signer_again is None:
+                raise
+            await self._drop()
+            hello = await self.connect()
+            await self.prove(await asyncio.to_thread(self.signer_again))
+        if self._topics:
+            await self.watch(self._topics)
+            self._resync()
         return hello
 
     async def close(self) -> None:

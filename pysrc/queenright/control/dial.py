@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from queenright.authority.document import ORDER
 from queenright.clock import Clock
 from queenright.control.frames import check_params
 from queenright.control.methods import Need
@@ -17,7 +18,6 @@ from queenright.control.operator_key import Signer
 from queenright.control.orders import ORDER_LIFE_MS, order_bytes
 from queenright.control.place import check_private
 from queenright.control.protocol import (
-    ORDER_NAMESPACE,
     SESSION_NAMESPACE,
     VERSION,
     Login,
@@ -154,10 +154,10 @@ def sign_order(
         method=method,
         params=params,
         policy_revision=policy_revision,
-        nonce=rand(16),
         not_after=clock.wall_ms() + hello.skew_ms + ORDER_LIFE_MS,
+        rand=rand,
     )
-    return order, signer.sign(ORDER_NAMESPACE, order)
+    return order, signer.sign(ORDER, order)
 
 
 def call_frame(

@@ -36,7 +36,6 @@ from queenright.core import canonical, digest
 
 __all__ = [
     "METHODS",
-    "ORDER_NAMESPACE",
     "SESSION_NAMESPACE",
     "TOPICS",
     "VERSION",
@@ -95,7 +94,6 @@ __all__ = [
 
 VERSION = 1
 SESSION_NAMESPACE = "session@queenright.v1"
-ORDER_NAMESPACE = "order@queenright.v1"
 TOPICS = frozenset({"agents", "asks", "ledger", "status", "incidents"})  # and `log:<agent id>`
 
 AgentState = Literal["run", "wait", "needs_human", "paused", "frozen", "suspect", "ended"]
@@ -311,6 +309,8 @@ class LogLine(TypedDict):
 
 
 class LogPage(TypedDict):
+    """Lines after the one numbered `after` (absent: from the oldest kept). `next` is the `after` of the next call."""
+
     lines: list[LogLine]
     next: int
     dropped: int  # lines that were dropped from the bounded log before the first one shown
@@ -384,6 +384,7 @@ class AskDetail(TypedDict):
     row: AskRow
     bytes: bytes
     members: list[bytes]
+    reasons: list[str]  # untrusted: what each member's agent said, in the order of `members`
     more: int  # members beyond those sent, which a verdict cannot cover
     context: AskContext
 

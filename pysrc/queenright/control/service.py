@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from queenright.authority.operators import Operators, Signer
+from queenright.authority.order import Order
 from queenright.control.protocol import (
     AgentDetail,
     AgentPage,
@@ -41,7 +43,7 @@ from queenright.control.protocol import (
     Why,
 )
 
-__all__ = ["Caller", "Gate", "Operator", "Peer", "Service", "SignedOrder", "Violation", "ViolationSink"]
+__all__ = ["Caller", "Gate", "Peer", "Service", "SignedOrder", "Violation", "ViolationSink"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +59,16 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
-    """An enrolled person, by the key they proved."""
-
-    name: str
-    fingerprint: str
-    key_line: str
-    owner: bool
-
-
-@dataclass(frozen=True, slots=True)
 class SignedOrder:
     """An order whose signature, runtime, method, parameters, policy revision and time the server checked.
 
     Already spent.
     """
 
+    order: Order
     document: bytes
     signature: str
-    nonce: bytes
-    not_after: int
+    signer: Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +77,7 @@ class Caller:
 
     connection: int
     peer: Peer
-    operator: Operator | None
+    operator: Signer | None
     level: Literal["none", "key", "token"]
     order: SignedOrder | None
 
@@ -106,22 +98,22 @@ ViolationSink = Callable[[Violation], Awaitable[None]]
 class Gate(Protocol):
     """Who is enrolled, and what has been spent: the authority room's answers, over the store."""
 
-    def operator(self, key_line: str, now_ms: int) -> Operator:
-        """The person enrolled with this key and valid now. Raises NotEntitled."""
+    def operators(self) -> Operators:
+        """The operators document in force; readable while the supervisor is locked."""
 
     def policy_revision(self) -> bytes:
         """Digest of operators, resources and ceiling as they are now; an order names it."""
 
-    def entitle(self, operator: Operator, method: str, params: dict[str, Any], now_ms: int) -> None:
+    def entitle(self, operator: Signer, method: str, params: dict[str, Any], now_ms: int) -> None:
         """Raise NotEntitled unless this person's own row covers the act."""
 
-    async def spend(self, order: SignedOrder, operator: Operator, method: str) -> None:
+    async def spend(self, order: SignedOrder, operator: Signer, method: str) -> None:
         """Spend the order's nonce durably, with its leaf, before this returns.
 
         Raises Conflict if it was spent before.
         """
 
-    def distance(self, operator: Operator) -> Distance:
+    def distance(self, operator: Signer) -> Distance:
         """How far this operator's key is from the supervisor."""
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from queenright.authority.operators import Signer
 from queenright.clock import Clock
 from queenright.control.methods import Method, Need
 from queenright.control.orders import check_order
 from queenright.control.protocol import SESSION_NAMESPACE, WhoAmI, session_bytes, token_bytes
-from queenright.control.service import Caller, Gate, Operator, Peer, SignedOrder
+from queenright.control.service import Caller, Gate, Peer, SignedOrder
 from queenright.control.session import Tokens
 from queenright.core import parse_key_line, verify_sshsig
 from queenright.errors import InvalidSignature, Malformed, NotEntitled, QueenrightError
@@ -44,7 +45,7 @@ class Standing:
         self._peer = peer
         self._connection = connection
         self._tried = False
-        self._operator: Operator | None = None
+        self._operator: Signer | None = None
         self._token: bytes | None = None
         self._expires_ms: int | None = None
 
@@ -66,7 +67,7 @@ class Standing:
     def enrolled(self, key_line: str) -> bool:
         """Whether this public key could prove an operator now. Public keys are public; names are not told."""
         try:
-            self._gate.operator(parse_key_line(key_line).line, self._clock.wall_ms())
+            self._holder(key_line)
         except QueenrightError:
             return False
         return True
@@ -77,11 +78,9 @@ class Standing:
         Raises InvalidSignature, NotEntitled or Malformed.
         """
         self._once()
-        key = parse_key_line(line)
-        operator = self._gate.operator(key.line, self._clock.wall_ms())
-        verify_sshsig(
-            key.line, SESSION_NAMESPACE, session_bytes(self._runtime, self._nonce, self._socket), signature
-        )
+        operator = self._holder(line)
+        message = session_bytes(self._runtime, self._nonce, self._socket)
+        verify_sshsig(operator.key_line, SESSION_NAMESPACE, message, signature)
         self._operator = operator
         return self._session(operator)
 
@@ -90,17 +89,17 @@ class Standing:
         self._once()
         message = token_bytes(self._runtime, self._nonce, self._socket)
         key_line, expires_ms = self._tokens.verify(token, proof, message)
-        operator = self._gate.operator(key_line, self._clock.wall_ms())
+        operator = self._holder(key_line)
         self._operator, self._token, self._expires_ms = operator, token, expires_ms
         return self._session(operator)
 
-    def present(self) -> Operator:
+    def present(self) -> Signer:
         """The operator, if still enrolled and not logged out since. Raises NotEntitled."""
         if self._operator is None:
             raise NotEntitled("prove an operator's key first", hint="`queenright login`, or pass --key")
         if self._token is not None:
             self._tokens.alive(self._token)
-        self._operator = self._gate.operator(self._operator.key_line, self._clock.wall_ms())
+        self._operator = self._holder(self._operator.key_line)
         return self._operator
 
     async def admit(
@@ -139,12 +138,16 @@ class Standing:
             "owner": operator.owner,
         }
 
+    def _holder(self, key_line: str) -> Signer:
+        fingerprint = parse_key_line(key_line).fingerprint
+        return self._gate.operators().holder(fingerprint, self._clock.wall_ms())
+
     def _once(self) -> None:
         if self._tried:
             raise InvalidSignature("a connection proves one key, once", hint="connect again")
         self._tried = True
 
-    def _session(self, operator: Operator) -> dict[str, Any]:
+    def _session(self, operator: Signer) -> dict[str, Any]:
         return {
             "t": "session",
             "operator": operator.name,
@@ -158,7 +161,7 @@ class Standing:
 
     async def _spend(
         self,
-        operator: Operator,
+        operator: Signer,
         name: str,
         params: dict[str, Any],
         order: bytes | None,
@@ -170,7 +173,8 @@ class Standing:
         signed = check_order(
             order,
             signature,
-            key_line=operator.key_line,
+            operators=self._gate.operators(),
+            caller=operator,
             method=name,
             params=params,
             runtime=self._runtime,

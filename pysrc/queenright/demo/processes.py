@@ -45,8 +45,10 @@ class Processes:
     def adopt(self, name: str, child: subprocess.Popen[Any]) -> None:
         self._children[name] = child
 
-    def get(self, name: str) -> subprocess.Popen[Any] | None:
-        return self._children.get(name)
+    def died(self, name: str) -> bool:
+        """Whether a child that should live has ended."""
+        child = self._children.get(name)
+        return child is not None and child.poll() is not None
 
     def end(self, name: str) -> int | None:
         """Ask it to end, then end it. Its exit status; None if there was no such process."""

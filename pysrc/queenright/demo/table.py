@@ -96,7 +96,16 @@ def _s(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.1f} s"
 
 
-HEAD = ("fault", "severity", "detected after", "agents", "acts alone", "asked", "decided by", "healthy after")
+HEAD = (
+    "fault",
+    "severity",
+    "detected after",
+    "agents (peak)",
+    "acts alone",
+    "asked",
+    "decided by",
+    "healthy after",
+)
 
 
 def render(rows: list[Row], closing: Closing) -> str:
@@ -120,6 +129,8 @@ def render(rows: list[Row], closing: Closing) -> str:
         for line in lines
     ]
     text.insert(1, "  ".join("─" * width for width in widths))
+    text += [f"{row.fault}: {row.severity}: {row.why}" for row in rows if row.why]
+    text += [f"{row.fault}: customers' worst second: {row.hurt}" for row in rows if row.hurt]
     text.append(f"leases left      {closing.leases_left}")
     text.append(f"ledger verified  {'yes' if closing.verified else 'NO'}: {closing.verifier}")
     text.append(f"took             {closing.seconds:.0f} s")

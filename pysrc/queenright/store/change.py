@@ -39,7 +39,7 @@ class Receipt:
 
 
 def join(changes: Iterable[Change]) -> Change:
-    """Several changes as one: their records, their `applied` and their `refused` in order."""
+    """Several changes as one: their records and their `applied` in order, their `refused` from the last."""
     parts = tuple(changes)
 
     def applied() -> None:
@@ -47,7 +47,7 @@ def join(changes: Iterable[Change]) -> Change:
             part.applied()
 
     def refused() -> None:
-        for part in parts:
+        for part in reversed(parts):
             part.refused()
 
     return Change(tuple(record for part in parts for record in part.records), applied, refused)

@@ -25,6 +25,7 @@ PRIVATE_TABLES = frozenset(
         "agent.state",  # the snapshot of an agent's state
         "agent.step",  # recorded results of steps
         "ask.private",  # the bytes of an ask and its untrusted text
+        "ask.verdict",  # the answers to it, which may hold narrowed arguments
         "mail",  # messages that wait
         "mail.dead",  # messages that nobody could handle
         "timer",  # a timer's message

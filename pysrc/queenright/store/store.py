@@ -75,7 +75,7 @@ class Store:
                 records = self._seal([record for change in changes for record in change.records])
                 receipt = Receipt(*self._engine.submit(records))
             except BaseException:
-                for change in changes:
+                for change in reversed(changes):  # what was held last is given back first
                     change.refused()
                 raise
             self._follow(changes, receipt, records)

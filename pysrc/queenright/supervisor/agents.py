@@ -22,9 +22,24 @@ TABLE = "agent"
 Status = Literal["live", "frozen", "paused", "suspect", "quarantined", "stopping", "ended"]
 
 _DURABLE = (
-    "name", "behaviour", "package", "intent", "parent", "args", "born_ms", "birth", "parent_signature",
-    "runtime_signature", "parent_incarnation", "own_cell", "status", "turn", "generation", "ended_ms", "reason",
-)  # fmt: skip
+    "name",
+    "behaviour",
+    "package",
+    "intent",
+    "parent",
+    "args",
+    "born_ms",
+    "birth",
+    "parent_signature",
+    "runtime_signature",
+    "parent_incarnation",
+    "own_cell",
+    "status",
+    "turn",
+    "generation",
+    "ended_ms",
+    "reason",
+)
 
 
 @dataclass(slots=True)

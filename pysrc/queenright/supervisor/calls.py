@@ -38,7 +38,7 @@ class Calls:
 
     def open(self, agent: Agent, turn: int, ordinal: int, request: dict[str, Any]) -> None:
         """Queue the call's message. Raises CallCycle, CallTooDeep, Malformed, Unknown (out of reach, gone, full)."""
-        for call, row in self._open.items():
+        for row in self._open.values():
             if (row["agent"], row["turn"], row["ordinal"]) == (agent.id, turn, ordinal):
                 return  # a restart found the row: the message was queued then, and its deadline runs on
         timeout = request.get("timeout_ms")
@@ -58,9 +58,13 @@ class Calls:
         if why:
             raise Unknown(f"the call cannot be delivered: {why}", hint="discover who is within reach")
         row = {
-            "v": 1, "agent": agent.id, "turn": turn, "ordinal": ordinal, "callee": to,
+            "v": 1,
+            "agent": agent.id,
+            "turn": turn,
+            "ordinal": ordinal,
+            "callee": to,
             "deadline_ms": self._rt.clock.wall_ms() + timeout,
-        }  # fmt: skip
+        }
 
         def applied() -> None:
             self._open[call] = row

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from queenright.core import decode
 from queenright.errors import InvalidSignature, Malformed, QueenrightError
 from queenright.store import Change
+from queenright.supervisor.acting import slot_of_cell
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.cell_process import CellProcess
 from queenright.supervisor.sandbox_spec import cell_spec
@@ -137,7 +138,7 @@ class Cells:
         output_read, output_write = os.pipe2(os.O_CLOEXEC)
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            spec = cell_spec(packages={agent.package.hex(): package.path}, slot=number)
+            spec = cell_spec(packages={agent.package.hex(): package.path}, slot=slot_of_cell(number))
             sandbox = await rt.launcher.spawn(
                 spec, [null, output_write, output_write, theirs.fileno(), page_fd]
             )
@@ -152,10 +153,19 @@ class Cells:
                 os.close(descriptor)
         ours.setblocking(False)
         cell = CellProcess(
-            id=cell_id, number=number, intent=agent.intent, packages=(agent.package,), shared=shared,
-            nonce=rt.rand(32), sandbox=sandbox, link=ours, page=page, on_frame=self._on_frame, on_end=self._on_end,
+            id=cell_id,
+            number=number,
+            intent=agent.intent,
+            packages=(agent.package,),
+            shared=shared,
+            nonce=rt.rand(32),
+            sandbox=sandbox,
+            link=ours,
+            page=page,
+            on_frame=self._on_frame,
+            on_end=self._on_end,
             started_ms=rt.clock.boot_ms(),
-        )  # fmt: skip
+        )
         self._cells[cell_id] = cell
         await cell.attach()
         await self._follow_output(cell, output_read)
@@ -176,7 +186,7 @@ class Cells:
                     }
                 ],
                 now_ms=rt.clock.wall_ms(),
-            )  # fmt: skip
+            )
         )
         return cell
 
@@ -219,7 +229,7 @@ class Cells:
                 state=state,
                 state_version=version,
                 kin=kin,
-            )  # fmt: skip
+            )
         )
 
     # --- frames -------------------------------------------------------------------------------------------------
@@ -245,7 +255,7 @@ class Cells:
                     cell.state = "ready"
                 case Fault():
                     for agent in cell.agents:
-                        self._rt.logs.line(agent, "error", frame.text)
+                        self._rt.logs.line(agent, "runtime", frame.text, error=True)
                     cell.kill(f"cannot go on: {frame.text[:200]}")
                 case _:
                     raise Malformed(f"a cell does not send `{frame.t}`")
@@ -266,9 +276,14 @@ class Cells:
         if agent.certificate:
             raise Malformed("an incarnation claims its key twice")
         certificate, signature = self._rt.identity.certify_incarnation(
-            agent=agent.id, number=cell.number, cell=cell.id, shared=cell.shared, nonce=cell.nonce,
-            public_key=frame.public_key, signature=frame.signature,
-        )  # fmt: skip
+            agent=agent.id,
+            number=cell.number,
+            cell=cell.id,
+            shared=cell.shared,
+            nonce=cell.nonce,
+            public_key=frame.public_key,
+            signature=frame.signature,
+        )
         self._rt.commit(self._rt.book.incarnation_begun(agent, cell, certificate, signature))
         agent.certificate, agent.certificate_signature = certificate, signature
         cell.send(Certified(agent.id, certificate, signature))
@@ -290,7 +305,7 @@ class Cells:
                 generation=generation,
                 certificate=sealing.certificate,
                 signature=sealing.signature,
-            )  # fmt: skip
+            )
         )
 
     def give_open_key(self, cell: CellProcess, agent: Agent, generation: int) -> None:
@@ -369,9 +384,11 @@ class Cells:
         self._suspect(cell, members, in_progress)
         for agent in members:
             self._rt.logs.line(agent.id, "runtime", f"its cell {cell.id} ended: {how}")
-        self._rt.alarms.after(
-            RESTART_MS, lambda: [self._rt.turns.pump(agent.id) for agent in members] and None
-        )
+        self._rt.alarms.after(RESTART_MS, lambda: self._pump_all(members))
+
+    def _pump_all(self, members: list[Agent]) -> None:
+        for agent in members:
+            self._rt.turns.pump(agent.id)
 
     def _suspect(self, cell: CellProcess, members: list[Agent], in_progress: bytes | None) -> None:
         """Three deaths in a minute: its agents run alone, each in a cell of its own, until the culprit shows itself."""

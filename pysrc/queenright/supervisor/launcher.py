@@ -91,7 +91,8 @@ class Sandbox:
 class Launcher:
     """One launcher process. Belongs to the first event loop that uses it; not safe to use from other threads.
 
-    `landlock_abi` is the version in use, `as_root` whether each sandbox gets a uid, `memory` "hard" or "soft".
+    `landlock_abi` is the version in use, `as_root` whether each sandbox gets a uid, `memory` "hard", "soft"
+    (watched once a second) or "none".
     """
 
     def __init__(self, control: socket.socket, pid: int, hello: Mapping[str, Any]) -> None:

@@ -99,16 +99,28 @@ class Lives:
     ) -> tuple[Agent, list[Change]]:
         certificate = birth.encode()
         agent = Agent(
-            id=birth.agent, name=birth.name, behaviour=birth.behaviour, package=birth.package, intent=birth.intent,
-            parent=birth.parent, args=args, born_ms=birth.born_ms, birth=certificate,
-            parent_signature=parent_signature, runtime_signature=self._rt.identity.sign_birth(certificate),
+            id=birth.agent,
+            name=birth.name,
+            behaviour=birth.behaviour,
+            package=birth.package,
+            intent=birth.intent,
+            parent=birth.parent,
+            args=args,
+            born_ms=birth.born_ms,
+            birth=certificate,
+            parent_signature=parent_signature,
+            runtime_signature=self._rt.identity.sign_birth(certificate),
             parent_incarnation=parent_incarnation,
-            own_cell=self._rt.swarms.wants_own_cell(birth.package, birth.behaviour),
-        )  # fmt: skip
+            own_cell=self._rt.swarms.manifest(birth.package, birth.behaviour).cell == "own",
+        )
         first = self._rt.mail.put(
             agent.id, runtime_mail("queenright.Born", {}), self._rt.clock.wall_ms(), reserved=True
         )
-        return agent, [self._rt.agents.add(agent), first, self._rt.book.born(agent)]
+        return agent, [
+            self._rt.agents.add(agent),
+            first,
+            self._rt.book.born(agent, self._rt.agents.find(birth.parent)),
+        ]
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
@@ -158,6 +170,7 @@ class Lives:
             Change(tuple(("delete", MONITORS, key) for key, _ in self._rt.store.scan(MONITORS, agent.id)))
         )
         self._rt.commit(*changes)
+        self._rt.cut((agent.id,), why)
         self._rt.cells.evict(agent)
         self._rt.logs.line(agent.id, "runtime", f"ended: {why}")
         for target in told:
@@ -198,7 +211,7 @@ class Lives:
 
     def after_failure(self, agent: Agent, error: str) -> None:
         """A message was buried: the behaviour's manifest says whether its agent goes on."""
-        if self._rt.swarms.on_failure(agent.package, agent.behaviour) == "stop":
+        if self._rt.swarms.manifest(agent.package, agent.behaviour).on_failure == "stop":
             self.stop(agent, f"a message failed for good: {error.strip().splitlines()[-1][:120]}")
 
     def certificate_chain(self, agent: Agent) -> list[dict[str, Any]]:
@@ -210,6 +223,6 @@ class Lives:
                 "runtime_signature": member.runtime_signature,
                 "parent_signature": member.parent_signature,
                 "parent_incarnation": member.parent_incarnation,
-            }  # fmt: skip
+            }
             for member in self._rt.agents.chain(agent.id)
         ]

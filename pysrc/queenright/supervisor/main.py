@@ -16,11 +16,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import queenright
 from queenright.clock import SystemClock
 from queenright.core.host import harden_process, restrict_self
 from queenright.errors import QueenrightError, SandboxRefused
 from queenright.paths import Paths
 from queenright.supervisor.boot import Booted, boot
+from queenright.supervisor.founding import Pinned, read_pinned
 from queenright.supervisor.keyring import Keyring
 from queenright.supervisor.launcher import Launcher
 from queenright.supervisor.logs import Log
@@ -40,6 +42,7 @@ class Options:
     state: Path
     master_key_fd: int | None = None
     passphrase: bytes | None = None
+    locked: bool = False
     ready_fd: int | None = None
     echo_log: bool = False
     landlock_abi_cap: int | None = None
@@ -64,6 +67,7 @@ def to_json(options: Options) -> bytes:
             "state": str(options.state),
             "master_key_fd": options.master_key_fd,
             "passphrase": options.passphrase.decode() if options.passphrase is not None else None,
+            "locked": options.locked,
             "ready_fd": options.ready_fd,
             "echo_log": options.echo_log,
             "landlock_abi_cap": options.landlock_abi_cap,
@@ -75,6 +79,7 @@ def run(options: Options) -> int:
     """Serve until told to stop. Returns an exit code of design section 2; says why on stderr when it is not 0."""
     try:
         paths = Paths.of(options.state, {})
+        pinned = read_pinned(paths)
         keyring = Keyring.open(paths.keyring, None)
         launcher = Launcher.start(landlock_abi_cap=options.landlock_abi_cap)
     except SandboxRefused as error:
@@ -91,7 +96,7 @@ def run(options: Options) -> int:
         log = Log(paths.log, SystemClock(), echo=options.echo_log)
         abi = restrict_self(_code_paths(), _own_paths(paths))
         log.info("supervisor.starting", pid=os.getpid(), landlock_abi=abi, locked=keyring.locked)
-        return asyncio.run(_serve(options, paths, keyring, launcher, log))
+        return asyncio.run(_serve(options, paths, pinned, keyring, launcher, log, abi))
     except SandboxRefused as error:
         return _refuse(options, error, EXIT_LACKS)
     except (QueenrightError, OSError) as error:
@@ -103,6 +108,8 @@ def run(options: Options) -> int:
 def _unlock(keyring: Keyring, options: Options, paths: Paths, credentials: str | None) -> None:
     """Open the keyring with what was given. Nothing given: LOCKED. Something wrong given: refuse to start."""
     master: MasterKey | Passphrase | None
+    if options.locked:
+        return
     if options.passphrase is not None:
         master = Passphrase(options.passphrase)
     else:
@@ -112,7 +119,9 @@ def _unlock(keyring: Keyring, options: Options, paths: Paths, credentials: str |
         keyring.unlock(master)
 
 
-async def _serve(options: Options, paths: Paths, keyring: Keyring, launcher: Launcher, log: Log) -> int:
+async def _serve(
+    options: Options, paths: Paths, pinned: Pinned, keyring: Keyring, launcher: Launcher, log: Log, abi: int
+) -> int:
     stopped = asyncio.Event()
     failure: list[str] = []
 
@@ -124,9 +133,17 @@ async def _serve(options: Options, paths: Paths, keyring: Keyring, launcher: Lau
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     booted: Booted = await boot(
-        paths=paths, keyring=keyring, launcher=launcher, log=log, clock=SystemClock(), rand=os.urandom,
-        stop=stopped.set, fatal=fatal,
-    )  # fmt: skip
+        paths=paths,
+        pinned=pinned,
+        keyring=keyring,
+        launcher=launcher,
+        log=log,
+        clock=SystemClock(),
+        rand=os.urandom,
+        landlock_abi=abi,
+        stop=stopped.set,
+        fatal=fatal,
+    )
     paths.pid.write_text(f"{os.getpid()}\n")
     if options.ready_fd is not None:
         with contextlib.suppress(OSError):
@@ -160,16 +177,24 @@ def _refuse(options: Options, error: Exception, code: int) -> int:
 
 def _code_paths() -> list[str]:
     """What a Python process reads to run: the interpreter, its libraries, the system's shared objects and zones."""
-    import queenright
-    import queenright_tui
-
     wanted = [
-        sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path, "/usr", "/lib", "/lib64", "/etc/ld.so.cache",
-        "/etc/localtime", "/dev/urandom", "/dev/null", "/proc/self",
-        *(os.path.dirname(module.__file__ or "") for module in (queenright, queenright_tui)),
-    ]  # fmt: skip
-    return sorted({os.path.realpath(path) for path in wanted if path and os.path.exists(path)})
+        sys.prefix,
+        sys.base_prefix,
+        sys.exec_prefix,
+        *sys.path,
+        "/usr",
+        "/lib",
+        "/lib64",
+        "/etc/ld.so.cache",
+        "/etc/localtime",
+        "/dev/urandom",
+        "/proc/self",
+        os.path.dirname(queenright.__file__ or ""),
+    ]
+    found = {os.path.realpath(path) for path in wanted if path and os.path.exists(path)}
+    # `python -m` puts the directory it was started in on sys.path: that is nobody's code, and may be `/`.
+    return sorted(found - {"/", os.path.realpath(os.getcwd())})
 
 
 def _own_paths(paths: Paths) -> list[str]:
-    return [os.path.realpath(paths.state)]
+    return [os.path.realpath(paths.state), "/dev/null"]

@@ -18,25 +18,26 @@ from queenright.supervisor.agents import Agent, Agents
 from queenright.supervisor.mail import RUNTIME, Mail
 from queenright.supervisor.reach import Reach
 from queenright.wire.certificate import IncarnationCertificate
-from queenright.wire.envelope import Batch, leaf
+from queenright.wire.envelope import SEALED, Batch, leaf
 
 __all__ = ["SEQUENCES", "Post", "runtime_mail"]
 
 SEQUENCES = "mail.sequence"  # sender + receiver -> the last sequence accepted, u64; outlives incarnations
 MAX_BODY = 256 * 1024  # one message; larger things belong in files
 
-_SEALED = {
-    "generation": int, "enc": bytes, "counter": int, "ct": bytes, "salted": bytes, "sequence": int,
-    "incarnation": int, "previous": bytes, "signature": bytes, "certificate": bytes,
-}  # fmt: skip
-
 
 def runtime_mail(kind: str, body: dict[str, Any]) -> dict[str, Any]:
     """A message of the runtime's own."""
     return {
-        "id": b"", "sender": RUNTIME, "sender_name": "runtime", "type": kind, "body": canonical(body), "sealed": None,
-        "call": None, "chain": [],
-    }  # fmt: skip
+        "id": b"",
+        "sender": RUNTIME,
+        "sender_name": "runtime",
+        "type": kind,
+        "body": canonical(body),
+        "sealed": None,
+        "call": None,
+        "chain": [],
+    }
 
 
 class Post:
@@ -63,12 +64,13 @@ class Post:
 
     def open_envelope(self, sender: Agent, receiver: bytes, kind: str, sealed: Any) -> list[Change]:
         """Check a sealed message's signature, chain and sequence. Its body stays closed to everybody but the receiver."""
-        if not isinstance(sealed, dict) or sealed.keys() != _SEALED.keys():
+        if not isinstance(sealed, dict) or sealed.keys() != SEALED.keys():
             raise Malformed("a sealed message has other fields than the envelope's")
-        for name, kind_of in _SEALED.items():
+        for name, kind_of in SEALED.items():
             if type(sealed[name]) is not kind_of:
                 raise Malformed(f"sealed message: field `{name}` has the wrong type")
-        if not sender.certificate or sealed["certificate"] != sender.certificate:
+        ours = (sender.certificate, sender.certificate_signature)
+        if not sender.certificate or (sealed["certificate"], sealed["certified"]) != ours:
             raise Malformed(
                 "a sealed message does not carry the certificate of the sender's present incarnation"
             )
@@ -81,9 +83,14 @@ class Post:
         if sequence <= self.last_sequence(sender.id, receiver):
             raise Malformed(f"sequence {sequence} of this pair was used before")
         batch = Batch(
-            runtime=self._runtime_key, sender=sender.id, incarnation=sender.incarnation, first=sequence, count=1,
-            previous=sender.batch, root=leaf(receiver, sequence, kind, sealed["ct"], sealed["salted"]),
-        )  # fmt: skip
+            runtime=self._runtime_key,
+            sender=sender.id,
+            incarnation=sender.incarnation,
+            first=sequence,
+            count=1,
+            previous=sender.batch,
+            root=leaf(receiver, sequence, kind, sealed["ct"], sealed["salted"]),
+        )
         verify(key, batch.signed_bytes(), sealed["signature"])
         sender.batch = batch.digest
         pair = sender.id + receiver
@@ -138,7 +145,7 @@ class Post:
                 "sealed": sealed,
                 "call": None,
                 "chain": [],
-            },  # fmt: skip
+            },
         )
 
     def send(
@@ -171,9 +178,15 @@ class Post:
             )
             return [*changes, back], sender.id, why
         mail = {
-            "id": b"", "sender": sender.id, "sender_name": sender.name, "type": kind, "body": body, "sealed": sealed,
-            "call": call, "chain": chain or [],
-        }  # fmt: skip
+            "id": b"",
+            "sender": sender.id,
+            "sender_name": sender.name,
+            "type": kind,
+            "body": body,
+            "sealed": sealed,
+            "call": call,
+            "chain": chain or [],
+        }
         changes.append(self._mail.put(target.id, mail, now))
         sender_id = sender.id
         changes.append(Change((), lambda: target.heard_from.__setitem__(sender_id, now_boot)))

@@ -37,7 +37,7 @@ def agent_state(rt: Runtime, agent: Agent) -> AgentState:
 def agent_row(rt: Runtime, agent: Agent) -> AgentRow:
     """The swarm screen's row."""
     boot = rt.clock.boot_ms()
-    leases = rt.leases.of_agent(agent.id)
+    leases = [lease for lease in rt.leases if lease.agent == agent.id and lease.live]
     now = rt.clock.wall_ms()
     ends = min((lease.expires_ms for lease in leases), default=None)
     cell = rt.cells.of(agent)
@@ -75,7 +75,7 @@ def lease_row(rt: Runtime, lease: Lease) -> LeaseRow:
         "state": lease.state,
         "issued_ms": lease.issued_ms,
         "expires_ms": lease.expires_ms,
-        "uses": lease.uses,
+        "uses": rt.leases.uses(lease.id),
     }
 
 

@@ -6,16 +6,16 @@ The parts know each other through here and nowhere else; each part's rules are i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from queenright.clock import Clock
 from queenright.errors import LedgerUnwritable
+from queenright.ledger.log import SIGN_EVERY_MS
 from queenright.store import Change, Receipt, Store
 from queenright.supervisor.agents import Agent, Agents
 from queenright.supervisor.alarms import Alarms
-from queenright.supervisor.identity import Identity
 from queenright.supervisor.logs import AgentLogs, Log
 from queenright.supervisor.mail import Mail
 from queenright.supervisor.meters import Meters
@@ -25,22 +25,27 @@ from queenright.wire import page
 from queenright.wire.ids import short
 
 if TYPE_CHECKING:
-    from queenright.actions.engine import Engine
     from queenright.authority.asks import Asks
     from queenright.authority.grants import Grants
+    from queenright.authority.intents import Intents
     from queenright.authority.leases import Leases
+    from queenright.authority.timekeeper import Timekeeper
     from queenright.behaviours import Packages
     from queenright.broker.vault import Vault
-    from queenright.ledger.blobs import Blobs
-    from queenright.ledger.log import Ledger
+    from queenright.ledger import Blobs, Evidence, Ledger
     from queenright.paths import Paths
+    from queenright.supervisor.acting import Acting
     from queenright.supervisor.book import Book
     from queenright.supervisor.calls import Calls
     from queenright.supervisor.cell_process import CellProcess
     from queenright.supervisor.cells import Cells
     from queenright.supervisor.documents import Documents
+    from queenright.supervisor.gate import Gate
+    from queenright.supervisor.identity import Identity
+    from queenright.supervisor.keyring import Keyring
     from queenright.supervisor.launcher import Launcher
     from queenright.supervisor.lives import Lives
+    from queenright.supervisor.master import MasterKey, Passphrase
     from queenright.supervisor.steps import Steps
     from queenright.supervisor.swarms import Swarms
     from queenright.supervisor.timers import Timers
@@ -68,11 +73,22 @@ class Runtime:
     rand: Callable[[int], bytes]
     log: Log
     launcher: Launcher
+    keyring: Keyring
     store: Store
     ledger: Ledger
-    blobs: Blobs
-    identity: Identity
-    locked: bool = False
+    evidence: Evidence
+    runtime_key: bytes
+    version: str
+    landlock_abi: int
+    locked: bool = True
+    stopped: bool = False  # an operator stopped everything: nothing new begins until the next start
+    unacked: int = 0  # enforcement points that have not confirmed a stop yet
+    stop: Callable[[], None] = lambda: None
+    fatal: Callable[[str], None] = lambda why: None
+    on_change: Callable[[str, bytes], None] = lambda topic, subject: None
+    on_incident: Callable[[Incident], None] = lambda incident: None
+    copies: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)
+    started_boot: int = field(init=False)
     alarms: Alarms = field(init=False)
     agents: Agents = field(init=False)
     mail: Mail = field(init=False)
@@ -80,34 +96,37 @@ class Runtime:
     post: Post = field(init=False)
     logs: AgentLogs = field(init=False)
     meters: Meters = field(init=False)
-    # set by boot, each part needing the ones before it
+    # set by `boot`, in the order in which they need each other; the last ones only once there is a master key
     documents: Documents = field(init=False)
+    timekeeper: Timekeeper = field(init=False)
     packages: Packages = field(init=False)
-    vault: Vault = field(init=False)
     grants: Grants = field(init=False)
+    intents: Intents = field(init=False)
     asks: Asks = field(init=False)
     leases: Leases = field(init=False)
-    engine: Engine = field(init=False)
     book: Book = field(init=False)
+    gate: Gate = field(init=False)
+    swarms: Swarms = field(init=False)
+    lives: Lives = field(init=False)
     cells: Cells = field(init=False)
     turns: Turns = field(init=False)
     steps: Steps = field(init=False)
     calls: Calls = field(init=False)
     timers: Timers = field(init=False)
-    lives: Lives = field(init=False)
-    swarms: Swarms = field(init=False)
-    on_change: Callable[[str, bytes], None] = lambda topic, subject: None
-    on_incident: Callable[[Incident], None] = lambda incident: None
-    fatal: Callable[[str], None] = lambda why: None
+    identity: Identity = field(init=False)
+    blobs: Blobs = field(init=False)
+    signing: asyncio.TimerHandle | None = field(init=False, default=None)
+    vault: Vault = field(init=False)
+    acting: Acting = field(init=False)
+    unlock: Callable[[MasterKey | Passphrase], None] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.started_boot = self.clock.boot_ms()
         self.alarms = Alarms(self.clock)
         self.agents = Agents(self.store)
         self.mail = Mail(self.store)
         self.reach = Reach()
-        self.post = Post(
-            self.store, self.clock, self.agents, self.mail, self.reach, self.identity.runtime_key
-        )
+        self.post = Post(self.store, self.clock, self.agents, self.mail, self.reach, self.runtime_key)
         self.logs = AgentLogs(self.clock)
         self.meters = Meters()
 
@@ -121,6 +140,8 @@ class Runtime:
                 self.fatal(f"the store failed: {error}")
             raise
         if receipt.leaves:
+            if self.locked:
+                return receipt  # no key to sign with: the leaves wait in the store, in their order
             try:
                 self.ledger.flush()
             except LedgerUnwritable as error:
@@ -128,8 +149,26 @@ class Runtime:
                 # written again no action starts (Engine asks `require_writable`).
                 self.log.error("ledger.unwritable", error=error.message)
                 self.incident("ledger.unwritable", "ledger", error.message)
+            self._sign_soon()
             self.on_change("ledger", b"")
         return receipt
+
+    def _sign_soon(self) -> None:
+        """What a checkpoint does not cover yet is covered a moment later, whether or not more is written."""
+        if self.signing is None and self.ledger.unsigned:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                return  # before and after the loop: unlocking and closing sign
+            self.signing = loop.call_later(SIGN_EVERY_MS / 1000, self._sign)
+
+    def _sign(self) -> None:
+        self.signing = None
+        try:
+            self.ledger.flush(sign=True)
+        except LedgerUnwritable as error:
+            self.log.error("ledger.unwritable", error=error.message)
+            self.incident("ledger.unwritable", "ledger", error.message)
 
     def soon(self, callback: Callable[[], object]) -> None:
         """After the present commit and its callbacks: never inside one."""
@@ -175,6 +214,20 @@ class Runtime:
         known = self.agents.find(agent)
         return f"{known.name} ({short('agent', agent)})" if known is not None else short("agent", agent)
 
-    def act_request(self, agent: Agent, turn: int, ordinal: int, request: dict[str, Any]) -> Any:
-        """An act as the engine takes it; set by boot once the engine is known."""
-        raise NotImplementedError
+    def settle(self, ask: bytes) -> None:
+        """An ask is no longer open: its turn goes on, watchers are told."""
+        self.steps.decided(ask)
+        self.changed("asks", ask)
+
+    def cut(self, agents: Iterable[bytes], why: str) -> None:
+        """End what these agents have in progress outside: nothing is, while there is no master key."""
+        if not self.locked:
+            self.acting.cut(agents, why)
+
+    def ledger_ok(self) -> bool:
+        """Whether what is done now would be recorded."""
+        try:
+            self.ledger.require_writable()
+        except LedgerUnwritable:
+            return False
+        return True

@@ -1,12 +1,14 @@
 """What a sandbox is made of: which program, which files, which limits. The launcher makes it or says why not.
 
-A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here, once;
-the launcher refuses any that still has a symbolic link.
+A spec is typed data, never a command line for another sandbox tool. Paths on the host are resolved here,
+once:
+the launcher refuses one with a symbolic link.
 """
 
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -90,13 +92,14 @@ class SandboxSpec:
     cwd: str
     limits: Limits
     binds: tuple[Bind, ...] = ()
+    hide: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     slot: int | None = None
     hostname: str | None = None
 
     def request(self, number: int, descriptors: int, *, as_root: bool) -> dict[str, Any]:
-        """The launcher's map for this spec. An ordinary user's sandboxes all have that user's uid: no slot."""
+        """The launcher's map for this spec. An ordinary user's sandboxes have that user's uid: no slot."""
         executor = self.kind == "executor"
         return {
             "op": "spawn",
@@ -109,6 +112,7 @@ class SandboxSpec:
                 {"src": os.path.realpath(bind.src), "dst": bind.dst, "writable": bind.writable}
                 for bind in self.binds
             ],
+            "hide": list(self.hide),
             "landlock": {"read": list(self.read), "write": list(self.write)} if executor else None,
             "fds": descriptors,
             "limits": {
@@ -151,6 +155,7 @@ def cell_spec(
         cwd="/",
         limits=limits,
         binds=(*interpreter_binds(), *binds, *behaviours),
+        hide=_third_party(),
         slot=slot % SLOTS,
         hostname="cell",
     )
@@ -170,7 +175,7 @@ def command_spec(
     return SandboxSpec(
         kind="command",
         argv=tuple(argv),
-        env={"PATH": _PATH, "HOME": WORKSPACE, "LANG": "C.UTF-8", "TMPDIR": "/tmp", **(env or {})},  # noqa: S108
+        env={"PATH": _PATH, "HOME": WORKSPACE, "LANG": "C.UTF-8", **(env or {})},
         cwd=cwd,
         limits=limits,
         binds=(Bind(workspace, WORKSPACE, writable=True), *binds),
@@ -211,6 +216,20 @@ def interpreter_binds() -> tuple[Bind, ...]:
     """What shows this interpreter and its library in a sandbox: nothing more when it is the system's."""
     prefixes = dict.fromkeys(os.path.realpath(prefix) for prefix in (sys.base_prefix, sys.base_exec_prefix))
     return tuple(Bind(prefix, prefix) for prefix in prefixes if not _in_usr(prefix) and _narrow(prefix))
+
+
+@functools.cache
+def _third_party() -> tuple[str, ...]:
+    """Where this machine keeps other people's Python: a cell sees the standard library and its own packages only."""
+    roots = {"/usr", *(bind.dst for bind in interpreter_binds())}
+    found = {
+        os.path.realpath(path)
+        for root in roots
+        for pattern in ("lib*/python3*/*-packages", "local/lib*/python3*/*-packages")
+        for path in glob.glob(f"{root}/{pattern}")
+        if os.path.isdir(path)
+    }
+    return tuple(sorted(path for path in found if any(Path(path).is_relative_to(root) for root in roots)))
 
 
 def _in_usr(path: str) -> bool:
@@ -267,10 +286,30 @@ def _environment() -> tuple[str, ...]:
 @functools.cache
 def _system() -> tuple[str, ...]:
     wanted = (
-        "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
-        "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime",
-        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf",
-        "/etc/services", "/etc/passwd", "/etc/group", "/etc/ssl/certs", "/etc/ssl/openssl.cnf",
-        "/etc/pki/tls/certs", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/proc",
-    )  # fmt: skip
+        "/usr",
+        "/bin",
+        "/sbin",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/etc/ld.so.cache",
+        "/etc/alternatives",
+        "/etc/localtime",
+        "/etc/resolv.conf",
+        "/etc/hosts",
+        "/etc/nsswitch.conf",
+        "/etc/gai.conf",
+        "/etc/host.conf",
+        "/etc/services",
+        "/etc/passwd",
+        "/etc/group",
+        "/etc/ssl/certs",
+        "/etc/ssl/openssl.cnf",
+        "/etc/pki/tls/certs",
+        "/dev/null",
+        "/dev/zero",
+        "/dev/random",
+        "/dev/urandom",
+        "/proc",
+    )
     return tuple(os.path.realpath(path) for path in wanted if os.path.exists(path))

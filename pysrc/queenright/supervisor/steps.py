@@ -7,6 +7,7 @@ own durable row, or because it changes nothing.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from queenright.actions.act import AskOpened, Done, Failed, Refused, UnknownEnd
@@ -32,7 +33,7 @@ class Steps:
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
-        self._verdicts: dict[tuple[bytes, int, int], asyncio.Event] = {}
+        self._waiting: dict[bytes, asyncio.Event] = {}  # by ask
 
     async def execute(self, agent: Agent, turn: OpenTurn, step: StepRow) -> Outcome:
         """Run the step. Raises only CancelledError, when the turn is closed under it."""
@@ -42,6 +43,12 @@ class Steps:
                 raise Malformed("a step's request is a map")
             return await self._run(agent, turn, step, request)
         except QueenrightError as error:
+            return Outcome.failed(error)
+        except Exception as error:  # a fault of ours must not leave the agent waiting for ever
+            self._rt.log.error(
+                "step.fault", agent=agent.name, kind=step.kind, trace=traceback.format_exc()[-4000:]
+            )
+            self._rt.incident("step.fault", agent.name, f"{step.kind}: {type(error).__name__}")
             return Outcome.failed(error)
 
     async def _run(self, agent: Agent, turn: OpenTurn, step: StepRow, request: dict[str, Any]) -> Outcome:
@@ -85,10 +92,9 @@ class Steps:
         shape = {"verb": str, "resource": str, "args": dict, "reason": str}
         if request.keys() != shape.keys() or any(type(request[k]) is not v for k, v in shape.items()):
             raise Malformed("an act has a verb, a resource, arguments and a reason")
-        key = (agent.id, turn.turn, step.ordinal)
-        act = self._rt.act_request(agent, turn.turn, step.ordinal, request)
+        act = self._rt.acting.request(agent, turn.turn, step.ordinal, request)
         while True:
-            result = await self._rt.engine.perform(act)
+            result = await self._rt.acting.engine.perform(act)
             match result:
                 case Done(value=value):
                     return Outcome.done(value)
@@ -101,19 +107,19 @@ class Steps:
                         UnknownOutcome(end.message, hint="a person decides; it is not repeated")
                     )
                 case AskOpened(ask_id=ask):
-                    decided = self._verdicts.setdefault(key, asyncio.Event())
+                    decided = self._waiting.setdefault(ask, asyncio.Event())
                     self._rt.park(agent, ask)
                     try:
                         await decided.wait()
                     finally:
-                        self._verdicts.pop(key, None)
+                        self._waiting.pop(ask, None)
                         self._rt.unpark(agent, ask)
                 case _:
                     raise AskExpired("the action ended in no known way")
 
-    def decided(self, agent: bytes, turn: int, ordinal: int) -> None:
-        """An ask was answered, expired or voided: its step looks again."""
-        waiting = self._verdicts.get((agent, turn, ordinal))
+    def decided(self, ask: bytes) -> None:
+        """An ask was answered, expired or voided: whoever waits for it looks again."""
+        waiting = self._waiting.get(ask)
         if waiting is not None:
             waiting.set()
 
@@ -155,7 +161,7 @@ class Steps:
         for other in self._rt.agents:
             if other.id == agent.id or other.status in ("ended", "stopping"):
                 continue
-            capabilities = self._rt.swarms.capabilities(other.package, other.behaviour)
+            capabilities = self._rt.swarms.manifest(other.package, other.behaviour).capabilities
             if behaviour is not None and other.behaviour != behaviour:
                 continue
             if capability is not None and capability not in capabilities:
@@ -168,7 +174,7 @@ class Steps:
                         "behaviour": other.behaviour,
                         "capabilities": sorted(capabilities),
                         "claimed": [],
-                    }  # fmt: skip
+                    }
                 )
             if len(found) == MAX_DISCOVER:
                 break

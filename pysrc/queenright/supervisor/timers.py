@@ -53,9 +53,13 @@ class Timers:
             raise Malformed(f"more than {MAX_PER_AGENT} timers for one agent")
         every = None if op["every_ms"] is None else max(MINIMUM_EVERY_MS, op["every_ms"])
         row = {
-            "v": 1, "due_ms": self._rt.clock.wall_ms() + op["after_ms"], "every_ms": every, "type": op["type"],
-            "body": op["body"], "queued": b"",
-        }  # fmt: skip
+            "v": 1,
+            "due_ms": self._rt.clock.wall_ms() + op["after_ms"],
+            "every_ms": every,
+            "type": op["type"],
+            "body": op["body"],
+            "queued": b"",
+        }
         key = agent.id + op["id"]
 
         def applied() -> None:
@@ -92,9 +96,15 @@ class Timers:
         changes: list[Change] = []
         if not waiting and self._rt.mail.has_room(agent.id, len(row["body"]), reserved=True):
             mail = {
-                "id": key[32:], "sender": RUNTIME, "sender_name": "timer", "type": row["type"], "body": row["body"],
-                "sealed": None, "call": None, "chain": [],
-            }  # fmt: skip
+                "id": key[32:],
+                "sender": RUNTIME,
+                "sender_name": "timer",
+                "type": row["type"],
+                "body": row["body"],
+                "sealed": None,
+                "call": None,
+                "chain": [],
+            }
             change = self._rt.mail.put(agent.id, mail, self._rt.clock.wall_ms(), reserved=True)
             changes.append(change)
             row = row | {"queued": change.records[0][2]}

@@ -45,7 +45,7 @@ class StepRow:
                 "ok": self.ok,
                 "value": self.value,
                 "error": self.error,
-            }  # fmt: skip
+            }
         )
 
     @classmethod
@@ -57,9 +57,15 @@ class StepRow:
     def for_cell(self) -> dict[str, Any]:
         """As `Deliver.steps` carries it."""
         return {
-            "ordinal": self.ordinal, "kind": self.kind, "digest": self.digest, "done": self.done, "ok": self.ok,
-            "value": self.value, "error": self.error, "ops": self.ops,
-        }  # fmt: skip
+            "ordinal": self.ordinal,
+            "kind": self.kind,
+            "digest": self.digest,
+            "done": self.done,
+            "ok": self.ok,
+            "value": self.value,
+            "error": self.error,
+            "ops": self.ops,
+        }
 
 
 @dataclass(slots=True)

@@ -42,6 +42,7 @@ class Turns:
         self._rt = rt
         self.open: dict[bytes, OpenTurn] = {}
         self._tasks: dict[tuple[bytes, int, int], asyncio.Task[None]] = {}
+        self._touched: set[bytes] = set()  # agents whose row looks different since it was last asked
 
     # --- beginning ---------------------------------------------------------------------------------------------
 
@@ -68,7 +69,7 @@ class Turns:
     def pump(self, agent_id: bytes) -> None:
         """Give the agent its next work if it may have any. Safe to call at any time."""
         agent = self._rt.agents.find(agent_id)
-        if agent is None or agent.ended or not agent.runnable:
+        if agent is None or not agent.runnable or self._rt.swarms.frozen(agent.intent):
             return
         turn = self.open.get(agent_id)
         if turn is None:
@@ -86,6 +87,7 @@ class Turns:
             return
         turn.delivered = True
         turn.fresh = False
+        self._touched.add(agent_id)
         if not turn.key:
             cell.send(Stop(agent.id, turn.turn, agent.reason))
             return
@@ -112,6 +114,13 @@ class Turns:
             ),
             self._rt.agents.save(agent, turn=turn.turn),
         )
+
+    def touched(self, agent: bytes) -> bool:
+        """Whether the agent began or ended something since this was last asked of it."""
+        if agent not in self._touched:
+            return False
+        self._touched.discard(agent)
+        return True
 
     # --- records from a cell ------------------------------------------------------------------------------------
 
@@ -174,6 +183,7 @@ class Turns:
             return
         self._rt.meters.handled(agent.id, self._rt.clock.boot_ms(), ok=True)
         agent.doing = ""
+        self._touched.add(agent.id)
         self._wake(wake)
         if not turn.key:
             self._rt.lives.finished(agent)
@@ -313,7 +323,7 @@ class Turns:
 
     def _failed(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """A turn that raised: retried with backoff, then buried. Its recorded steps stay for the next try."""
-        self._rt.logs.line(agent.id, "error", error)
+        self._rt.logs.line(agent.id, "runtime", error, error=True)
         self._rt.meters.handled(agent.id, self._rt.clock.boot_ms(), ok=False)
         turn.delivered = False
         if error.startswith("mismatch") and turn.steps:
@@ -352,7 +362,9 @@ class Turns:
 
     def bury(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """Dead letter; the agent goes on with the next message, or as its behaviour says."""
+        head = next(head for head in self._rt.mail.box(agent.id).heads if head.key == turn.key)
         changes = [
+            self._rt.book.dead_letter(agent, head.kind, error),
             self._rt.mail.bury(agent.id, turn.key, error[:1000], self._rt.clock.wall_ms()),
             self._close(turn),
         ]

@@ -10,10 +10,17 @@ from dataclasses import dataclass
 
 from queenright.core import canonical, digest, leaf_hash
 
-__all__ = ["Batch", "leaf", "salted_digest", "seal_aad"]
+__all__ = ["SEALED", "SEAL_INFO", "Batch", "leaf", "salted_digest", "seal_aad"]
 
 DOMAIN = "queenright-batch/v1"
 SEAL_INFO = b"queenright/seal/v1"
+
+# The fields of a sealed message and their types. `certificate` is the sender's incarnation certificate, `certified` the
+# runtime's signature over it, so that the receiver's cell takes nobody's word for the key.
+SEALED: dict[str, type] = {
+    "generation": int, "enc": bytes, "counter": int, "ct": bytes, "salted": bytes, "sequence": int,
+    "incarnation": int, "previous": bytes, "signature": bytes, "certificate": bytes, "certified": bytes,
+}  # fmt: skip
 
 
 def salted_digest(salt: bytes, body: bytes) -> bytes:

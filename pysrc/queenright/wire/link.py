@@ -5,16 +5,25 @@ not listed here, or has a field of another type, is a protocol violation and end
 
 Shapes inside frames (canonical maps, `bytes` fields named below hold canonical bytes):
 
-- `Mail` map: {"id": bytes 32, "sender": bytes 32 (zeros: the runtime), "sender_name": str, "type": str, "body": bytes | None,
+- `Mail` map: {"id": bytes, "sender": bytes 32 (zeros: the runtime), "sender_name": str, "type": str, "body": bytes | None,
   "sealed": Sealed map | None, "call": bytes 16 | None (reply to this), "chain": [bytes 32] (open calls)}
-- `Sealed` map: {"generation": int, "enc": bytes 32, "counter": int, "ct": bytes, "salted": bytes 32, "sequence": int,
-  "incarnation": int, "previous": bytes 32, "signature": bytes 64, "certificate": bytes (of the sender's incarnation)}
+- `Sealed` map: the fields of `wire.envelope.SEALED`; `certificate` is the sender's incarnation certificate, `certified` the
+  runtime's signature over it
 - `ops` list, in the order the behaviour made them, each a map with "op":
-  {"op": "send", "to", "type", "volatile": bool, "body": bytes | None, "sealed": Sealed | None}
+  {"op": "send", "to", "type", "volatile": bool, "body": bytes | None, "sealed": Sealed | None, "plain_digest": bytes 32}
   {"op": "timer", "id": bytes 16, "after_ms": int, "every_ms": int | None, "type", "body"}, {"op": "cancel", "id"}
   {"op": "monitor", "agent"}, {"op": "stop"}
 - `steps` list of recorded steps of an open turn: {"ordinal": int, "kind": str, "digest": bytes 32, "done": bool, "ok": bool,
   "value": bytes, "error": map | None, "ops": digests [bytes 32]}
+  The digests are `wire.step.step_digest` and `wire.step.op_digest`: they leave out what differs in every life.
+- step kinds, their requests and values:
+  act {"verb", "resource", "args": map, "reason"} -> the action's value (shell and files are acts on `ws:self`)
+  call {"to", "type", "body", "sealed", "plain_digest", "timeout_ms"} -> {"type", "body", "sealed", "sender"} | None
+  spawn {"certificate", "signature", "grant": map, "args"} -> {"agent", "name"}; signed is digest("birth", certificate)
+  discover {"behaviour", "capability"} -> [{"agent", "name", "behaviour", "capabilities": [str], "claimed": [str]}]
+  sleep {"ms"} -> None; now {} -> int; random {"bytes": int} -> bytes
+  run {"name", "ok": bool, "value": canonical bytes}, computed in the cell -> the request itself, recorded
+- turn 0 is a volatile message: it has no steps and no End
 - error map: {"code": str (queenright.errors), "message": str, "facts": map}
 """
 
@@ -58,10 +67,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
     "bool": (bool,),
-    "list": (list,),
-    "dict": (dict,),
+    "list[Any]": (list,),
+    "dict[str, Any]": (dict,),
     "bytes | None": (bytes, NoneType),
-    "dict | None": (dict, NoneType),
+    "dict[str, Any] | None": (dict, NoneType),
 }
 
 
@@ -85,7 +94,7 @@ class Start(Frame):
     shared: bool
     runtime_key: bytes
     nonce: bytes
-    packages: list
+    packages: list[Any]
     now_ms: int
 
 
@@ -103,7 +112,7 @@ class Host(Frame):
     package: bytes
     state: bytes | None
     state_version: int
-    kin: list  # agent ids it may write to from the start: parent and children
+    kin: list[Any]  # agent ids it may write to from the start: parent and children
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +123,8 @@ class Deliver(Frame):
     agent: bytes
     turn: int
     attempt: int
-    mail: dict
-    steps: list
+    mail: dict[str, Any]
+    steps: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ class Result(Frame):
     ordinal: int
     ok: bool
     value: bytes
-    error: dict | None
+    error: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +208,7 @@ class Ready(Frame):
     t: ClassVar[str] = "ready"
     cell: str
     python: str
-    classes: list
+    classes: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +231,7 @@ class Step(Frame):
     ordinal: int
     kind: str
     request: bytes
-    ops: list
+    ops: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +245,8 @@ class End(Frame):
     error: str
     state: bytes | None
     state_version: int
-    ops: list
-    reply: dict | None  # {"type", "body" | "sealed"} when the mail was a call
+    ops: list[Any]
+    reply: dict[str, Any] | None  # {"type", "body" | "sealed"} when the mail was a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +255,7 @@ class Volatile(Frame):
 
     t: ClassVar[str] = "volatile"
     agent: bytes
-    op: dict
+    op: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

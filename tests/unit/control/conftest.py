@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
+from queenright.authority.operators import EVERYTHING, FIRST, Operators, Person
 from queenright.clock import ManualClock
 from queenright.control.frames import to_frame, to_map
 from queenright.control.hub import Hub
 from queenright.control.server import Server
-from queenright.control.service import Operator, SignedOrder, Violation
+from queenright.control.service import SignedOrder, Violation
 from queenright.core import parse_key_line
 from queenright.core.operator import OperatorKey
-from queenright.errors import Conflict, NotEntitled
+from queenright.errors import Conflict, LedgerUnwritable, NotEntitled
 
 RUNTIME = bytes(range(32))
 ANA, BO, EVE = 1, 2, 3
@@ -49,35 +50,36 @@ class FakeGate:
     """Ana (an owner) and Bo are enrolled. Spending is remembered as the store would."""
 
     def __init__(self) -> None:
-        self.people = {}
-        self.enrol(ANA, "ana", owner=True)
-        self.enrol(BO, "bo", owner=False)
+        keys = [MemorySigner(number).key.line for number in (ANA, BO)]
+        rights = {"intents": EVERYTHING, "approvals": EVERYTHING, "undo": EVERYTHING}
+        people = tuple(
+            Person(name, (line,), **rights) for name, line in zip(("ana", "bo"), keys, strict=True)
+        )
+        self.document = Operators(RUNTIME, 1, FIRST, 1, (keys[0],), people)
         self.revision = b"r" * 32
         self.spent: set[bytes] = set()
         self.forbidden: set[str] = set()
 
-    def enrol(self, number: int, name: str, *, owner: bool) -> None:
-        key = MemorySigner(number).key
-        self.people[key.line] = Operator(name, key.fingerprint, key.line, owner)
+    def operators(self) -> Operators:
+        return self.document
 
-    def operator(self, key_line: str, now_ms: int) -> Operator:
-        if key_line not in self.people:
-            raise NotEntitled("that key is not enrolled here", hint="an owner can enrol it")
-        return self.people[key_line]
+    def remove(self, name: str) -> None:
+        left = tuple(person for person in self.document.people if person.name != name)
+        self.document = Operators(RUNTIME, 2, FIRST, 1, (left[0].keys[0],), left)
 
     def policy_revision(self) -> bytes:
         return self.revision
 
-    def entitle(self, operator: Operator, method: str, params: dict[str, Any], now_ms: int) -> None:
+    def entitle(self, operator: Any, method: str, params: dict[str, Any], now_ms: int) -> None:
         if method in self.forbidden:
             raise NotEntitled(f"{operator.name} may not {method}")
 
-    async def spend(self, order: SignedOrder, operator: Operator, method: str) -> None:
-        if order.nonce in self.spent:
+    async def spend(self, order: SignedOrder, operator: Any, method: str) -> None:
+        if order.order.nonce in self.spent:
             raise Conflict("the order was spent before")
-        self.spent.add(order.nonce)
+        self.spent.add(order.order.nonce)
 
-    def distance(self, operator: Operator) -> str:
+    def distance(self, operator: Any) -> str:
         return "none"
 
 
@@ -237,3 +239,30 @@ def kit() -> Any:
         ana, bo, eve = ANA, BO, EVE
 
     return Kit
+
+
+@pytest.fixture
+def cli(
+    served: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Runs one command line against the served supervisor as Ana; gives (exit code, stdout, stderr)."""
+    from queenright.cli.app import run_command_line
+
+    key = tmp_path / "ana"
+    key.write_text(MemorySigner(ANA).private.to_openssh(None, None))
+    key.chmod(0o600)
+    for name in ("SSH_AUTH_SOCK", "QUEENRIGHT_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("QUEENRIGHT_STATE", str(served.path.parent.parent))
+    monkeypatch.setenv("QUEENRIGHT_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("QUEENRIGHT_KEY", str(key))
+    monkeypatch.setattr("queenright.cli.run.SystemClock", lambda: served.clock)
+    served.service.answers.setdefault("ledger_checkpoint", LedgerUnwritable("no checkpoint yet"))
+
+    def call(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            run_command_line(args)
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call

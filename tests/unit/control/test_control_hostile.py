@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 
 import pytest
@@ -14,7 +15,7 @@ from queenright.control.client import AsyncClient
 from queenright.control.frames import check_params, read_request, to_frame
 from queenright.control.methods import METHODS
 from queenright.core import canonical
-from queenright.errors import Malformed, QueenrightError, Unknown
+from queenright.errors import Malformed
 from queenright.wire.frame import MAX_FRAME
 
 RUBBISH = {
@@ -190,10 +191,8 @@ async def test_watcher_gets_only_its_topics_and_unknown_ones_are_refused(world, 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_request_or_malformed(body):
-    try:
-        read_request(body)
-    except Malformed as error:
-        assert all(ord(char) < 127 for char in error.message)
+    with contextlib.suppress(Malformed):
+        assert read_request(body)["t"]
 
 
 scalars = (
@@ -223,9 +222,5 @@ def test_any_map_is_a_request_or_malformed(kind, fields):
 
 @given(st.sampled_from(sorted(METHODS)), st.dictionaries(st.text(max_size=12), values, max_size=4))
 def test_any_parameters_are_the_methods_own_or_refused(method, params):
-    try:
-        found = check_params(method, params)
-    except QueenrightError as error:
-        assert isinstance(error, Malformed | Unknown)
-        return
-    assert set(params) <= set(found.params)
+    with contextlib.suppress(Malformed):
+        assert set(params) <= set(check_params(method, params).params)

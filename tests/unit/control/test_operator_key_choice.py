@@ -258,15 +258,14 @@ def test_real_ssh_agent_lists_and_signs(tmp_path, kit):
             ["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         try:
-            added = None
+            environ = os.environ | {"SSH_AUTH_SOCK": path}
             for _ in range(200):  # the agent has bound its socket once ssh-add reaches it
-                environ = os.environ | {"SSH_AUTH_SOCK": path}
                 added = subprocess.run(
                     ["ssh-add", "-q", str(tmp_path / "key")], env=environ, capture_output=True
                 )
                 if added.returncode == 0:
                     break
-            assert added is not None and added.returncode == 0, added.stderr
+            assert added.returncode == 0, added.stderr
             chosen = choose(None, None, enrolled=lambda lines: lines, agent=SshAgent(path), ask=never)
             verify_sshsig(line_of(7), NAMESPACE, b"m", chosen.sign(NAMESPACE, b"m"))
         finally:

@@ -12,7 +12,12 @@ use crate::error::Malformed;
 /// What an object costs beside its text and bytes, roughly: counted so that a mailbox of tiny messages is bounded too.
 const OBJECT: usize = 64;
 
-#[pyclass(subclass, frozen, module = "queenright._core.cell", name = "MessageBase")]
+#[pyclass(
+    subclass,
+    frozen,
+    module = "queenright._core.cell",
+    name = "MessageBase"
+)]
 pub struct MessageBase {
     schema: Py<Schema>,
     fields: Vec<Py<PyAny>>,
@@ -20,34 +25,55 @@ pub struct MessageBase {
 }
 
 impl MessageBase {
-    fn pairs<'a>(&'a self) -> impl Iterator<Item = (&'a str, &'a Py<PyAny>)> {
-        self.schema.get().fields.iter().map(|field| field.name.as_str()).zip(&self.fields)
+    fn pairs(&self) -> impl Iterator<Item = (&str, &Py<PyAny>)> {
+        self.schema
+            .get()
+            .fields
+            .iter()
+            .map(|field| field.name.as_str())
+            .zip(&self.fields)
     }
 
-    fn make(py: Python<'_>, schema: Py<Schema>, values: Vec<Option<Bound<'_, PyAny>>>) -> PyResult<Self> {
+    fn make(
+        py: Python<'_>,
+        schema: Py<Schema>,
+        values: Vec<Option<Bound<'_, PyAny>>>,
+    ) -> PyResult<Self> {
         let mut fields = Vec::with_capacity(values.len());
         let mut size = OBJECT;
         for (field, given) in schema.get().fields.iter().zip(values) {
             let Some(value) = given else {
                 // A default was checked and measured when the class was made.
                 let (default, cost) = field.default.as_ref().ok_or_else(|| {
-                    PyTypeError::new_err(format!("{} needs a value for `{}`", schema.get().name, field.name))
+                    PyTypeError::new_err(format!(
+                        "{} needs a value for `{}`",
+                        schema.get().name,
+                        field.name
+                    ))
                 })?;
                 fields.push(default.clone_ref(py));
                 size += cost;
                 continue;
             };
-            let (value, cost) = check(&field.kind, value)
-                .map_err(|found| PyTypeError::new_err(format!("{}.{}: {found}", schema.get().name, field.name)))?;
+            let (value, cost) = check(&field.kind, value).map_err(|found| {
+                PyTypeError::new_err(format!("{}.{}: {found}", schema.get().name, field.name))
+            })?;
             fields.push(value.unbind());
             size += cost;
         }
-        Ok(Self { schema, fields, size })
+        Ok(Self {
+            schema,
+            fields,
+            size,
+        })
     }
 }
 
 /// The value as it is kept and its cost, or what was wrong. An int given for a float becomes one.
-pub fn check<'py>(kind: &Kind, value: Bound<'py, PyAny>) -> Result<(Bound<'py, PyAny>, usize), String> {
+pub fn check<'py>(
+    kind: &Kind,
+    value: Bound<'py, PyAny>,
+) -> Result<(Bound<'py, PyAny>, usize), String> {
     let py = value.py();
     let fits = match kind {
         Kind::None => value.is_none(),
@@ -61,7 +87,8 @@ pub fn check<'py>(kind: &Kind, value: Bound<'py, PyAny>) -> Result<(Bound<'py, P
                 let float = value.extract::<f64>().map_err(|error| error.to_string())?;
                 return Ok((PyFloat::new(py, float).into_any(), 0));
             }
-            value.is_exact_instance_of::<PyFloat>() && value.extract::<f64>().is_ok_and(f64::is_finite)
+            value.is_exact_instance_of::<PyFloat>()
+                && value.extract::<f64>().is_ok_and(f64::is_finite)
         }
         Kind::Str => {
             if let Ok(text) = value.cast_exact::<PyString>() {
@@ -79,7 +106,11 @@ pub fn check<'py>(kind: &Kind, value: Bound<'py, PyAny>) -> Result<(Bound<'py, P
         }
         Kind::Message(class) => {
             if value.get_type().is(class.bind(py)) {
-                let cost = value.cast::<MessageBase>().map_err(|error| error.to_string())?.get().size;
+                let cost = value
+                    .cast::<MessageBase>()
+                    .map_err(|error| error.to_string())?
+                    .get()
+                    .size;
                 return Ok((value, cost));
             }
             false
@@ -107,7 +138,15 @@ pub fn check<'py>(kind: &Kind, value: Bound<'py, PyAny>) -> Result<(Bound<'py, P
             false
         }
     };
-    if fits { Ok((value, 0)) } else { Err(format!("wants {}, got {}", kind.describe(py), describe(&value))) }
+    if fits {
+        Ok((value, 0))
+    } else {
+        Err(format!(
+            "wants {}, got {}",
+            kind.describe(py),
+            describe(&value)
+        ))
+    }
 }
 
 fn tuple_of<'py, 'k>(
@@ -135,12 +174,17 @@ fn describe(value: &Bound<'_, PyAny>) -> String {
     if value.is_none() {
         return "None".into();
     }
-    value.get_type().name().map_or_else(|_| "something else".into(), |name| name.to_string())
+    value
+        .get_type()
+        .name()
+        .map_or_else(|_| "something else".into(), |name| name.to_string())
 }
 
 fn schema_of(class: &Bound<'_, PyType>) -> PyResult<Py<Schema>> {
     let schema = class.getattr("__schema__").map_err(|_| {
-        PyTypeError::new_err("a message class needs its fields: subclass queenright.agent.Message, not its base")
+        PyTypeError::new_err(
+            "a message class needs its fields: subclass queenright.agent.Message, not its base",
+        )
     })?;
     Ok(schema.cast_into::<Schema>()?.unbind())
 }
@@ -150,7 +194,11 @@ impl MessageBase {
     #[new]
     #[classmethod]
     #[pyo3(signature = (*args, **kwargs))]
-    fn new(class: &Bound<'_, PyType>, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    fn new(
+        class: &Bound<'_, PyType>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
         let schema = schema_of(class)?;
         let fields = &schema.get().fields;
         if args.len() > fields.len() {
@@ -170,7 +218,10 @@ impl MessageBase {
                     PyTypeError::new_err(format!("{} has no field `{name}`", schema.get().name))
                 })?;
                 if values[at].replace(value).is_some() {
-                    return Err(PyTypeError::new_err(format!("{} got `{name}` twice", schema.get().name)));
+                    return Err(PyTypeError::new_err(format!(
+                        "{} got `{name}` twice",
+                        schema.get().name
+                    )));
                 }
             }
         }
@@ -193,11 +244,15 @@ impl MessageBase {
     }
 
     fn __setattr__(&self, name: &str, _value: &Bound<'_, PyAny>) -> PyResult<()> {
-        Err(PyAttributeError::new_err(format!("a message never changes: `{name}` cannot be set; make a new message")))
+        Err(PyAttributeError::new_err(format!(
+            "a message never changes: `{name}` cannot be set; make a new message"
+        )))
     }
 
     fn __delattr__(&self, name: &str) -> PyResult<()> {
-        Err(PyAttributeError::new_err(format!("a message never changes: `{name}` cannot be deleted")))
+        Err(PyAttributeError::new_err(format!(
+            "a message never changes: `{name}` cannot be deleted"
+        )))
     }
 
     fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -215,7 +270,9 @@ impl MessageBase {
 
     fn __hash__(slf: &Bound<'_, Self>) -> PyResult<isize> {
         let fields = PyTuple::new(slf.py(), &slf.get().fields)?;
-        (&slf.get().schema.get().name, fields).into_pyobject(slf.py())?.hash()
+        (&slf.get().schema.get().name, fields)
+            .into_pyobject(slf.py())?
+            .hash()
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -256,7 +313,10 @@ fn plain<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 /// The message of `class` from its canonical map. A field that is missing takes its default (the sender was older);
 /// a field that is unknown or of another type raises Malformed.
 #[pyfunction]
-pub fn build_message<'py>(class: &Bound<'py, PyType>, map: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+pub fn build_message<'py>(
+    class: &Bound<'py, PyType>,
+    map: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
     let schema = schema_of(class)?;
     let schema = schema.get();
     let kwargs = PyDict::new(class.py());
@@ -264,13 +324,21 @@ pub fn build_message<'py>(class: &Bound<'py, PyType>, map: &Bound<'py, PyDict>) 
         let name: String = name.extract()?;
         let at = schema.index.get(&name).copied();
         let field = at.and_then(|at| schema.fields.get(at)).ok_or_else(|| {
-            Malformed::new_err(format!("a message `{}` has no field `{}`", schema.name, clip(&name)))
+            Malformed::new_err(format!(
+                "a message `{}` has no field `{}`",
+                schema.name,
+                clip(&name)
+            ))
         })?;
         kwargs.set_item(&name, unplain(&field.kind, &value)?)?;
     }
     class.call((), Some(&kwargs)).map_err(|error| {
         if error.is_instance_of::<PyTypeError>(class.py()) {
-            Malformed::new_err(format!("not a message `{}`: {}", schema.name, error.value(class.py())))
+            Malformed::new_err(format!(
+                "not a message `{}`: {}",
+                schema.name,
+                error.value(class.py())
+            ))
         } else {
             error
         }
@@ -310,11 +378,22 @@ fn unplain<'py>(kind: &Kind, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
     }
     if let (Kind::Message(class), Ok(map)) = (kind, value.cast_exact::<PyDict>()) {
         let schema = schema_of(class.bind(py))?;
-        let tag = map.get_item("t")?.and_then(|tag| tag.extract::<String>().ok());
+        let tag = map
+            .get_item("t")?
+            .and_then(|tag| tag.extract::<String>().ok());
         let fields = map.get_item("f")?;
-        let fields = fields.as_ref().and_then(|fields| fields.cast_exact::<PyDict>().ok());
-        let (Some(fields), 2, true) = (fields, map.len(), tag.as_deref() == Some(schema.get().name.as_str())) else {
-            return Err(Malformed::new_err(format!("not a message `{}` inside another", schema.get().name)));
+        let fields = fields
+            .as_ref()
+            .and_then(|fields| fields.cast_exact::<PyDict>().ok());
+        let (Some(fields), 2, true) = (
+            fields,
+            map.len(),
+            tag.as_deref() == Some(schema.get().name.as_str()),
+        ) else {
+            return Err(Malformed::new_err(format!(
+                "not a message `{}` inside another",
+                schema.get().name
+            )));
         };
         return build_message(class.bind(py), fields);
     }
@@ -344,11 +423,16 @@ impl Field {
             return Ok(slf.clone().into_any());
         }
         let fields = &message.cast::<MessageBase>()?.get().fields;
-        let value = fields.get(slf.get().at).ok_or_else(|| PyAttributeError::new_err(slf.get().name.clone()))?;
+        let value = fields
+            .get(slf.get().at)
+            .ok_or_else(|| PyAttributeError::new_err(slf.get().name.clone()))?;
         Ok(value.bind(slf.py()).clone())
     }
 
     fn __set__(&self, _message: &Bound<'_, PyAny>, _value: &Bound<'_, PyAny>) -> PyResult<()> {
-        Err(PyAttributeError::new_err(format!("a message never changes: `{}` cannot be set", self.name)))
+        Err(PyAttributeError::new_err(format!(
+            "a message never changes: `{}` cannot be set",
+            self.name
+        )))
     }
 }

@@ -100,7 +100,12 @@ impl Scheduler {
         let Some(page) = page.as_ref() else { return };
         let mut image = [0; PAGE_USED];
         if let Some((agent, turn)) = agent {
-            let since = page.clock.bind(py).call0().and_then(|now| now.extract::<u64>()).unwrap_or(0);
+            let since = page
+                .clock
+                .bind(py)
+                .call0()
+                .and_then(|now| now.extract::<u64>())
+                .unwrap_or(0);
             image[..32].copy_from_slice(&agent.0);
             image[32..40].copy_from_slice(&turn.to_le_bytes());
             image[40..].copy_from_slice(&since.to_le_bytes());
@@ -113,7 +118,10 @@ impl Scheduler {
         let (coroutine, mut answer) = match entry {
             Entry::Go(coroutine, answer) => (coroutine, answer),
             Entry::Start(message, sender) => {
-                let made = match handler.bind(py).call1((message, PyBytes::new(py, &sender.0))) {
+                let made = match handler
+                    .bind(py)
+                    .call1((message, PyBytes::new(py, &sender.0)))
+                {
                     Ok(made) => made,
                     Err(error) => return Ended::Failed(error),
                 };
@@ -150,7 +158,9 @@ impl Scheduler {
             let (agent, handler, failed, turn, entry) = match next {
                 Next::Message(agent, letter) => {
                     let mut inner = self.lock();
-                    let Some(slot) = inner.slots.get_mut(&agent) else { return Ok(()) };
+                    let Some(slot) = inner.slots.get_mut(&agent) else {
+                        return Ok(());
+                    };
                     slot.turn = letter.message.turn;
                     let (handler, failed) = (slot.handler.clone_ref(py), slot.failed.clone_ref(py));
                     inner.current = Some(agent);
@@ -159,13 +169,30 @@ impl Scheduler {
                 }
                 Next::Resume(agent) => {
                     let mut inner = self.lock();
-                    let Some(slot) = inner.slots.get_mut(&agent) else { return Ok(()) };
-                    let (Some(coroutine), Some(answer)) = (slot.coroutine.take(), slot.answer.take()) else {
-                        return Err(Error::conflict(format!("{agent} was resumed without an answer"))).mapped();
+                    let Some(slot) = inner.slots.get_mut(&agent) else {
+                        return Ok(());
                     };
-                    let (handler, failed, turn) = (slot.handler.clone_ref(py), slot.failed.clone_ref(py), slot.turn);
+                    let (Some(coroutine), Some(answer)) =
+                        (slot.coroutine.take(), slot.answer.take())
+                    else {
+                        return Err(Error::conflict(format!(
+                            "{agent} was resumed without an answer"
+                        )))
+                        .mapped();
+                    };
+                    let (handler, failed, turn) = (
+                        slot.handler.clone_ref(py),
+                        slot.failed.clone_ref(py),
+                        slot.turn,
+                    );
                     inner.current = Some(agent);
-                    (agent, handler, failed, turn, Entry::Go(coroutine.into_bound(py), answer))
+                    (
+                        agent,
+                        handler,
+                        failed,
+                        turn,
+                        Entry::Go(coroutine.into_bound(py), answer),
+                    )
                 }
             };
             self.mark(py, Some((agent, turn)));
@@ -197,13 +224,30 @@ impl Scheduler {
         Ok(())
     }
 
-    fn queue(&self, to: &[u8], parcel: Parcel, size: usize, sender: AgentId, lane: Lane) -> PyResult<()> {
+    fn queue(
+        &self,
+        to: &[u8],
+        parcel: Parcel,
+        size: usize,
+        sender: AgentId,
+        lane: Lane,
+    ) -> PyResult<()> {
         let to = AgentId::from_slice(to).mapped()?;
-        let pushed = self.lock().core.push(&to, Letter { sender, size, message: parcel }, lane);
+        let pushed = self.lock().core.push(
+            &to,
+            Letter {
+                sender,
+                size,
+                message: parcel,
+            },
+            lane,
+        );
         match pushed {
             Ok(()) => Ok(()),
             Err(Rejected::Full(parcel)) => Err(Python::attach(|py| full(py, to, parcel.message))),
-            Err(Rejected::Unknown(_)) => Err(Error::unknown(format!("{to} does not live here"))).mapped(),
+            Err(Rejected::Unknown(_)) => {
+                Err(Error::unknown(format!("{to} does not live here"))).mapped()
+            }
         }
     }
 
@@ -218,8 +262,16 @@ impl Scheduler {
     }
 
     /// Close a coroutine whose turn will not go on. Its `finally` blocks run, so it counts as a step.
-    fn close(&self, py: Python<'_>, agent: AgentId, slot_turn: u64, coroutine: Option<Py<PyIterator>>) -> PyResult<()> {
-        let Some(coroutine) = coroutine else { return Ok(()) };
+    fn close(
+        &self,
+        py: Python<'_>,
+        agent: AgentId,
+        slot_turn: u64,
+        coroutine: Option<Py<PyIterator>>,
+    ) -> PyResult<()> {
+        let Some(coroutine) = coroutine else {
+            return Ok(());
+        };
         self.mark(py, Some((agent, slot_turn)));
         let closed = coroutine.bind(py).call_method0(intern!(py, "close"));
         self.mark(py, None);
@@ -227,34 +279,57 @@ impl Scheduler {
     }
 }
 
-fn coroutine_of<'py>(py: Python<'py>, made: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+fn coroutine_of<'py>(
+    py: Python<'py>,
+    made: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyIterator>> {
     static COROUTINE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    if !made.get_type().is(COROUTINE.import(py, "types", "CoroutineType")?) {
+    if !made
+        .get_type()
+        .is(COROUTINE.import(py, "types", "CoroutineType")?)
+    {
         return Err(PyTypeError::new_err(format!(
             "a handler is an `async def`; this one returned {}",
             made.get_type().name()?
         )));
     }
-    Ok(made.call_method0(intern!(py, "__await__"))?.cast_into::<PyIterator>()?)
+    Ok(made
+        .call_method0(intern!(py, "__await__"))?
+        .cast_into::<PyIterator>()?)
 }
 
-fn throw<'py>(coroutine: &Bound<'py, PyIterator>, error: &Bound<'py, PyAny>) -> PyResult<PySendResult<'py>> {
+fn throw<'py>(
+    coroutine: &Bound<'py, PyIterator>,
+    error: &Bound<'py, PyAny>,
+) -> PyResult<PySendResult<'py>> {
     let py = coroutine.py();
     match coroutine.call_method1(intern!(py, "throw"), (error,)) {
         Ok(next) => Ok(PySendResult::Next(next)),
-        Err(stopped) if stopped.is_instance_of::<PyStopIteration>(py) => {
-            Ok(PySendResult::Return(stopped.value(py).getattr(intern!(py, "value"))?))
-        }
+        Err(stopped) if stopped.is_instance_of::<PyStopIteration>(py) => Ok(PySendResult::Return(
+            stopped.value(py).getattr(intern!(py, "value"))?,
+        )),
         Err(error) => Err(error),
     }
 }
 
 fn foreign_error(py: Python<'_>, foreign: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let facts = PyDict::new(py);
-    facts.set_item("hint", "await what `ctx` gives, or wrap the call: `await ctx.run(\"name\", fn)`")?;
-    let what = if foreign.is_none() { "a bare yield".to_owned() } else { format!("`{}`", foreign.get_type().name()?) };
-    let message = format!("a handler awaited {what}, which is no step of this cell: nothing would ever wake it");
-    Ok(PyErr::from_value(py.get_type::<ForeignAwaitable>().call((message,), Some(&facts))?))
+    facts.set_item(
+        "hint",
+        "await what `ctx` gives, or wrap the call: `await ctx.run(\"name\", fn)`",
+    )?;
+    let what = if foreign.is_none() {
+        "a bare yield".to_owned()
+    } else {
+        format!("`{}`", foreign.get_type().name()?)
+    };
+    let message = format!(
+        "a handler awaited {what}, which is no step of this cell: nothing would ever wake it"
+    );
+    Ok(PyErr::from_value(
+        py.get_type::<ForeignAwaitable>()
+            .call((message,), Some(&facts))?,
+    ))
 }
 
 fn full(py: Python<'_>, to: AgentId, message: Py<PyAny>) -> PyErr {
@@ -262,7 +337,10 @@ fn full(py: Python<'_>, to: AgentId, message: Py<PyAny>) -> PyErr {
     let built = facts
         .set_item("undelivered", message)
         .and_then(|()| facts.set_item("hint", "send it again later, or send less"))
-        .and_then(|()| py.get_type::<MailboxFull>().call((format!("the mailbox of {to} is full"),), Some(&facts)));
+        .and_then(|()| {
+            py.get_type::<MailboxFull>()
+                .call((format!("the mailbox of {to} is full"),), Some(&facts))
+        });
     built.map_or_else(|broken| broken, PyErr::from_value)
 }
 
@@ -277,10 +355,24 @@ impl Scheduler {
         reserved: usize,
         total_bytes: usize,
     ) -> PyResult<Self> {
-        let mailbox = Bounds { messages: mailbox_messages, bytes: mailbox_bytes, reserved };
-        let core = Core::new(Limits { quantum, mailbox, total_bytes, ..Limits::default() }).mapped()?;
+        let mailbox = Bounds {
+            messages: mailbox_messages,
+            bytes: mailbox_bytes,
+            reserved,
+        };
+        let core = Core::new(Limits {
+            quantum,
+            mailbox,
+            total_bytes,
+            ..Limits::default()
+        })
+        .mapped()?;
         Ok(Self {
-            inner: Mutex::new(Inner { core, slots: HashMap::new(), current: None }),
+            inner: Mutex::new(Inner {
+                core,
+                slots: HashMap::new(),
+                current: None,
+            }),
             page: Mutex::new(None),
             progress: AtomicU64::new(0),
             stepping: AtomicBool::new(false),
@@ -292,7 +384,16 @@ impl Scheduler {
         let agent = AgentId::from_slice(agent).mapped()?;
         let mut inner = self.lock();
         inner.core.add(agent).mapped()?;
-        inner.slots.insert(agent, Slot { handler, failed, turn: 0, coroutine: None, answer: None });
+        inner.slots.insert(
+            agent,
+            Slot {
+                handler,
+                failed,
+                turn: 0,
+                coroutine: None,
+                answer: None,
+            },
+        );
         Ok(())
     }
 
@@ -303,7 +404,10 @@ impl Scheduler {
             let letters = inner.core.remove(&agent).mapped()?;
             (letters, inner.slots.remove(&agent))
         };
-        let left = letters.into_iter().map(|letter| letter.message.message).collect();
+        let left = letters
+            .into_iter()
+            .map(|letter| letter.message.message)
+            .collect();
         if let Some(slot) = slot {
             self.close(py, agent, slot.turn, slot.coroutine)?;
         }
@@ -312,8 +416,16 @@ impl Scheduler {
 
     fn send(&self, to: &[u8], message: Py<PyAny>, size: usize) -> PyResult<()> {
         let sender = self.lock().current;
-        let sender = sender.ok_or_else(|| Error::conflict("nobody's turn runs, so nobody can send")).mapped()?;
-        self.queue(to, Parcel { message, turn: 0 }, size, sender, Lane::Ordinary)
+        let sender = sender
+            .ok_or_else(|| Error::conflict("nobody's turn runs, so nobody can send"))
+            .mapped()?;
+        self.queue(
+            to,
+            Parcel { message, turn: 0 },
+            size,
+            sender,
+            Lane::Ordinary,
+        )
     }
 
     #[pyo3(signature = (to, message, size, *, sender=None, reserved=true, turn=0))]
@@ -326,20 +438,29 @@ impl Scheduler {
         reserved: bool,
         turn: u64,
     ) -> PyResult<()> {
-        let sender = sender.map_or(Ok(AgentId::RUNTIME), AgentId::from_slice).mapped()?;
-        let lane = if reserved { Lane::Reserved } else { Lane::Ordinary };
+        let sender = sender
+            .map_or(Ok(AgentId::RUNTIME), AgentId::from_slice)
+            .mapped()?;
+        let lane = if reserved {
+            Lane::Reserved
+        } else {
+            Lane::Ordinary
+        };
         self.queue(to, Parcel { message, turn }, size, sender, lane)
     }
 
     #[pyo3(signature = (most=1000))]
     fn run(&self, py: Python<'_>, most: usize) -> PyResult<usize> {
         if self.running.swap(true, Ordering::Acquire) {
-            return Err(Error::new(Kind::Conflict, "the scheduler runs already").hint("await instead")).mapped();
+            return Err(
+                Error::new(Kind::Conflict, "the scheduler runs already").hint("await instead")
+            )
+            .mapped();
         }
         let mut steps = 0;
         let mut outcome = Ok(());
         while steps < most && outcome.is_ok() {
-            let next = self.lock().core.next();
+            let next = self.lock().core.take();
             let Some(next) = next else { break };
             outcome = self.step(py, next);
             steps += 1;
@@ -380,12 +501,28 @@ impl Scheduler {
     fn counters(&self, agent: &[u8]) -> PyResult<(u64, u64, usize, usize)> {
         let agent = AgentId::from_slice(agent).mapped()?;
         let counters = self.lock().core.counters(&agent).mapped()?;
-        Ok((counters.handled, counters.refused, counters.depth, counters.bytes))
+        Ok((
+            counters.handled,
+            counters.refused,
+            counters.depth,
+            counters.bytes,
+        ))
     }
 
-    fn set_timer(&self, agent: &[u8], timer: &[u8], due_ms: u64, message: Py<PyAny>, size: usize) -> PyResult<()> {
+    fn set_timer(
+        &self,
+        agent: &[u8],
+        timer: &[u8],
+        due_ms: u64,
+        message: Py<PyAny>,
+        size: usize,
+    ) -> PyResult<()> {
         let agent = AgentId::from_slice(agent).mapped()?;
-        let letter = Letter { sender: AgentId::RUNTIME, size, message: Parcel { message, turn: 0 } };
+        let letter = Letter {
+            sender: AgentId::RUNTIME,
+            size,
+            message: Parcel { message, turn: 0 },
+        };
         let replaced = self.lock().core.set_timer(&agent, timer, due_ms, letter);
         // Dropped only here: the end of a Python object may run Python code, which must not happen under the lock.
         replaced.map(drop).mapped()
@@ -407,7 +544,11 @@ impl Scheduler {
 
     /// The number of the step in progress, 0 between steps. Safe to call from a signal handler.
     fn progress(&self) -> u64 {
-        if self.stepping.load(Ordering::Relaxed) { self.progress.load(Ordering::Relaxed) } else { 0 }
+        if self.stepping.load(Ordering::Relaxed) {
+            self.progress.load(Ordering::Relaxed)
+        } else {
+            0
+        }
     }
 
     fn current<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {

@@ -43,11 +43,18 @@ impl Kind {
             } else if class.is_subclass_of::<MessageBase>()? && class.hasattr("__schema__")? {
                 Ok(Self::Message(class.clone().unbind()))
             } else {
-                Err(PyTypeError::new_err(format!("`{}` is no type a message can hold", class.name()?)))
+                Err(PyTypeError::new_err(format!(
+                    "`{}` is no type a message can hold",
+                    class.name()?
+                )))
             };
         }
         let form = given.cast::<PyTuple>()?;
-        let rest = form.iter().skip(1).map(|item| Self::parse(&item)).collect::<PyResult<Vec<_>>>()?;
+        let rest = form
+            .iter()
+            .skip(1)
+            .map(|item| Self::parse(&item))
+            .collect::<PyResult<Vec<_>>>()?;
         let name: String = form.get_item(0)?.extract()?;
         match (name.as_str(), rest) {
             ("tuple", mut rest) if rest.len() == 1 => Ok(Self::Tuple(Box::new(rest.remove(0)))),
@@ -65,9 +72,10 @@ impl Kind {
             Self::Float => "finite float".into(),
             Self::Str => "str".into(),
             Self::Bytes => "bytes".into(),
-            Self::Message(class) => {
-                class.bind(py).name().map_or_else(|_| "a message".into(), |name| name.to_string())
-            }
+            Self::Message(class) => class
+                .bind(py)
+                .name()
+                .map_or_else(|_| "a message".into(), |name| name.to_string()),
             Self::Tuple(item) => format!("tuple of {}", item.describe(py)),
             Self::Fixed(items) => {
                 let items: Vec<_> = items.iter().map(|item| item.describe(py)).collect();
@@ -105,24 +113,47 @@ impl Schema {
         let mut specs = Vec::with_capacity(fields.len());
         let mut index = HashMap::new();
         for (at, (field, given, has_default, default)) in fields.into_iter().enumerate() {
-            let kind = Kind::parse(&given)
-                .map_err(|error| PyTypeError::new_err(format!("{name}.{field}: {}", error.value(given.py()))))?;
+            let kind = Kind::parse(&given).map_err(|error| {
+                PyTypeError::new_err(format!("{name}.{field}: {}", error.value(given.py())))
+            })?;
             let default = if has_default {
-                let (value, cost) = check(&kind, default)
-                    .map_err(|found| PyTypeError::new_err(format!("{name}.{field}: its default {found}")))?;
+                let (value, cost) = check(&kind, default).map_err(|found| {
+                    PyTypeError::new_err(format!("{name}.{field}: its default {found}"))
+                })?;
                 Some((value.unbind(), cost))
             } else {
                 None
             };
             index.insert(field.clone(), at);
-            specs.push(FieldSpec { name: field, kind, default });
+            specs.push(FieldSpec {
+                name: field,
+                kind,
+                default,
+            });
         }
-        Ok(Self { name, fields: specs, index })
+        Ok(Self {
+            name,
+            fields: specs,
+            index,
+        })
     }
 
     #[getter]
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn has_default(&self, field: &str) -> bool {
+        self.index
+            .get(field)
+            .and_then(|at| self.fields.get(*at))
+            .is_some_and(|field| field.default.is_some())
+    }
+
+    /// The default of a field, None if it has none.
+    fn default(&self, py: Python<'_>, field: &str) -> Option<Py<PyAny>> {
+        let field = self.index.get(field).and_then(|at| self.fields.get(*at))?;
+        field.default.as_ref().map(|(value, _)| value.clone_ref(py))
     }
 
     #[getter]

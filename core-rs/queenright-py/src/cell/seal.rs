@@ -20,8 +20,13 @@ pub fn seal_message<'py>(
         .try_into()
         .map_err(|_| Error::malformed(format!("a seal's seed has 32 bytes, not {}", seed.len())))
         .mapped()?;
-    let (encapsulated, ciphertext) = py.detach(|| seal::seal(receiver, info, aad, plaintext, seed)).mapped()?;
-    Ok((PyBytes::new(py, &encapsulated), PyBytes::new(py, &ciphertext)))
+    let (encapsulated, ciphertext) = py
+        .detach(|| seal::seal(receiver, info, aad, plaintext, seed))
+        .mapped()?;
+    Ok((
+        PyBytes::new(py, &encapsulated),
+        PyBytes::new(py, &ciphertext),
+    ))
 }
 
 /// The plaintext. Raises InvalidSignature if it was not sealed for this key with this `info` and `aad`.
@@ -34,6 +39,8 @@ pub fn open_sealed<'py>(
     aad: &[u8],
     ciphertext: &[u8],
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let plaintext = py.detach(|| seal::open(private_key, encapsulated, info, aad, ciphertext)).mapped()?;
+    let plaintext = py
+        .detach(|| seal::open(private_key, encapsulated, info, aad, ciphertext))
+        .mapped()?;
     Ok(PyBytes::new(py, &plaintext))
 }

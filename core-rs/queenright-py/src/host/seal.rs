@@ -16,8 +16,14 @@ pub fn sealing_keypair<'py>(
     generation: u64,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
     if subkey.len() != seal::KEY || agent.len() != seal::KEY {
-        return Err(Error::malformed("a sealing key is derived from a 32-byte subkey and a 32-byte agent id")).mapped();
+        return Err(Error::malformed(
+            "a sealing key is derived from a 32-byte subkey and a 32-byte agent id",
+        ))
+        .mapped();
     }
     let (private_key, public_key) = seal::agent_keypair(subkey, agent, generation).mapped()?;
-    Ok((PyBytes::new(py, &private_key[..]), PyBytes::new(py, &public_key)))
+    Ok((
+        PyBytes::new(py, &private_key[..]),
+        PyBytes::new(py, &public_key),
+    ))
 }

@@ -9,6 +9,7 @@ log/            JSON lines                 run/  pid files
 from __future__ import annotations
 
 import json
+import os
 import random
 import secrets
 import shutil
@@ -35,7 +36,7 @@ class Shop:
         return f"http://127.0.0.1:{self.ports[process]}{path}"
 
     def command(self, program: str, *args: str) -> list[str]:
-        return [sys.executable, "-I", str(self.root / "program"), program, *args]
+        return [os.path.realpath(sys.executable), "-I", str(self.root / "program"), program, *args]
 
     def start(self, process: str) -> list[str]:
         """The argv of one of PROCESSES."""

@@ -5,3 +5,10 @@ It runs in cells and imports only `queenright.agent` and the standard library. T
 and nothing it reads can choose what it does: logs and metrics are evidence for one of a few known
 hypotheses, whose remedies come from the intent.
 """
+
+from .commander import Commander
+from .investigators import LogAgent, MetricAgent
+from .remedy import Remedy
+from .watcher import Watcher
+
+__all__ = ["Commander", "LogAgent", "MetricAgent", "Remedy", "Watcher"]

@@ -6,14 +6,14 @@ from queenright.agent import Agent, AgentRef, Context, QueenrightError, handles
 
 from .evidence import Evidence, from_logs, from_metrics, parse
 from .messages import Finding, Investigate, from_parent
-from .pieces import Piece
+from .pieces import Piece, Source
 from .scrape import scrape
 
 PAGES = 16  # log pages one agent reads at most
 
 
 def _piece(message: Investigate) -> Piece:
-    source = "metrics" if message.source == "metrics" else "logs"
+    source: Source = "metrics" if message.source == "metrics" else "logs"
     return Piece(source, message.signal, message.target, message.from_ms, message.to_ms)
 
 
@@ -23,7 +23,12 @@ def _report(
     unit = "series" if piece.source == "metrics" else "lines"
     facts = ", ".join(f"{e.kind} {e.subject} {e.value:.6g}" for e in evidence) or "nothing odd"
     ctx.log(f"{piece.signal} of {piece.target}: read {read} {unit}: {trouble or facts}")
-    ctx.send(parent, Finding(piece.signal, piece.target, read, tuple(map(tuple, evidence)), trouble))
+    ctx.send(
+        parent,
+        Finding(
+            piece.signal, piece.target, read, tuple((e.kind, e.subject, e.value) for e in evidence), trouble
+        ),
+    )
 
 
 class MetricAgent(Agent):
@@ -62,7 +67,7 @@ class LogAgent(Agent):
             for _ in range(PAGES):
                 page = await ctx.act("logs.read", piece.target, offset=offset)
                 text += page["text"]
-                if page["next"] == offset:
+                if page["next"] in (offset, page["size"]):
                     break
                 offset = page["next"]
         except QueenrightError as error:

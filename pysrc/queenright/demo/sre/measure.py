@@ -108,8 +108,8 @@ def thaw_reading(row: list[Any] | None) -> Reading | None:
 
 
 def thaw_sample(row: Iterable[Any]) -> Sample:
-    *numbers, down = row
-    return Sample(*numbers, tuple(down))
+    at_ms, sent, bad, p50_ms, p95_ms, route, down = row
+    return Sample(at_ms, sent, bad, p50_ms, p95_ms, route, tuple(down))
 
 
 def read_edge(scrape: list[Series], at_ms: int) -> Reading:

@@ -11,7 +11,7 @@ def from_parent(ctx: Context) -> AgentRef | None:
     return parent if parent is not None and sender is not None and sender.id == parent.id else None
 
 
-class Beat(Message, volatile=True):
+class Beat(Message):
     """A second has passed."""
 
 

@@ -17,7 +17,11 @@ async def scrape(ctx: Context, target: str) -> list[Series] | None:
         if error.code not in SILENT:
             raise
         return None
-    return [Series(name, labels, number) for name, labels, number in value["samples"]]
+    return [
+        Series(name, labels, number)
+        for name, labels, number in value["samples"]
+        if not isinstance(number, str)
+    ]
 
 
 async def look(

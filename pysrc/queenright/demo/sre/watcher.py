@@ -7,8 +7,8 @@ from typing import Any
 
 from queenright.agent import Agent, Allow, Ask, ChildEnded, Context, handles
 
-from .commander import Commander
-from .detect import Detector, symptoms
+from .commander import Commander, label
+from .detect import BASELINE, Detector, symptoms
 from .hypotheses import Runbook
 from .measure import thaw_reading, thaw_sample
 from .messages import Beat, Open, Report
@@ -54,7 +54,9 @@ class Watcher(Agent):
             return
         detector = Detector(memory.baseline, memory.recent, [thaw_sample(row) for row in memory.evidence])
         state = detector.feed(sample)
-        if state == "suspect":
+        if state == "learning" and len(detector.baseline) == BASELINE:
+            ctx.log(f"normal here is a p50 of {detector.normal_p50_ms:.1f} ms")
+        elif state == "suspect":
             broken = symptoms(sample, detector.normal_p50_ms, suspicious=True)
             shown = "; ".join(map(str, broken)) or "a good sample"
             ctx.log(
@@ -94,9 +96,14 @@ class Watcher(Agent):
             agents=book.agents - 2,
         )
         memory.commander = commander.id
-        samples = tuple(tuple(sample) for sample in detector.evidence)
+        samples = tuple(
+            (one.at_ms, one.sent, one.bad, one.p50_ms, one.p95_ms, one.route, one.down)
+            for one in detector.evidence
+        )
         onset = detector.evidence[0].at_ms - int(PERIOD * 1000)
-        ctx.log(f"confirmed by {len(samples)} samples: incident {memory.incidents} goes to {commander.name}")
+        ctx.log(
+            f"confirmed by {len(samples)} samples: incident {memory.incidents} goes to {label(commander)}"
+        )
         ctx.send(commander, Open(memory.incidents, onset, detector.normal_p50_ms, samples))
 
     @handles

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::{Error, Result};
 
 #[derive(Clone, Debug, PartialEq)]
 enum Value {
@@ -224,6 +225,24 @@ fn thirty_two_containers_and_no_more() {
         out.open_array(1).unwrap();
     }
     assert!(out.open_array(0).is_err());
+}
+
+#[test]
+fn a_document_has_so_many_values_and_no_more() {
+    let nils = |count: usize| {
+        let mut data = vec![0xdd];
+        data.extend((count as u32).to_be_bytes());
+        data.resize(5 + count, 0xc0);
+        data
+    };
+    assert!(read(&nils(MAX_VALUES - 1)).is_ok());
+    assert!(read(&nils(MAX_VALUES)).is_err());
+    let mut out = Writer::new();
+    out.open_array(MAX_VALUES).unwrap();
+    for _ in 1..MAX_VALUES {
+        out.nil().unwrap();
+    }
+    assert!(out.nil().is_err());
 }
 
 #[test]

@@ -1,0 +1,158 @@
+"""What a verb may use inside an executor: its resource's files, its admin API, its service, its workspace."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from queenright.actions.resources import Resource
+from queenright.broker.http import BrokerTarget, Call, NotSent, Reply, perform
+from queenright.broker.secret import Secret
+from queenright.errors import Malformed, QueenrightError, UnknownOutcome
+
+__all__ = ["ADMIN_TIMEOUT", "World", "open_parent"]
+
+ADMIN_TIMEOUT = 10.0
+"""Seconds for each wait on an admin API: it is on this machine or next to it."""
+
+MAX_SCRAPE = 4 << 20
+"""Bytes of a metrics page: some ten thousand series."""
+
+Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
+"""A request to the supervisor, which checks it against the resource: "start", "command", "version"."""
+
+
+@dataclass(slots=True)
+class World:
+    """One executor's view. `history`: earlier values seen by the supervisor, by name, newest first (release
+    targets, sha256 of config versions). `images`: pre-images of an act that is undone. `keep`: where a
+    workspace's pre-image is
+    put. `key`: the act's idempotency key."""
+
+    resource: Resource
+    secret: Secret | None = None
+    workspace: Path | None = None
+    keep: Path | None = None
+    history: Mapping[str, list[str]] = field(default_factory=dict)
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    key: str = ""
+    ask: Ask | None = None
+
+    def request(self, kind: str, **facts: Any) -> dict[str, Any]:
+        """Have the supervisor do what an executor cannot."""
+        if self.ask is None:
+            raise Malformed(f"no supervisor to {kind} with")
+        return self.ask(kind, facts)
+
+    def version(self, sha256: str) -> bytes:
+        """A config version that the supervisor kept."""
+        data = self.request("version", sha256=sha256)["data"]
+        if not isinstance(data, bytes):
+            raise Malformed("a kept version is not bytes")
+        return data
+
+    def admin(
+        self, verb: str, method: Any, path: str, *, query: Any = None, body: Any = None, base: str = ""
+    ) -> Reply:
+        """One call of the admin API. Raises `ActionFailed` codes through the verb: see `answered`."""
+        admin = self.resource.need("admin", verb)
+        target = BrokerTarget.parse(base or admin.url)
+        call = Call.make(method, path, query, body)
+        return perform(
+            target, call, self.secret, timeout=ADMIN_TIMEOUT, key=self.key if method != "GET" else ""
+        )
+
+    def admin_json(self, verb: str, path: str, *, base: str = "") -> Any:
+        """GET and parse. Raises `Unreachable` when it does not answer 200 with JSON."""
+        try:
+            reply = self.admin(verb, "GET", path, base=base)
+        except (NotSent, UnknownOutcome) as error:
+            raise Unreachable(error.message) from None
+        if reply.status != 200:
+            raise Unreachable(f"GET {path} answers {reply.status}")
+        return reply.json()
+
+    def scrape(self, url: str) -> str:
+        """A metrics page. No credential is sent, no redirect followed. Raises `Unreachable`."""
+        target = BrokerTarget.parse(url.split("?")[0])
+        connection: http.client.HTTPConnection
+        if target.scheme == "https":
+            connection = http.client.HTTPSConnection(target.host, target.port, timeout=ADMIN_TIMEOUT)
+        else:
+            connection = http.client.HTTPConnection(target.host, target.port, timeout=ADMIN_TIMEOUT)
+        try:
+            connection.request("GET", urlsplit(url).path or "/", headers={"Accept-Encoding": "identity"})
+            response = connection.getresponse()
+            body = response.read(MAX_SCRAPE + 1)
+        except TimeoutError:
+            raise Unreachable(
+                f"{url} did not answer within {ADMIN_TIMEOUT:.0f} s", code="timed_out"
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(f"{url} does not answer: {type(error).__name__}") from None
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise Unreachable(f"{url} answers {response.status}")
+        if len(body) > MAX_SCRAPE:
+            raise Malformed(f"{url} is longer than {MAX_SCRAPE} bytes")
+        return body.decode("utf-8", "replace")
+
+    def json_file(self, path: str, data: bytes) -> dict[str, Any]:
+        """A file that holds one JSON object."""
+        try:
+            value = json.loads(data)
+        except ValueError:
+            raise Malformed(f"{path} is not json") from None
+        if not isinstance(value, dict):
+            raise Malformed(f"{path} does not hold one json object")
+        return value
+
+
+class Unreachable(QueenrightError):
+    """The target did not answer as it should: for a measurement that is a finding, not a refusal."""
+
+    code = "unreachable"
+
+    def __init__(self, message: str, *, code: str = "unreachable") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@contextlib.contextmanager
+def open_parent(path: str) -> Iterator[tuple[int, str]]:
+    """A descriptor of the directory that holds the absolute `path`, and the last name.
+
+    Each step refuses a link: who may change a directory on the way must not aim an action elsewhere. O_PATH
+    needs no right to list the directories above, which an executor does not have.
+    """
+    *folders, name = [part for part in path.split("/") if part]
+    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            try:
+                flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                below = os.open(folder, flags, dir_fd=here)
+            except OSError as error:
+                raise Malformed(
+                    f"{path}: {folder!r} on the way is no directory, or a link: {error.strerror}"
+                ) from None
+            os.close(here)
+            here = below
+        try:
+            folder_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+        except OSError as error:
+            raise Malformed(f"{path}: its directory cannot be opened: {error.strerror}") from None
+        try:
+            yield folder_fd, name
+        finally:
+            os.close(folder_fd)
+    finally:
+        os.close(here)

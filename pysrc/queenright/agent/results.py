@@ -1,0 +1,50 @@
+"""What steps give back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from queenright.agent.ref import AgentRef
+from queenright.errors import Malformed
+
+__all__ = ["Found", "Shell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """A command's end. `code` is negative for a signal; `out` and `err` are bounded and may be cut."""
+
+    code: int
+    out: str
+    err: str
+
+    @classmethod
+    def from_value(cls, value: Any) -> Shell:
+        """Raises Malformed if the runtime's answer has another shape."""
+        if not isinstance(value, dict) or not isinstance(value.get("code"), int):
+            raise Malformed("a shell's result is a map with code, out and err")
+        return cls(value["code"], _text(value.get("out", "")), _text(value.get("err", "")))
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An agent within reach. `capabilities` are its package's word, `claimed` its own."""
+
+    agent: AgentRef
+    behaviour: str
+    capabilities: tuple[str, ...]
+    claimed: tuple[str, ...]
+
+    @classmethod
+    def from_value(cls, value: Any) -> Found:
+        return cls(
+            AgentRef(value["agent"], value["name"]),
+            value["behaviour"],
+            tuple(value["capabilities"]),
+            tuple(value["claimed"]),
+        )

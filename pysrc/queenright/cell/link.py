@@ -1,0 +1,81 @@
+"""The cell's end of its one socket, without an event loop: reads while it writes, so neither side waits for the other."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from queenright.wire.frame import FrameReader, pack
+from queenright.wire.link import Frame, decode, encode
+
+__all__ = ["Link", "LinkClosed"]
+
+_CHUNK = 256 * 1024
+# What may wait to be written before agents are made to wait: a few of the largest frames.
+HIGH_WATER = 16 * 1024 * 1024
+
+
+class LinkClosed(Exception):
+    """The supervisor is gone."""
+
+
+class Link:
+    """Frames over a non-blocking stream descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._fd = descriptor
+        os.set_blocking(descriptor, False)
+        self._reader = FrameReader()
+        self._out = bytearray()
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+
+    def send(self, frame: Frame) -> None:
+        """Queue a frame; `pump` writes it. One that is too large for the link is a Malformed of whoever made it."""
+        self._out += pack(encode(frame))
+
+    @property
+    def clogged(self) -> bool:
+        """More waits to be written than agents may add to."""
+        return len(self._out) > HIGH_WATER
+
+    def pump(self, wait: bool) -> list[Frame]:
+        """Write and read what can be; with `wait`, sleep until something can. Raises LinkClosed, Malformed."""
+        self._write()
+        self._poll.modify(self._fd, select.POLLIN | (select.POLLOUT if self._out else 0))
+        events = self._poll.poll(None if wait else 0)
+        if not events:
+            return []
+        if events[0][1] & select.POLLOUT:
+            self._write()
+        return self._read()
+
+    def _write(self) -> None:
+        while self._out:
+            try:
+                written = os.write(self._fd, self._out[:_CHUNK])
+            except BlockingIOError:
+                return
+            except OSError as error:
+                raise LinkClosed(str(error)) from None
+            del self._out[:written]
+
+    def _read(self) -> list[Frame]:
+        try:
+            chunk = os.read(self._fd, _CHUNK)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            raise LinkClosed(str(error)) from None
+        if not chunk:
+            raise LinkClosed("the supervisor closed the link")
+        return [decode(body) for body in self._reader.feed(chunk)]
+
+    def drain(self) -> None:
+        """Write everything that waits, before leaving."""
+        os.set_blocking(self._fd, True)
+        try:
+            while self._out:
+                del self._out[: os.write(self._fd, self._out)]
+        except OSError as error:
+            raise LinkClosed(str(error)) from None

@@ -1,0 +1,76 @@
+"""The entry of a cell's process: descriptor 3 is the link, 4 the page shared with the supervisor."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+
+from queenright.cell.link import Link, LinkClosed
+from queenright.cell.output import Output
+from queenright.cell.process import PackageFault, Process
+from queenright.cell.watchdog import Watchdog
+from queenright.clock import SystemClock
+from queenright.errors import Malformed, QueenrightError
+from queenright.wire.page import PAGE_BYTES, USED
+
+__all__ = ["EXIT_FAULT", "EXIT_LINK", "EXIT_PROTOCOL", "main"]
+
+LINK = 3
+PAGE = 4
+BURST = 200  # steps between two looks at the link: a stop is seen within that many messages
+
+EXIT_LINK = 2  # the supervisor is gone
+EXIT_PROTOCOL = 3  # the supervisor sent what it never sends
+EXIT_FAULT = 4  # a package does not import
+
+
+def _page() -> memoryview | None:
+    """The shared page, if the supervisor gave one."""
+    try:
+        if os.fstat(PAGE).st_size < PAGE_BYTES:
+            return None
+    except OSError:
+        return None
+    return memoryview(mmap.mmap(PAGE, PAGE_BYTES))[:USED]
+
+
+def _refuse(code: int, text: str) -> int:
+    print(f"cell: {text}", file=sys.__stderr__)
+    return code
+
+
+def main() -> int:
+    """Serve the link until the supervisor says `shutdown` or goes away. The exit code says why."""
+    clock = SystemClock()
+    link = Link(LINK)
+    process = Process(link.send, clock, os.urandom)
+    scheduler = process.scheduler
+    page = _page()
+    if page is not None:
+        scheduler.watch(page, clock.boot_ms)
+
+    sys.stdout = Output("stdout", process.log, scheduler.current, sys.stdout)  # type: ignore[arg-type]
+    sys.stderr = Output("stderr", process.log, scheduler.current, sys.stderr)  # type: ignore[arg-type]
+    watchdog = Watchdog(scheduler.progress)
+    try:
+        while not process.shutdown:
+            runnable = process.busy() and not link.clogged
+            for frame in link.pump(wait=not runnable):
+                process.receive(frame)
+            if process.busy() and not link.clogged:
+                with watchdog:
+                    process.run(BURST)
+        link.drain()
+    except LinkClosed as error:
+        return _refuse(EXIT_LINK, str(error))
+    except PackageFault as error:
+        link.drain()
+        return _refuse(EXIT_FAULT, str(error))
+    except (Malformed, QueenrightError) as error:
+        return _refuse(EXIT_PROTOCOL, f"{error.code}: {error.message}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,295 @@
+"""One cell: the agents in it, what the supervisor tells it, and what it tells the supervisor. Knows no descriptors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from queenright.agent.agent import Agent
+from queenright.agent.message import Message, find_type, message_from
+from queenright.agent.ref import AgentRef
+from queenright.cell.keys import Keys
+from queenright.cell.loader import Loaded, load
+from queenright.cell.mail import RUNTIME, Mail
+from queenright.cell.post import MAX_WAITING, Post, Record, address
+from queenright.cell.report import describe
+from queenright.cell.resident import Resident
+from queenright.cell.turn import Turn
+from queenright.cell.volatile import VolatileRun
+from queenright.clock import Clock
+from queenright.core.cell import Scheduler
+from queenright.errors import MailboxFull, Malformed, QueenrightError, Unknown
+from queenright.wire.link import (
+    Certified,
+    Deliver,
+    Evict,
+    Fault,
+    Frame,
+    Host,
+    Log,
+    OpenKey,
+    Ready,
+    Result,
+    SealKey,
+    Shutdown,
+    Start,
+    Stop,
+    Volatile,
+)
+
+__all__ = ["PackageFault", "Process"]
+
+MAX_LOG = 8 * 1024
+# Characters that one step of a turn may log or print: a loop around `print` must not fill the link.
+MAX_LOG_STEP = 64 * 1024
+
+
+class PackageFault(Exception):
+    """A package does not import, so this cell is of no use. The supervisor has been told."""
+
+
+class Process:
+    """`send` queues a frame for the supervisor; `receive` takes one of its. Runs nothing by itself: `run` does."""
+
+    def __init__(
+        self,
+        send: Callable[[Frame], None],
+        clock: Clock,
+        rand: Callable[[int], bytes],
+        load_packages: Callable[[list[Any]], dict[str, Loaded]] = load,
+    ) -> None:
+        self._send = send
+        self.clock = clock
+        self.rand = rand
+        self._load = load_packages
+        self.scheduler = Scheduler()
+        self.shutdown = False
+        self._start: Start | None = None
+        self._post: Post | None = None
+        self._behaviours: dict[str, Loaded] = {}
+        self._residents: dict[bytes, Resident] = {}
+        self._left: list[bytes] = []
+        self._log_step = 0
+        self._log_used = 0
+        self._doers: dict[type[Frame], Callable[[Any], None]] = {
+            Start: self._on_start,
+            Host: self._on_host,
+            Deliver: self._on_deliver,
+            Result: self._on_result,
+            Certified: lambda frame: self.post.certified(frame),
+            SealKey: lambda frame: self.post.seal_key(frame),
+            OpenKey: lambda frame: self.post.open_key(frame),
+            Stop: self._on_stop,
+            Evict: self._on_evict,
+            Shutdown: self._on_shutdown,
+        }
+
+    # --- for the loop ------------------------------------------------------------------------------------------------
+
+    def receive(self, frame: Frame) -> None:
+        """Take a frame of the supervisor. Raises Malformed for one it never sends, PackageFault after a failed Start."""
+        doer = self._doers.get(type(frame))
+        if doer is None:
+            raise Malformed(f"`{frame.t}` is a frame that cells send")
+        if (self._start is None) != isinstance(frame, Start):
+            raise Malformed("the first frame, and only the first, is `start`")
+        doer(frame)
+
+    def run(self, most: int = 1000) -> int:
+        """Let agents work: at most that many steps. The number done."""
+        steps = self.scheduler.run(most)
+        for agent in self._left:
+            self._forget(agent)
+        self._left.clear()
+        return steps
+
+    def busy(self) -> bool:
+        return self.scheduler.has_ready()
+
+    # --- frames ------------------------------------------------------------------------------------------------------
+
+    @property
+    def post(self) -> Post:
+        if self._post is None:
+            raise Malformed("the cell has not been started")
+        return self._post
+
+    def _on_start(self, frame: Start) -> None:
+        self._start = frame
+        self._post = Post(frame.runtime_key, self._send, self._needs_no_seal, self.rand)
+        try:
+            self._behaviours = self._load(frame.packages)
+        except BaseException as error:  # a package may raise anything while it is imported
+            self._send(Fault(describe(error)))
+            raise PackageFault(describe(error)) from None
+        classes = [loaded.describe(name) for name, loaded in sorted(self._behaviours.items())]
+        self._send(Ready(frame.cell, ".".join(map(str, sys.version_info[:3])), classes))
+
+    def _on_host(self, frame: Host) -> None:
+        loaded = self._behaviours.get(frame.behaviour)
+        if loaded is None or self._start is None:
+            raise Malformed(f"behaviour `{frame.behaviour[:64]}` is not in this cell's packages")
+        if loaded.package != frame.package:
+            raise Malformed(f"behaviour `{frame.behaviour[:64]}` is of another package here")
+        resident = Resident.from_host(frame, loaded.cls, Keys(frame.agent, self._start, self.rand))
+
+        def handle(parcel: Any, sender: bytes) -> Any:
+            if isinstance(parcel, Turn):
+                return parcel.run()
+            known = self._residents.get(sender)
+            ref = known.me if known is not None else AgentRef(sender)
+            resident.reach.add(sender)
+            return VolatileRun(self, resident, None if sender == RUNTIME else ref).run(parcel)
+
+        def failed(error: BaseException) -> None:
+            resident.forget()
+            try:
+                text = describe(error)
+            except BaseException:  # its own text hung and was interrupted
+                text = type(error).__name__
+            if resident.turn is not None:
+                resident.turn.fail(text)
+            self.log(frame.agent, "error", text)
+
+        self.scheduler.add(frame.agent, handle, failed)
+        self._residents[frame.agent] = resident
+        self.post.add(resident.keys)
+
+    def _resident(self, agent: bytes) -> Resident:
+        found = self._residents.get(agent)
+        if found is None:
+            raise Malformed(f"agent {agent.hex()[:12]} does not live in this cell")
+        return found
+
+    def _on_deliver(self, frame: Deliver) -> None:
+        resident = self._resident(frame.agent)
+        mail = Mail.from_map(frame.mail)
+        resident.reach.add(mail.sender)
+        if frame.turn == 0:
+            self._deliver_volatile(resident, mail)
+            return
+        if resident.turn is not None and not resident.turn.over:
+            raise Malformed(f"turn {resident.turn.number} of {resident.me} is still open")
+        turn = Turn(self, resident, frame.turn, frame.attempt, mail, frame.steps)
+        resident.turn = turn
+        self._hand(resident, turn, mail.sender)
+
+    def _hand(self, resident: Resident, turn: Turn, sender: bytes) -> None:
+        """To the front of the agent's mailbox: the supervisor hands out one durable turn at a time."""
+        self.scheduler.deliver(resident.me.id, turn, 0, sender=sender, reserved=True, turn=turn.number)
+
+    def _deliver_volatile(self, resident: Resident, mail: Mail) -> None:
+        try:
+            body = mail.body
+            if mail.sealed is not None:
+                body = self.open_seal(resident, mail.sender, mail.type, mail.sealed)
+            cls = find_type(mail.type)
+            if cls is None or not cls.__volatile__:
+                raise Malformed(f"`{mail.type[:64]}` is no volatile message of this package")
+            message = message_from(cls, body or b"")
+            size = message.__size__
+            self.scheduler.deliver(resident.me.id, message, size, sender=mail.sender, reserved=False)
+        except (QueenrightError, MailboxFull) as error:
+            self.log(resident.me.id, "runtime", f"volatile message dropped: {error}")
+
+    def _on_result(self, frame: Result) -> None:
+        resident = self._resident(frame.agent)
+        turn = resident.turn
+        if turn is None or turn.over or turn.number != frame.turn:
+            return  # the turn was abandoned while the answer was under way
+        if turn.result(frame) and self.scheduler.is_waiting(frame.agent):
+            self.scheduler.resume(frame.agent)
+
+    def _on_stop(self, frame: Stop) -> None:
+        resident = self._resident(frame.agent)
+        if resident.turn is not None and not resident.turn.over:
+            resident.turn.over = True
+            self.scheduler.abandon(frame.agent)
+            resident.forget()
+        turn = Turn(self, resident, frame.turn, 1, None, [])
+        resident.turn = turn
+        self._hand(resident, turn, RUNTIME)
+
+    def _on_evict(self, frame: Evict) -> None:
+        if frame.agent in self._residents:  # it may have left by itself while this was under way
+            self._forget(frame.agent)
+
+    def _on_shutdown(self, frame: Shutdown) -> None:
+        self.shutdown = True
+
+    def left(self, agent: bytes) -> None:
+        """Its last turn has ended: forget it after this run."""
+        self._left.append(agent)
+
+    def _forget(self, agent: bytes) -> None:
+        resident = self._residents.pop(agent, None)
+        if resident is None:
+            return
+        if resident.turn is not None:
+            resident.turn.over = True
+        self.post.remove(agent)
+        try:
+            self.scheduler.remove(agent)
+        except BaseException as error:  # closing its coroutine runs the behaviour's `finally`
+            self.log(agent, "error", describe(error))
+
+    def forget_object(self, agent: bytes) -> None:
+        """Throw a behaviour's object away, so that the next turn starts from the state's bytes."""
+        resident = self._residents.get(agent)
+        if resident is not None:
+            resident.forget()
+
+    def _needs_no_seal(self, receiver: bytes) -> bool:
+        """The runtime is the other end of the link; everybody else outside of this cell is across the supervisor."""
+        return receiver == RUNTIME or receiver in self._residents
+
+    # --- for turns ---------------------------------------------------------------------------------------------------
+
+    def send_volatile(self, resident: Resident, to: bytes, message: Message) -> None:
+        """At once, as an object, if the receiver lives here and is known to this agent; by the supervisor otherwise."""
+        if to in self._residents and to in resident.reach:
+            self.scheduler.send(to, message, message.__size__)
+            return
+        op: dict[str, Any] = {"op": "send", "to": to, "volatile": True}
+        agent = resident.me.id
+        if self.post.waiting(agent) >= MAX_WAITING:
+            raise MailboxFull(f"{MAX_WAITING} messages wait for a key to seal them with", undelivered=message)
+        parcel = address(op, to, message)
+        parcel.always = True  # the supervisor, which checks reach, takes volatile messages only sealed
+        self.post.submit(agent, Record([parcel], lambda: Volatile(agent, op)))
+
+    def open_seal(self, resident: Resident, sender: bytes, kind: str, sealed: dict[str, Any]) -> bytes:
+        """The body of a sealed message. What does not verify is reported, and raised to whoever waits for it."""
+        try:
+            return self.post.open(resident.me.id, sender, kind, sealed)
+        except QueenrightError as error:
+            who = sender.hex()[:12]
+            self.log(resident.me.id, "refused", f"sealed `{kind[:64]}` from agent-{who}: {error.message}")
+            raise
+
+    def behaviour_name(self, behaviour: type[Agent] | str) -> str:
+        """ "package.Class" of a class of this cell's packages. Raises Unknown."""
+        for name, loaded in self._behaviours.items():
+            if behaviour == name or behaviour is loaded.cls:
+                return name
+        wanted = behaviour if isinstance(behaviour, str) else behaviour.__qualname__
+        raise Unknown(
+            f"`{wanted[:64]}` is no behaviour of this package",
+            hint="list it under `classes` in behaviour.toml",
+        )
+
+    def package_of(self, behaviour: str) -> bytes:
+        return self._behaviours[behaviour].package
+
+    def log(self, agent: bytes, level: str, text: str) -> None:
+        """A line for the agent's log, bounded by line and by step."""
+        step = self.scheduler.progress()
+        if step == 0 or step != self._log_step:
+            self._log_step, self._log_used = step, 0
+        if self._log_used > MAX_LOG_STEP:
+            return
+        self._log_used += len(text) + 1
+        if self._log_used > MAX_LOG_STEP:
+            level, text = "runtime", f"what this turn logs over {MAX_LOG_STEP} characters is dropped"
+        self._send(Log(agent, level, text[:MAX_LOG]))

@@ -1,0 +1,268 @@
+"""The engine of actions, put to work: its processes, its commands, its rows for the screen.
+
+Executors and commands are started by the launcher; a service that an action starts belongs to the host. An agent's
+workspace and its commands run under a kernel uid of their own where the supervisor is root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from queenright.actions.act import ActRequest
+from queenright.actions.engine import Engine
+from queenright.actions.executors import Executors, Process
+from queenright.actions.parts import Parts
+from queenright.actions.record import ActRow
+from queenright.actions.registry import find_manifest
+from queenright.actions.resources import Resource
+from queenright.actions.undo import Undo
+from queenright.broker.secret import Secrets
+from queenright.control.protocol import ActionRow
+from queenright.errors import Denied, QueenrightError
+from queenright.store import Change
+from queenright.supervisor.agents import Agent
+from queenright.supervisor.launcher import Sandbox, ServiceProcess
+from queenright.supervisor.sandbox_spec import command_spec, executor_spec
+from queenright.wire.ids import full
+from queenright.workspace import Workspaces
+
+if TYPE_CHECKING:
+    from queenright.supervisor.runtime import Runtime
+
+__all__ = ["Acting", "Card", "slot_of_cell"]
+
+EXECUTOR = "queenright.actions.executor"
+OUTPUT_BYTES = (
+    64 * 1024
+)  # of a command's stdout, and as much of its stderr; what is beyond is dropped and said
+FLUSH_MS = 60_000
+OBSERVE_MS = 30_000
+_SLOTS = "agent.slot"
+_COUNTER = b"slot"
+
+
+def slot_of_cell(number: int) -> int:
+    """Kernel uids of cells are odd, those of agents' workspaces even: they never meet."""
+    return 2 * number + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What an ask's card shows beside the canonical bytes."""
+
+    effect: str
+    diff: str
+    undo: str
+
+
+class Acting:
+    """Actions of agents, from request to row."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._commands: dict[bytes, set[Sandbox]] = {}
+        self.workspaces = Workspaces(rt.paths.workspaces, give=self._give)
+        self.executors = Executors(self._spawn)
+        self.engine = Engine(
+            Parts(
+                commit=rt.commit,
+                store=rt.store,
+                clock=rt.clock,
+                ledger=rt.ledger,
+                blobs=rt.blobs,
+                grants=rt.grants,
+                asks=rt.asks,
+                leases=rt.leases,
+                standing=rt.intents.get,
+                policy=rt.documents,
+                secrets=Secrets({"vault": rt.vault}),
+                executors=self.executors,
+                workspaces=self.workspaces,
+                keep=rt.paths.versions,
+                start_service=self._start_service,
+                run_command=self._run_command,
+            )
+        )
+        self.undo = Undo(self.engine, rt.rand)
+        self._observing: asyncio.Task[None] | None = None
+
+    def recover(self) -> None:
+        """Read every act; one that was under way when the last supervisor died is UNKNOWN, and a person is told."""
+        for row in self.engine.recover():
+            self._rt.incident(
+                "action.unknown", row.verb, f"{row.verb} on {row.resource}: nobody saw how it ended"
+            )
+        self._flush()
+        self._observe()
+
+    def _flush(self) -> None:
+        with contextlib.suppress(QueenrightError):
+            self.engine.flush()
+        self._rt.alarms.after(FLUSH_MS, self._flush)
+
+    def _observe(self) -> None:
+        """What releases and configs are now is what a later act calls "previous"."""
+        if self._observing is None or self._observing.done():
+            self._observing = asyncio.create_task(self.engine.observe(), name="observe resources")
+        self._rt.alarms.after(OBSERVE_MS, self._observe)
+
+    def observe_now(self) -> None:
+        """The owner changed the map of resources."""
+        if self._observing is not None:
+            self._observing.cancel()
+        self._observing = asyncio.create_task(self.engine.observe(), name="observe resources")
+
+    async def close(self) -> None:
+        if self._observing is not None:
+            self._observing.cancel()
+        for sandboxes in self._commands.values():
+            for sandbox in sandboxes:
+                sandbox.kill()
+        await self.engine.close()
+
+    def cut(self, agents: Iterable[bytes], why: str) -> None:
+        """Authority ended: what these agents have in progress ends now, their commands and their executors' acts."""
+        family = frozenset(agents)
+        self.engine.cut(family, why)
+        for agent in family:
+            for sandbox in self._commands.get(agent, ()):
+                sandbox.kill()
+
+    # --- processes --------------------------------------------------------------------------------------------------
+
+    async def _spawn(self, read: Sequence[str], write: Sequence[str], fds: Sequence[int]) -> Process:
+        return await self._rt.launcher.spawn(
+            executor_spec(module=EXECUTOR, read=read, write=write), list(fds)
+        )
+
+    async def _start_service(self, resource: Resource) -> ServiceProcess:
+        return await self._rt.launcher.start_service(
+            argv=resource.start,
+            env=resource.env,
+            cwd=resource.cwd,
+            output=resource.output,
+            pidfile=resource.pidfile,
+        )
+
+    def _slot(self, agent: bytes) -> int:
+        """The agent's own number, given once."""
+        kept = self._rt.store.get(_SLOTS, agent)
+        if kept is not None:
+            return int.from_bytes(kept, "big")
+        slot = 2 * (self._rt.store.counter("meta", _COUNTER) + 1)
+        self._rt.commit(
+            Change(
+                (("count", "meta", _COUNTER, 1, 2**62), ("insert", _SLOTS, agent, slot.to_bytes(8, "big")))
+            )
+        )
+        return slot
+
+    def _give(self, path: Path, agent: bytes) -> None:
+        """A new workspace belongs to its agent's kernel uid."""
+        self._rt.launcher.give(path, self._slot(agent))
+
+    async def _run_command(self, agent: bytes, command: str, timeout_ms: int) -> dict[str, Any]:
+        """`/bin/sh -c` in a sandbox of its own over that agent's workspace only."""
+        spec = command_spec(
+            argv=["/bin/sh", "-c", command], workspace=self.workspaces.create(agent), slot=self._slot(agent)
+        )
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        try:
+            sandbox = await self._rt.launcher.spawn(spec, [null, out_write, err_write])
+        except BaseException:
+            os.close(out_read)
+            os.close(err_read)
+            raise
+        finally:
+            for descriptor in (null, out_write, err_write):
+                os.close(descriptor)
+        self._commands.setdefault(agent, set()).add(sandbox)
+        out, err = asyncio.create_task(_collect(out_read)), asyncio.create_task(_collect(err_read))
+        try:
+            end = await asyncio.wait_for(asyncio.shield(sandbox.wait()), timeout_ms / 1000)
+            timed_out = False
+        except TimeoutError:
+            sandbox.kill()
+            end, timed_out = await sandbox.wait(), True
+        finally:
+            sandbox.kill()
+            self._commands[agent].discard(sandbox)
+        code = end.code if end.code is not None else 128 + (end.signal or 0)
+        return {"code": code, "out": await out, "err": await err, "timed_out": timed_out}
+
+    # --- what the rest of the supervisor asks -------------------------------------------------------------------------
+
+    def request(self, agent: Agent, turn: int, ordinal: int, request: Mapping[str, Any]) -> ActRequest:
+        """An act step as the engine takes it. A grant has its agent's id."""
+        cell = self._rt.cells.of(agent)
+        return ActRequest(
+            agent=agent.id,
+            agent_name=agent.name,
+            incarnation=agent.incarnation,
+            cell=agent.cell or "none",
+            shared=cell.shared if cell is not None else not agent.own_cell,
+            intent=agent.intent,
+            grant=agent.id,
+            turn=turn,
+            ordinal=ordinal,
+            verb=request["verb"],
+            resource=request["resource"],
+            args=request["args"],
+            reason=request["reason"],
+        )
+
+    def card(self, ask: bytes) -> Card:
+        shown = self.engine.acts.shown(ask)
+        return Card(shown["effect"], shown["diff"], shown["undo"])
+
+    def irreversible(self, verb: str) -> bool:
+        """Whether the verb's own manifest says that nothing undoes it."""
+        try:
+            return find_manifest(verb).klass == "none"
+        except Denied:
+            return True
+
+    def acts(self) -> Iterable[bytes]:
+        return (row.id for row in self.engine.acts.all())
+
+    def rows(self, agent: bytes) -> list[ActionRow]:
+        """The agent's acts, newest first."""
+        return [self._row(row) for row in reversed(self.engine.acts.all()) if row.agent == agent][:50]
+
+    def _row(self, row: ActRow) -> ActionRow:
+        return {
+            "id": full("act", row.id),
+            "leaf": self.engine.acts.leaf_of(row),
+            "at_ms": row.started_ms,
+            "agent": full("agent", row.agent),
+            "verb": row.verb,
+            "resource": row.resource,
+            "reversibility": row.klass,
+            "outcome": "undone" if row.undone_by else row.state,
+            "undo": self.engine.acts.shown(row.id)["undo"],
+        }
+
+
+async def _collect(descriptor: int) -> bytes:
+    """A pipe to its end, at most OUTPUT_BYTES kept; the rest is read and dropped, so that nobody blocks on it."""
+    done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    kept = bytearray()
+
+    class Reader(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            kept.extend(data[: OUTPUT_BYTES - len(kept)])
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if not done.done():
+                done.set_result(bytes(kept))
+
+    await asyncio.get_running_loop().connect_read_pipe(Reader, os.fdopen(descriptor, "rb", buffering=0))
+    return await done

@@ -1,0 +1,60 @@
+"""From what a person typed to the one thing it means: a prefix of an id, with or without its kind, or a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from queenright.errors import Malformed, Unknown
+from queenright.wire.ids import parse, short
+
+if TYPE_CHECKING:
+    from queenright.supervisor.runtime import Runtime
+
+__all__ = ["find"]
+
+
+def _candidates(rt: Runtime, kind: str) -> Iterable[bytes]:
+    match kind:
+        case "agent" | "grant":
+            return (agent.id for agent in rt.agents)
+        case "intent":
+            return (standing.intent.id for standing in rt.intents)
+        case "ask":
+            return (head.id for head in rt.asks)
+        case "lease":
+            return (lease.id for lease in rt.leases)
+        case "act":
+            return rt.acting.acts()
+        case _:
+            return ()
+
+
+def find(rt: Runtime, text: str, kinds: tuple[str, ...]) -> tuple[str, bytes]:
+    """(kind, id). Raises Unknown for nothing, Malformed for more than one."""
+    if "agent" in kinds:
+        named = [agent.id for agent in rt.agents if agent.name == text]
+        alive = [found for found in named if not rt.agents.get(found).ended]
+        if len(alive or named) == 1:
+            return "agent", (alive or named)[0]
+    if "intent" in kinds:
+        swarms = [standing.intent.id for standing in rt.intents if standing.intent.swarm == text]
+        running = {agent.intent for agent in rt.agents if not agent.ended}
+        live = [found for found in swarms if found in running]
+        if len(live or swarms) == 1:
+            return "intent", (live or swarms)[0]
+    kind, digits = parse(text)
+    if kind is not None and kind not in kinds:
+        raise Malformed(f"`{text[:80]}` is a {kind}; wanted: {', '.join(kinds)}")
+    found = [
+        (one, candidate)
+        for one in ((kind,) if kind is not None else kinds)
+        for candidate in _candidates(rt, one)
+        if candidate.hex().startswith(digits)
+    ]
+    if not found:
+        raise Unknown(f"nothing here is called `{text[:80]}`", hint=f"looked among: {', '.join(kinds)}")
+    if len(found) > 1:
+        first = ", ".join(short(one, candidate) for one, candidate in found[:3])
+        raise Malformed(f"`{text[:80]}` means {len(found)} things ({first}, …)", hint="give more digits")
+    return found[0]

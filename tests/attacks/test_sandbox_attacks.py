@@ -1,0 +1,67 @@
+"""Hostile code in a cell and in a command, as root and as an ordinary user: every attack is stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from people import Person, person
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+pytestmark = pytest.mark.isolation
+
+SCRIPT = SUPPORT / "attack_run.py"
+# Fewer would mean the probe lost some on the way.
+FEWEST_ATTACKS = 170
+
+
+@pytest.fixture(params=["self", pytest.param("user", marks=pytest.mark.root)])
+def someone(request: pytest.FixtureRequest) -> Iterator[Person]:
+    with person(request.param, SUPPORT) as who:
+        yield who
+
+
+def attacked(who: Person, kind: str) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(who.passes(SCRIPT, kind).splitlines()[-1])
+    return report
+
+
+@pytest.mark.parametrize("kind", ["cell", "command"])
+def test_every_attack_from_a_sandbox_is_stopped(someone: Person, kind: str) -> None:
+    report = attacked(someone, kind)
+    through = [f"{attack['name']}: {attack['how']}" for attack in report["attacks"] if not attack["stopped"]]
+    assert through == []
+    # Refused by the filter, not by the luck of a wrong argument.
+    loose = [
+        f"{attack['name']}: {attack['how']}"
+        for attack in report["attacks"]
+        if attack["name"].startswith(("call ", "make ", "ptrace", "process_vm_readv", "TIOCSTI"))
+        and not attack["how"].startswith("EPERM")
+    ]
+    assert loose == []
+    assert report["noise"] == []
+    assert report["exit"] == [0, None]
+    assert report["attacks"][-1]["name"] == "end", "the probe did not come to its end"
+    assert len(report["attacks"]) >= FEWEST_ATTACKS
+    broken = [name for name, held in report["aftermath"].items() if not held]
+    assert broken == []
+
+
+def test_the_same_attacks_succeed_without_a_sandbox(someone: Person) -> None:
+    """A probe that could not find what lies open would prove nothing above."""
+    report = attacked(someone, "none")
+    through = {attack["name"] for attack in report["attacks"] if not attack["stopped"]}
+    for part in (
+        "read /", "id_ed25519", "keyring", "symlink to", "hardlink to", "tcp of the host", "udp of the host",
+        "an abstract unix socket", "a unix socket of the host", "tcp socket", "ptrace", "setpriority",
+        "environ",
+        "find_the_secret_in_the_environment", "find_an_inherited_descriptor", "see_processes_outside",
+        "list_the_root",
+        "unshare user",
+    ):  # fmt: skip
+        assert any(part in name for name in through), f"{part} did not succeed: {sorted(through)}"
+    assert not report["aftermath"]["nobody called"]

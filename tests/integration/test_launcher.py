@@ -1,0 +1,57 @@
+"""The launcher's promises, kept for whoever runs this and, from root, for an ordinary user as well.
+
+Nothing is skipped because the machine lacks it: a refused sandbox fails here with its step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from launcher_checks import CHECKS, ROOT_CHECKS
+from people import Person, person
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+pytestmark = pytest.mark.isolation
+
+SCRIPT = SUPPORT / "launcher_checks.py"
+FORBIDDEN = "forbidden_user_namespaces_are_named"
+
+
+@pytest.fixture(params=["self", pytest.param("user", marks=pytest.mark.root)])
+def someone(request: pytest.FixtureRequest) -> Iterator[Person]:
+    with person(request.param, SUPPORT) as who:
+        yield who
+
+
+@pytest.mark.parametrize("promise", [name for name in CHECKS if name != FORBIDDEN])
+def test_the_launcher_promises_that(someone: Person, promise: str) -> None:
+    someone.passes(SCRIPT, promise)
+
+
+def test_forbidden_user_namespaces_are_refused_by_name(someone: Person) -> None:
+    """In a user namespace that allows none below it, as on a machine whose administrator forbids them."""
+    forbid = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    prefix = (
+        "unshare",
+        "--user",
+        "--map-user=1000",
+        "--map-group=1000",
+        "--keep-caps",
+        "sh",
+        "-c",
+        forbid,
+        "sh",
+    )
+    someone.passes(SCRIPT, FORBIDDEN, prefix=prefix)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="what only root can do")
+@pytest.mark.parametrize("promise", list(ROOT_CHECKS))
+def test_as_root_the_launcher_promises_that(promise: str) -> None:
+    with person("self", SUPPORT) as who:
+        who.passes(SCRIPT, promise)

@@ -1,0 +1,60 @@
+"""Runs inside a sandbox and tries to get out. Prints one JSON object a line: {"name", "stopped", "how"}.
+
+Usage: main.py FACTS. Anything an attack obtained is reported as not stopped.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from base import ATTACKS, FACTS
+
+# In this order: the last of `resources` signals everyone.
+for room in ("files", "processes", "network", "kernel", "given", "resources"):
+    importlib.import_module(room)
+
+# Outside a sandbox most of these would hurt the machine. Bare, only what touches our own decoys, listeners
+# and victim
+# may run; and the rest only where the filter is seen to be on.
+HARMLESS = (
+    "connect to tcp of", "connect to udp of", "connect to an abstract", "connect to a unix", "make tcp",
+    "make udp",
+    "find_", "list_the_root", "see_processes_outside", "call memfd_secret", "call unshare user",
+)  # fmt: skip
+
+
+def harmless(name: str) -> bool:
+    verb, _, rest = name.partition(" /")
+    on_decoy = verb in ("read", "symlink to", "hardlink to") and f"/{rest}" in FACTS["decoys"]
+    on_victim = verb in ("look into", "read") and rest.startswith(f"proc/{FACTS['victim']}/")
+    of_victim = name in (f"ptrace {FACTS['victim']}", f"setpriority {FACTS['victim']}")
+    return on_decoy or on_victim or of_victim or name.startswith(HARMLESS)
+
+
+def main() -> None:
+    if FACTS["kind"] == "none":
+        ATTACKS[:] = [attack for attack in ATTACKS if harmless(attack[0])]
+    else:
+        with open("/proc/self/status") as status:
+            assert "\nSeccomp:\t2\n" in status.read(), (
+                "not in a sandbox: these attacks would hurt this machine"
+            )
+        assert os.path.samefile(__file__, "/probe/main.py")
+    for name, function in ATTACKS:
+        try:
+            how, stopped = function(), False
+        except OSError as error:
+            how, stopped = f"{errno.errorcode.get(error.errno or 0, '')} {error.strerror or ''}".strip(), True
+        except Exception as error:  # an attack that does not run proves nothing
+            how, stopped = f"broken: {error!r}", False
+        print(json.dumps({"name": name, "stopped": stopped, "how": how}), flush=True)
+    print(json.dumps({"name": "end", "stopped": True, "how": f"{len(ATTACKS)} attacks"}))
+
+
+main()

@@ -1,0 +1,111 @@
+"""What the launcher answers to wrong requests."""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+
+import msgpack
+from launching import (
+    DEADLINE,
+    HERE,
+    check,
+    launched,
+    refused,
+    run,
+    shell,
+)
+
+from queenright.supervisor.launcher import Exit, launcher_path
+from queenright.supervisor.sandbox_spec import (
+    Bind,
+)
+
+
+@check
+async def what_a_request_gets_wrong_is_named_and_nothing_runs() -> None:
+    with launched() as launcher:
+        good = shell(launcher, "touch ran")
+        link = HERE / "link"
+        link.symlink_to(HERE / "workspace")
+        cases = [
+            ("source", replace(good, binds=(Bind(HERE / "nowhere", "/x"),))),
+            ("request", replace(good, binds=(Bind("/usr", "/proc/x"),))),
+            ("request", replace(good, binds=(Bind("/usr", "/a/../b"),))),
+            ("request", replace(good, binds=(Bind("/usr", "relative"),))),
+            ("request", replace(good, hide=("/a/..",))),
+            ("hide", replace(good, hide=("/usr/nowhere",))),
+            ("request", replace(good, argv=("sh",))),
+            ("request", replace(good, argv=())),
+            ("exec", replace(good, argv=("/bin/no-such-program",))),
+            ("exec", replace(good, argv=("/etc/passwd",))),
+            ("cwd", replace(good, cwd="/nowhere")),
+            ("request", replace(good, hostname="a b")),
+            ("request", replace(good, hostname="h" * 65)),
+            ("request", replace(good, env={"A=B": "c"})),
+            ("request", replace(good, env={"A": "\0"})),
+            ("request", replace(good, limits=replace(good.limits, processes=None))),
+            ("request", replace(good, limits=replace(good.limits, tmp_bytes=0))),
+            ("bind", replace(good, binds=(*good.binds, Bind("/usr/bin", "/usr/nowhere/x")))),
+        ]
+        for step, spec in cases:
+            await refused(launcher, spec, step)
+        assert not (HERE / "workspace" / "ran").exists()
+        how, _ = await run(launcher, good)
+        assert how == Exit(0, None)
+        too_long = replace(good, env={"A": "b" * 70_000})
+        await refused(launcher, too_long, "request")
+
+
+def raw_launcher() -> tuple[socket.socket, int]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)]
+    pid = os.posix_spawn(launcher_path(), [str(launcher_path())], {}, file_actions=actions)
+    theirs.close()
+    ours.settimeout(DEADLINE)
+    assert "hello" in msgpack.unpackb(ours.recv(65536))
+    return ours, pid
+
+
+@check
+async def malformed_packets_are_answered_and_never_end_the_launcher() -> None:
+    control, pid = raw_launcher()
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    packets = [
+        b"\xff", b"\x80", b"\xc1", b"hello", msgpack.packb([1, 2]), msgpack.packb({"op": "dance", "id": 1}),
+        msgpack.packb({"op": "kill"}), msgpack.packb({"op": "kill", "id": -1}),
+        msgpack.packb({"op": "kill", "id": 9}),
+        msgpack.packb({"op": "kill", "id": 1, "more": 2}), msgpack.packb({"op": "spawn", "id": 1}),
+        msgpack.packb({"op": "kill", "id": 1}) + b"\x00", msgpack.packb({"op": 7, "id": 1}), b"x" * 70_000,
+        b"\xdf\xff\xff\xff\xff", b"\x91" * 60_000, b"\xdb\x7f\xff\xff\xff",
+    ]  # fmt: skip
+    descriptors = [os.open(os.devnull, os.O_RDONLY) for _ in range(40)]
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+    for packet in packets:
+        for extra in ([], rights):
+            control.sendmsg([packet], extra)
+            answer = msgpack.unpackb(control.recv(65536))
+            assert answer["error"]["step"] in ("request", "kill"), (packet[:20], answer)
+    control.sendmsg([b""])
+    assert msgpack.unpackb(control.recv(65536))["error"]["step"] == "request"
+    assert len(os.listdir(f"/proc/{pid}/fd")) == before, "descriptors of refused requests were kept"
+    control.close()
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@check
+async def the_launcher_runs_only_for_the_process_that_made_its_socket() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    run_it = f"subprocess.run(['{launcher_path()}'], pass_fds=[3])"
+    code = f"import subprocess, os; os.dup2({theirs.fileno()}, 3); {run_it}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], pass_fds=[theirs.fileno()], capture_output=True, text=True
+    )
+    theirs.close()
+    assert "not this one's parent" in done.stderr, done.stderr
+    ours.settimeout(DEADLINE)
+    assert ours.recv(10) == b""

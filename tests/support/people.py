@@ -1,0 +1,108 @@
+"""Who runs the isolation tests: whoever runs pytest and, from root, an ordinary user fresh to the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# Above what distributions give to people and services, below the subordinate ranges.
+FIRST_FRESH_UID = 61_234
+SYSTEM_PYTHON = "/usr/bin/python3"
+SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Person:
+    """Runs scripts with an interpreter and a package it can read.
+
+    `uid` is None for the one who runs pytest.
+    """
+
+    name: str
+    python: str
+    library: str | None
+    home: Path
+    uid: int | None
+
+    @property
+    def is_root(self) -> bool:
+        return self.uid is None and os.geteuid() == 0
+
+    def run(
+        self, script: Path, *arguments: str, prefix: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script of this folder to its end; its output is captured."""
+        path = script if self.library is None else Path(self.library) / script.name
+        environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.home), "LANG": "C.UTF-8"}
+        if self.library is not None:
+            environment["PYTHONPATH"] = self.library
+        identity = {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
+        return subprocess.run(
+            [*prefix, self.python, str(path), *arguments],
+            env=environment,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+            **identity,
+        )
+
+    def passes(self, script: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> str:
+        """Run it and fail the test with all it said unless it exits 0."""
+        done = self.run(script, *arguments, prefix=prefix)
+        if done.returncode != 0:
+            pytest.fail(
+                f"{self.name}: {arguments} exited {done.returncode}\n{done.stdout}\n{done.stderr}",
+                pytrace=False,
+            )
+        return done.stdout
+
+
+def _unused_uid() -> int:
+    used = {entry.stat().st_uid for entry in os.scandir("/proc") if entry.name.isdigit()}
+    return next(uid for uid in range(FIRST_FRESH_UID, FIRST_FRESH_UID + 1000) if uid not in used)
+
+
+def _package(name: str) -> Path:
+    found = importlib.util.find_spec(name)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).resolve().parent
+
+
+@contextlib.contextmanager
+def person(name: str, scripts: Path) -> Iterator[Person]:
+    """`self`, or `user`: a fresh uid with the system's python and a copy of the package.
+
+    Skips `user` unless root.
+    """
+    if name == "self":
+        with tempfile.TemporaryDirectory(prefix="queenright-self-") as home:
+            yield Person(name, sys.executable, None, Path(home).resolve(), None)
+        return
+    if os.geteuid() != 0:
+        pytest.skip("starting another uid needs root; everything ran as this user instead")
+    uid = _unused_uid()
+    with tempfile.TemporaryDirectory(prefix="queenright-user-", ignore_cleanup_errors=True) as top:
+        os.chmod(top, 0o755)
+        library, home = Path(top).resolve() / "lib", Path(top).resolve() / "home"
+        library.mkdir()
+        home.mkdir(mode=0o700)
+        os.chown(home, uid, uid)
+        for package in ("queenright", "msgpack"):
+            shutil.copytree(
+                _package(package), library / package, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        shutil.copytree(scripts, library, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        yield Person(name, SYSTEM_PYTHON, str(library), home, uid)
