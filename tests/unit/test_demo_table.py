@@ -14,6 +14,7 @@ GOOD = {
         severity="".join(promise.severity[:1]),
         detected_s=5.0 if promise.severity else None,
         agents=SIZE["".join(promise.severity[:1])][0],
+        pieces=[f"piece {n}" for n in range(max(0, SIZE["".join(promise.severity[:1])][0] - 3))],
         alone=list(promise.alone),
         asked=list(promise.asked),
         decided_by="demo script" if promise.asked else "",
@@ -43,6 +44,8 @@ def test_a_run_that_kept_every_promise_has_no_problem(fault: str) -> None:
         {"healthy_s": None},
         {"agents_after": 2},
         {"agents_after": 0},
+        {"blind": ["errors of svc:shop/edge"]},
+        {"pieces": ["one", "one"]},
     ],
 )
 def test_each_broken_promise_is_found(fault: str, broken: dict[str, object]) -> None:
@@ -57,7 +60,9 @@ def test_a_small_fault_with_too_many_and_a_severe_one_with_too_few_agents_is_a_p
 def test_the_size_must_fit_the_severity_that_was_measured() -> None:
     row = replace(GOOD["missing-index"], severity="severe")
     assert problems([row], CLOSING)
-    assert problems([replace(row, agents=47)], CLOSING) == []
+    assert problems([replace(row, agents=47)], CLOSING)
+    assert problems([replace(row, agents=47, pieces=[str(n) for n in range(44)])], CLOSING) == []
+    assert problems([replace(row, agents=47, pieces=[str(n % 43) for n in range(44)])], CLOSING)
 
 
 def test_an_ask_without_a_decision_and_a_decision_without_an_ask_are_problems() -> None:

@@ -18,6 +18,7 @@ class Promise:
 
 
 # The least and the most agents at once that a severity is worth, the watcher included.
+STAFF = 3  # watcher, commander, remedy: the others look at a piece each
 SIZE = {"": (1, 1), "small": (2, 6), "severe": (40, 60)}
 PROMISED = {
     "bad-release": Promise(("small",), alone=("release.rollback",)),
@@ -40,6 +41,10 @@ class Row:
     why: str = ""  # from which measured numbers
     detected_s: float | None = None
     agents: int = 0  # the most at once
+    pieces: list[str] = field(
+        default_factory=list
+    )  # what each investigating agent looked at: signal, target, window
+    blind: list[str] = field(default_factory=list)  # those of them that read nothing
     alone: list[str] = field(default_factory=list)  # acts that ended well, within the intent
     asked: list[str] = field(default_factory=list)
     decided_by: str = ""
@@ -76,6 +81,12 @@ def problems(rows: list[Row], closing: Closing) -> list[str]:
             (not promise.asked or row.verdict == "approved", f"the verdict was: {row.verdict or 'none'}"),
             ((row.detected_s is not None) == bool(promise.severity), f"detected after: {_s(row.detected_s)}"),
             (row.healthy_s is not None, "not healthy by measurement"),
+            (len(set(row.pieces)) == len(row.pieces), "two agents had the same piece"),
+            (
+                len(row.pieces) == max(0, row.agents - STAFF),
+                f"{len(row.pieces)} pieces for {row.agents} agents",
+            ),
+            (not row.blind, f"read nothing: {'; '.join(row.blind)}"),
             (row.agents_after == 1, f"{row.agents_after} agents left, not the watcher alone"),
         ]
         found += [f"{row.fault}: {what}" for good, what in told if not good]
