@@ -58,7 +58,7 @@ def test_an_act_within_the_intent_was_done_alone() -> None:
 def test_an_act_that_a_verdict_allowed_was_not_done_alone() -> None:
     facts = {"verb": "db.session.kill", "answer": "once"}
     ledger = [
-        {"kind": "ask.raised", "t": 7, "facts": facts},
+        {"kind": "ask.raised", "t": 7, "action": {"id": "act-1", "verb": "db.session.kill", "class": "none"}},
         {"kind": "ask.decided", "t": 8, "actor": {"name": "demo-script"}, "facts": facts},
         act(9, "started", "db.session.kill", klass="none", verdict="verdict-1"),
         act(10, "done", "db.session.kill", klass="none"),

@@ -157,8 +157,8 @@ class Server:
     async def _record(self, violation: Violation) -> None:
         try:
             await self._sink(violation)
-        except Exception:
-            log.exception("a control violation could not be recorded")
+        except Exception as error:
+            log.error("a control violation could not be recorded: %s", type(error).__name__)
 
     # --- accepting ---
 

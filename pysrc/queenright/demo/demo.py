@@ -146,9 +146,7 @@ class Demo:
         return self._row(fault, injected_ms, since, record)
 
     def _over(self, injected_ms: int) -> bool:
-        """A commander was born, and the watcher is alone again."""
-        if len(self.follow.live) > 1 or self.follow.error:
-            return bool(self.follow.error)
+        """A commander was born, and the watcher is alone again: as the ledger has it."""
         record = self._record(injected_ms)
         return record.detected_ms is not None and record.after == 1
 
@@ -199,8 +197,10 @@ class Demo:
         def check() -> bool:
             if self.stopping.is_set():
                 raise Stopped
-            if self.processes.died("supervisor"):
-                raise QueenrightError(f"the supervisor ended while waiting until {what}")
+            if self.processes.died("supervisor") or self.follow.error:
+                raise QueenrightError(
+                    f"the supervisor is lost ({self.follow.error}) while waiting until {what}"
+                )
             return done()
 
         if self.probe.wait(check, seconds):

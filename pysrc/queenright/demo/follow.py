@@ -8,13 +8,13 @@ from typing import Any
 
 from queenright.control.client import Client
 from queenright.demo.tell import Tell
-from queenright.errors import NoSupervisor, QueenrightError, Unknown
+from queenright.errors import NoSupervisor, QueenrightError, TimedOut, Unknown
 
 __all__ = ["Follow"]
 
 SEVERITY = re.compile(r"incident \d+: severity (small|severe): (.+)")
-TOPICS = ("agents", "asks", "incidents")
-IDLE_S = 0.3  # between looks at whether to stop
+TOPICS = ("agents", "asks", "incidents", "status")  # a status comes every second, so nothing waits for long
+SILENT_S = 20.0  # without any event: the supervisor hangs
 HEARD = frozenset(
     {"sre.Watcher", "sre.Commander", "sre.Remedy"}
 )  # whose words are the story; the others find
@@ -59,11 +59,16 @@ class Follow(threading.Thread):
         return any(at_ms >= since_ms and words in line for at_ms, _, line in self.said)
 
     def _listen(self) -> None:
-        """Until somebody is to be heard whose log is not watched yet."""
-        watched = set(self._heard)
-        events = self._client.watch([*TOPICS, *(f"log:{agent}" for agent in watched)], idle_s=IDLE_S)
-        self._list()
-        for event in events:
+        """Until somebody is to be heard whose log is not watched yet.
+
+        All is listed once the watch is in force, which the first event says: what happened before it, and what
+        the server dropped when the topics changed, is in the list.
+        """
+        watched, listed = set(self._heard), False
+        for event in self._client.watch([*TOPICS, *(f"log:{agent}" for agent in watched)], idle_s=SILENT_S):
+            if not listed:
+                self._list()
+                listed = True
             topic, data = event["topic"], event["data"]
             if topic == "agents":
                 self._agent(data)
@@ -77,6 +82,7 @@ class Follow(threading.Thread):
                 self._log(topic.removeprefix("log:"), data)
             if set(self._heard) != watched or self._over.is_set():
                 return
+        raise TimedOut(f"the supervisor said nothing for {SILENT_S:.0f} s")
 
     def _list(self) -> None:
         """All of it again: at the start, and whenever events were lost."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from queenright.agent import Agent, Allow, Ask, ChildEnded, Context, handles
+from queenright.agent import Agent, AgentRef, Allow, Ask, ChildEnded, Context, handles
 
 from .detect import Recovery, leading
 from .evidence import Evidence
@@ -84,7 +84,7 @@ class Commander(Agent):
         case.phase = "investigating"
         agents = await ctx.gather(*(self._staff(ctx, n, piece) for n, piece in enumerate(chosen, first)))
         for agent, piece in zip(agents, chosen, strict=True):
-            case.waiting[agent.id.hex()] = agent.name
+            case.waiting[agent.id.hex()] = label(agent)
             ctx.send(agent, Investigate(*piece))
         ctx.log(f"{case.agents + STAFF} agents in all: {len(chosen)} pieces, no two alike")
         ctx.after(PATIENCE, Late())
@@ -195,6 +195,11 @@ class Commander(Agent):
 
     def _samples(self) -> tuple[Sample, ...]:
         return tuple(thaw_sample(row) for row in self.state.samples)
+
+
+def label(agent: AgentRef) -> str:
+    """The last part of its name, for people."""
+    return agent.name.rpartition("/")[2]
 
 
 def _pairs(args: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from queenright.agent import Agent, Allow, Ask, ChildEnded, Context, handles
 
-from .commander import Commander
+from .commander import Commander, label
 from .detect import BASELINE, Detector, symptoms
 from .hypotheses import Runbook
 from .measure import thaw_reading, thaw_sample
@@ -101,7 +101,9 @@ class Watcher(Agent):
             for one in detector.evidence
         )
         onset = detector.evidence[0].at_ms - int(PERIOD * 1000)
-        ctx.log(f"confirmed by {len(samples)} samples: incident {memory.incidents} goes to {commander.name}")
+        ctx.log(
+            f"confirmed by {len(samples)} samples: incident {memory.incidents} goes to {label(commander)}"
+        )
         ctx.send(commander, Open(memory.incidents, onset, detector.normal_p50_ms, samples))
 
     @handles
