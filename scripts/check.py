@@ -89,6 +89,21 @@ def unsafe_only_in_sandbox() -> str:
     return "\n".join(found)
 
 
+def only_core_imports_the_compiled_core() -> str:
+    """`_core` is reached through `queenright.core` and nowhere else (import-linter cannot see a compiled module)."""
+    found = []
+    for path in sorted((ROOT / "pysrc/queenright").rglob("*.py")) + sorted((ROOT / "tui").rglob("*.py")):
+        if path.parent == ROOT / "pysrc/queenright/core":
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if (
+                re.match(r"\s*(from|import)\s+queenright\._core\b", line)
+                or "from queenright import _core" in line
+            ):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    return "\n".join(found)
+
+
 def rust_version_is_the_highest_needed() -> str:
     """`rust-version` equals the highest any locked dependency states: lower would be untrue, higher would shut people out."""
     argv = ["cargo", "metadata", "--locked", "--format-version", "1"]
@@ -124,6 +139,7 @@ CHECKS: list[tuple[str, Callable[[], str]]] = [
     ("mypy --strict", command(str(BIN / "mypy"))),
     ("stubtest", command(str(BIN / "stubtest"), "queenright._core")),
     ("import contracts", command(str(BIN / "lint-imports"), "--no-cache")),
+    ("only core imports _core", only_core_imports_the_compiled_core),
     ("pure core: dependencies", pure_core_dependencies),
     ("pure core: sources", pure_core_sources),
     ("unsafe in one crate", unsafe_only_in_sandbox),

@@ -58,7 +58,7 @@ class Supervised:
         options = Options(self.paths.state, locked=locked, ready_fd=ready_write)
         with (self.base / "stderr").open("ab") as errors:
             self.daemon = subprocess.Popen(
-                [sys.executable, "-m", "queenright.supervisor", str(give_read)],
+                [sys.executable, "-P", "-m", "queenright.supervisor", str(give_read)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, pass_fds=[give_read, ready_write],
                 start_new_session=True,
             )  # fmt: skip

@@ -149,3 +149,13 @@ def test_equal_requests_are_named_and_not_covered() -> None:
     ask.detail["members"] = [ask.detail["bytes"]] * 37
     text = " ".join(" ".join(rows(ask)).split())
     assert "36 equal requests wait too; your verdict answers only the one drawn here" in text
+
+
+def test_the_block_that_is_signed_is_always_four_rows() -> None:
+    for resource in ("svc:shop/web", "svc:shop/" + "x" * 500, "svc:" + EVERYTHING):
+        ask = opened(resource=resource)
+        need = demand("CRITICAL", resource, same_user=True)
+        lines = sign_lines(ask, Choice(1, NOW + 1000, (("files", ("a" * 300,)),)), need, 74, NOW)
+        assert len(lines) == 4
+        assert line_cells(lines[0]) <= 74
+        assert "digest" in line_text(lines[2])

@@ -29,7 +29,7 @@ from queenright.agent import (
 )
 from queenright.core import canonical, decode
 from queenright.errors import Malformed
-from queenright.wire.link import Deliver, End, Evict, Frame, Log, Result, Step, Stop
+from queenright.wire.link import Deliver, End, Evict, Frame, Log, Result, Step, Stop, Volatile
 
 
 class Do(Message):
@@ -599,6 +599,28 @@ def test_volatile_messages_in_a_cell_pass_as_objects_and_leave_no_frame(swarm: A
     swarm.send(agent, Do("tell", AgentRef(agent.id)))
     assert kept == [("listener", 0, 0), ("listener", 1, 1), ("listener", 2, 3)]
     assert len(frames(swarm, End)) == before + 2  # the parent's turn and the child's start
+
+
+def test_a_volatile_message_to_somebody_not_known_here_goes_through_the_supervisor(swarm: Any) -> None:
+    """Both live in this cell, but who may write to whom is the supervisor's to say."""
+
+    @script("tell")
+    async def tell(me: Any, ctx: Context, message: Do) -> None:
+        assert message.who is not None
+        ctx.send(message.who, Tick(5))
+        ctx.send(bytes(32), Tick(5))
+
+    kept = []
+
+    @script("tick")
+    async def tick(me: Any, ctx: Context, message: Tick) -> None:
+        kept.append(message.n)
+
+    other = swarm.start(Actor, name="other")
+    agent = swarm.start(Actor)
+    swarm.send(agent, Do("tell", AgentRef(other.id)))
+    assert kept == [5]
+    assert [frame.op["sealed"] is not None for frame in frames(swarm, Volatile)] == [True, True]
 
 
 def test_a_volatile_turn_records_nothing_and_says_so(swarm: Any) -> None:

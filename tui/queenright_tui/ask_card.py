@@ -23,6 +23,7 @@ REASON_ROWS: Final = 6
 FOLD_CHARS: Final = 1200  # a longer value is shown by its beginning, length and hash
 DIFF_ROWS: Final = 8
 SIMILAR: Final = 5
+MORE: Final = "~ (see WHAT)"
 DEFAULT_TTL_MS: Final = 10 * 60 * 1000
 
 # Fields of the signed bytes that have a heading of their own below.
@@ -274,7 +275,7 @@ def _diff(text: str, room: int, *, whole: bool) -> list[Line]:
 
 
 def sign_lines(ask: OpenAsk, choice: Choice, need: Demand, width: int, now_ms: int) -> tuple[Line, ...]:
-    """The block that says what the key will sign. Always on screen whole."""
+    """The block that says what the key will sign: always four rows, on screen whole."""
     body = ask.body
     scope = f"{exact(str(body['verb']))}  {exact(body['resource'])}"
     if choice.narrowed:
@@ -282,7 +283,9 @@ def sign_lines(ask: OpenAsk, choice: Choice, need: Demand, width: int, now_ms: i
     until = f"until {clock(choice.not_after_ms)} ({left(choice.not_after_ms - now_ms)})"
     uses = "1 use" if choice.max_uses == 1 else f"{choice.max_uses} uses"
     against = "narrower than asked" if choice.narrowed else "as asked, this request only"
-    lines: list[Line] = [(bit("SIGN   ", "head"), bit(row, "bold")) for row in wrap(scope, width - LABEL)[:2]]
+    # One row, so that the block never outgrows its place: the whole of it stands under WHAT.
+    shown = scope if len(scope) <= width - LABEL else scope[: width - LABEL - len(MORE)] + MORE
+    lines: list[Line] = [(bit("SIGN   ", "head"), bit(shown, "bold"))]
     lines.append((bit("".ljust(LABEL)), bit(f"{uses} · {until} · {against}")))
     lines.append((bit("".ljust(LABEL)), bit("digest ", "dim"), bit(long_id(ask.digest))))
     lines.append((bit("".ljust(LABEL)), *_how(str(body["risk"]), need)))

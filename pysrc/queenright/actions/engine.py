@@ -109,6 +109,13 @@ class Engine:
         """
         return self.hands.cut(agents, f"was cut off: {why}")
 
+    def remove_workspace(self, agent: bytes) -> None:
+        """An agent's retention is over: its files go, and with them what undos of its acts on them would need."""
+        self.parts.workspaces.remove(agent)
+        for row in self.acts.all():
+            if row.agent == agent and row.resource == OWN_WORKSPACE:
+                self.hands.forget(row.id)
+
     async def observe(self) -> None:
         """Look at every service's release and config: what they are now is what a later act calls
         "previous".
@@ -154,7 +161,12 @@ class Engine:
             if manifest.klass == "read":
                 return await self._read(request, manifest, resource, args)
             async with self._turn(request):
-                return await self._act(request, manifest, resource, args)
+                try:
+                    return await self._act(request, manifest, resource, args)
+                finally:
+                    row = self.acts.get(request.id)
+                    if row is None or (row.state == "failed" and not row.began):
+                        self.hands.forget(request.id)
         except Denied as denied:
             return self._refused(request, manifest, denied)
         except StoreRefused as refused:
@@ -236,10 +248,11 @@ class Engine:
         ):
             plan, images = await self._plan(request, manifest, resource, session, args)
             allowed = self._authorise(request, plan, head)
-            if allowed.held is None:
-                return self._asking.raised(request, plan, allowed.clauses)
-            row = self._start(request, plan, images, lease, allowed, allowed.held)
-            return await self._finish(row, manifest, plan, session, allowed.held)
+            if allowed.held is not None:
+                row = self._start(request, plan, images, lease, allowed, allowed.held)
+                return await self._finish(row, manifest, plan, session, allowed.held)
+        # Once nothing of it runs and its lease has ended: a person may take hours.
+        return self._asking.raised(request, plan, allowed.clauses)
 
     async def _plan(
         self,

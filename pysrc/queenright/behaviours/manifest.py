@@ -106,18 +106,15 @@ class _Parser:
     def line(self, path: tuple[str, ...]) -> int:
         """Where a key, or the header of its table, stands; 1 if it is not there."""
         table: tuple[str, ...] = ()
-        header = best = 1
+        best = 1
         for number, text in enumerate(self.lines, 1):
             bare = text.split("#")[0].strip()
             if bare.startswith("["):
                 table = tuple(part.strip(" \"'") for part in bare.strip("[] ").split("."))
                 if table == path[: len(table)]:
-                    header = number
-                continue
-            key = bare.partition("=")[0].strip(" \"'")
-            if (*table, key) == path:
+                    best = number
+            elif (*table, bare.partition("=")[0].strip(" \"'")) == path:
                 return number
-            best = header
         return best
 
     def manifest(self) -> Manifest:

@@ -30,12 +30,13 @@ MAX_WAITING = 1000
 
 @dataclass(slots=True)
 class Parcel:
-    """A message on its way: `place` is the map that gets its body or seal."""
+    """A message on its way: `place` is the map that gets its body or seal. `always`: sealed even if its receiver lives here."""
 
     place: dict[str, Any]
     to: bytes
     kind: str
     body: bytes
+    always: bool = False
 
 
 @dataclass(slots=True)
@@ -137,16 +138,19 @@ class Post:
                 return
             desk.outbox.popleft()
             for parcel in record.parcels:
-                if self._lives_here(parcel.to):
-                    parcel.place["body"] = parcel.body
-                else:
+                if self._needs_seal(parcel):
                     parcel.place["sealed"] = self._seal(desk.keys, parcel)
+                else:
+                    parcel.place["body"] = parcel.body
             self._send(record.frame())
             record.after()
 
+    def _needs_seal(self, parcel: Parcel) -> bool:
+        return parcel.always or not self._lives_here(parcel.to)
+
     def _ready(self, desk: _Desk, record: Record) -> bool:
         """Ask for every key that is missing; whether none is."""
-        away = {parcel.to for parcel in record.parcels if not self._lives_here(parcel.to)}
+        away = {parcel.to for parcel in record.parcels if self._needs_seal(parcel)}
         if not away:
             return True
         self.claim(desk.keys.agent)

@@ -255,7 +255,9 @@ class Process:
         agent = resident.me.id
         if self.post.waiting(agent) >= MAX_WAITING:
             raise MailboxFull(f"{MAX_WAITING} messages wait for a key to seal them with", undelivered=message)
-        self.post.submit(agent, Record([address(op, to, message)], lambda: Volatile(agent, op)))
+        parcel = address(op, to, message)
+        parcel.always = True  # the supervisor, which checks reach, takes volatile messages only sealed
+        self.post.submit(agent, Record([parcel], lambda: Volatile(agent, op)))
 
     def open_seal(self, resident: Resident, sender: bytes, kind: str, sealed: dict[str, Any]) -> bytes:
         """The body of a sealed message. What does not verify is reported, and raised to whoever waits for it."""

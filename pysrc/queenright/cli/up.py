@@ -81,7 +81,7 @@ def start_detached(paths: Paths, options: Options, *, within_s: float = READY_WI
     errors = os.open(paths.logs / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "queenright.supervisor", str(give_read)],
+            [sys.executable, "-P", "-m", "queenright.supervisor", str(give_read)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,

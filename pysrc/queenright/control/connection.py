@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import traceback
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol
@@ -20,7 +22,7 @@ from queenright.control.refusals import to_wire
 from queenright.control.service import Gate, Peer, Service, Violation
 from queenright.control.session import Tokens
 from queenright.control.standing import Standing
-from queenright.errors import Locked, Malformed, NotEntitled, QueenrightError
+from queenright.errors import Conflict, Locked, Malformed, NotEntitled, QueenrightError
 from queenright.wire.frame import MAX_FRAME
 
 __all__ = ["Connection", "Host"]
@@ -31,7 +33,15 @@ FIRST_FRAME = 128 * 1024  # before a key is proved: an offer of 64 key lines of 
 PROVE_WITHIN_S = 60.0  # a person may have to type a passphrase or touch a key
 FRAME_WITHIN_S = 30.0  # a frame that began must end, and what is written be taken, in this time
 LAST_WORD_S = 1.0  # for the refusal to leave before the close
+TRACE_FRAMES = 6  # of the log line about a call that failed by our own fault
 IN_FLIGHT = 8  # frames of one client at a time; the next is not read until one is answered
+
+
+def _where(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)[-TRACE_FRAMES:]
+    return " < ".join(
+        f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}" for frame in reversed(frames)
+    )
 
 
 class Host(Protocol):
@@ -120,6 +130,13 @@ class Connection:
         self._closing = True
         self._ready.set()
 
+    def evict(self) -> None:
+        """End to make room for another. It proved nothing."""
+        self._say(
+            {"t": "bye", "error": to_wire(Conflict("others wait to prove a key", hint="connect again"))}
+        )
+        self.close()
+
     # --- reading ---
 
     async def _read(self) -> None:
@@ -178,9 +195,10 @@ class Connection:
             frame = to_frame({"t": "answer", "id": number, "ok": True, "result": await work})
         except QueenrightError as error:
             frame = to_frame({"t": "answer", "id": number, "ok": False, "error": to_wire(error)})
-        except Exception:
-            # Our own fault: the client learns that it failed, the log learns why.
-            log.exception("a control call failed")
+        except Exception as error:
+            # Our own fault: the client learns that it failed, the log learns where. Not what the exception says: that
+            # may hold what the client sent.
+            log.error("a control call failed: %s at %s", type(error).__name__, _where(error))
             failed = QueenrightError("the supervisor failed on this call", hint="see `queenright logs`")
             frame = to_frame({"t": "answer", "id": number, "ok": False, "error": to_wire(failed)})
         self._outgoing.append((frame, True))

@@ -15,7 +15,14 @@ from queenright.ledger.entry import Agent, Entry
 
 __all__ = ["Order"]
 
-_ENDS: Final = {"action.done": "done", "action.failed": "failed", "action.unknown": "unknown"}
+# An undo is an act of its own, by an operator or the agent: it too starts, and ends by one of these.
+_ENDS: Final = {
+    "action.done": "done",
+    "action.failed": "failed",
+    "action.unknown": "unknown",
+    "action.undone": "done",
+    "undo.conflict": "failed",
+}
 # What makes an end of everything under the id in the entry's field of the same name.
 _TAKEN: Final = {
     "intent.revoked": "intent",
@@ -45,8 +52,9 @@ class Order:
     def follow(self, entry: Entry) -> list[str]:
         """Take in the next entry; what it contradicts, in words."""
         wrong = self._action(entry)
-        if entry.kind == "action.started":
-            wrong += self._authority(entry)
+        # An operator's undo rests on an order of their own, and may come after everything else has ended.
+        if entry.kind == "action.started" and isinstance(entry.actor, Agent):
+            wrong += self._authority(entry, entry.actor.id)
         self._remember(entry)
         return wrong
 
@@ -84,11 +92,11 @@ class Order:
             wrong.append(f"an action that was {before} ends again")
         return wrong
 
-    def _authority(self, entry: Entry) -> list[str]:
-        held = {
+    def _authority(self, entry: Entry, agent: bytes) -> list[str]:
+        held: dict[str, list[bytes | None]] = {
             "intent": [entry.intent],
             "lease": [entry.lease],
-            "agent": [getattr(entry.actor, "id", None)],
+            "agent": [agent],
             "grant": self._chain(entry.grant),
         }
         wrong = [

@@ -38,7 +38,7 @@ class Calls:
 
     def open(self, agent: Agent, turn: int, ordinal: int, request: dict[str, Any]) -> None:
         """Queue the call's message. Raises CallCycle, CallTooDeep, Malformed, Unknown (out of reach, gone, full)."""
-        for call, row in self._open.items():
+        for row in self._open.values():
             if (row["agent"], row["turn"], row["ordinal"]) == (agent.id, turn, ordinal):
                 return  # a restart found the row: the message was queued then, and its deadline runs on
         timeout = request.get("timeout_ms")

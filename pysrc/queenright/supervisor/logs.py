@@ -57,6 +57,9 @@ class Log:
         self.path = path
         self._recent: deque[LogLine] = deque(maxlen=RECENT_LINES)
         self._next = 0
+        # What the rooms say by way of `logging` (the control server does) goes where everything else goes.
+        self._rooms = _Forward(self)
+        logging.getLogger("queenright").addHandler(self._rooms)
 
     def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
         now = self._clock.wall_ms()
@@ -86,8 +89,18 @@ class Log:
         return found, (found[-1].seq if found else after), max(0, first - (after + 1))
 
     def close(self) -> None:
+        logging.getLogger("queenright").removeHandler(self._rooms)
         for handler in list(self._logger.handlers):
             handler.close()
+
+
+class _Forward(logging.Handler):
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log._write(record.levelno, record.name, {"text": record.getMessage()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import queenright
 from queenright.clock import SystemClock
 from queenright.core.host import harden_process, restrict_self
 from queenright.errors import QueenrightError, SandboxRefused
@@ -176,9 +177,6 @@ def _refuse(options: Options, error: Exception, code: int) -> int:
 
 def _code_paths() -> list[str]:
     """What a Python process reads to run: the interpreter, its libraries, the system's shared objects and zones."""
-    import queenright
-    import queenright_tui
-
     wanted = [
         sys.prefix,
         sys.base_prefix,
@@ -191,9 +189,11 @@ def _code_paths() -> list[str]:
         "/etc/localtime",
         "/dev/urandom",
         "/proc/self",
-        *(os.path.dirname(module.__file__ or "") for module in (queenright, queenright_tui)),
+        os.path.dirname(queenright.__file__ or ""),
     ]
-    return sorted({os.path.realpath(path) for path in wanted if path and os.path.exists(path)})
+    found = {os.path.realpath(path) for path in wanted if path and os.path.exists(path)}
+    # `python -m` puts the directory it was started in on sys.path: that is nobody's code, and may be `/`.
+    return sorted(found - {"/", os.path.realpath(os.getcwd())})
 
 
 def _own_paths(paths: Paths) -> list[str]:

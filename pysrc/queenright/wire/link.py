@@ -67,10 +67,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
     "bool": (bool,),
-    "list": (list,),
-    "dict": (dict,),
+    "list[Any]": (list,),
+    "dict[str, Any]": (dict,),
     "bytes | None": (bytes, NoneType),
-    "dict | None": (dict, NoneType),
+    "dict[str, Any] | None": (dict, NoneType),
 }
 
 
@@ -94,7 +94,7 @@ class Start(Frame):
     shared: bool
     runtime_key: bytes
     nonce: bytes
-    packages: list
+    packages: list[Any]
     now_ms: int
 
 
@@ -112,7 +112,7 @@ class Host(Frame):
     package: bytes
     state: bytes | None
     state_version: int
-    kin: list  # agent ids it may write to from the start: parent and children
+    kin: list[Any]  # agent ids it may write to from the start: parent and children
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ class Deliver(Frame):
     agent: bytes
     turn: int
     attempt: int
-    mail: dict
-    steps: list
+    mail: dict[str, Any]
+    steps: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Result(Frame):
     ordinal: int
     ok: bool
     value: bytes
-    error: dict | None
+    error: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class Ready(Frame):
     t: ClassVar[str] = "ready"
     cell: str
     python: str
-    classes: list
+    classes: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ class Step(Frame):
     ordinal: int
     kind: str
     request: bytes
-    ops: list
+    ops: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +245,8 @@ class End(Frame):
     error: str
     state: bytes | None
     state_version: int
-    ops: list
-    reply: dict | None  # {"type", "body" | "sealed"} when the mail was a call
+    ops: list[Any]
+    reply: dict[str, Any] | None  # {"type", "body" | "sealed"} when the mail was a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ class Volatile(Frame):
 
     t: ClassVar[str] = "volatile"
     agent: bytes
-    op: dict
+    op: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

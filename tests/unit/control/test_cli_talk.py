@@ -78,6 +78,15 @@ def test_login_keeps_a_session_that_takes_away_without_the_key(served, cli, monk
     assert cli("agent", "stop", "x")[0] == 1
 
 
+def test_login_that_has_ended_gives_way_to_the_key(served, cli):
+    assert cli("login")[0] == 0
+    served.clock.advance(9 * 60 * 60 * 1000)
+    code, _, err = cli("agent", "stop", "x")
+    assert code == 0
+    assert "the login has ended; using your key" in err
+    assert "the login has ended" not in cli("agent", "stop", "x")[2]
+
+
 def test_agent_text_never_reaches_the_terminal_raw(served, cli):
     served.service.answers["agents"] = {
         "rows": [row(), row(id="agent-" + "ef" * 32, parent=AGENT)],

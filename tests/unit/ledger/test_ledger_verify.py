@@ -356,6 +356,19 @@ def test_an_end_needs_its_start_and_comes_once(desk: Any) -> None:
     assert follow([replace(started, action=None)]) == ["action.started without an action"]
 
 
+def test_an_undo_starts_and_ends_as_an_act_of_its_own(desk: Any) -> None:
+    story = desk.story()
+    undo = replace(story[4], actor=desk.operator, action=desk.action("undo", "svc.restart", "svc:shop/web"))
+    undone = replace(undo, kind="action.undone", result=Result("done"))
+    conflict = replace(undo, kind="undo.conflict", result=Result("failed", "conflict"))
+    revoked = Entry("intent.revoked", 1, desk.operator, intent=undo.intent)
+    for end in (undone, conflict):
+        order = Order({})
+        assert [what for entry in [*story, revoked, undo, end] for what in order.follow(entry)] == []
+        assert order.open() == []
+    assert follow([*story, undone]) == ["an action ends that never started"]
+
+
 def test_a_verdict_is_used_as_often_as_it_says(desk: Any) -> None:
     story = desk.story()
     again = replace(story[8], action=desk.action("again", "db.session.kill", "db:shop/main"))

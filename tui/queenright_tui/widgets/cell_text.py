@@ -94,21 +94,40 @@ def fit(text: str, width: int, align: str = "<") -> str:
 
 def wrap(text: str, width: int, *, limit: int = MAX_TEXT, rows: int | None = None) -> list[str]:
     """Clean text folded into rows of at most `width` cells. What `rows` cuts off is counted in the last row."""
-    width = max(width, 8)
-    folded: list[str] = []
-    for row in clean(text, limit, newlines=True).split("\n"):
-        rest = row
-        while cell_len(rest) > width:
-            head = set_cell_size(rest, width).rstrip() if not rest.isascii() else rest[:width]
-            space = head.rfind(" ")
-            head = head[:space] if space > width // 2 else head
-            folded.append(head)
-            rest = rest[len(head) :].lstrip(" ")
-        folded.append(rest)
+    return list(_wrapped(text[: limit + 1], max(width, 8), limit, rows))
+
+
+@lru_cache(maxsize=512)
+def _wrapped(text: str, width: int, limit: int, rows: int | None) -> tuple[str, ...]:
+    folded = [part for row in clean(text, limit, newlines=True).split("\n") for part in _fold(row, width)]
     if rows is not None and len(folded) > rows:
         hidden = len(folded) - rows + 1
         folded = [*folded[: rows - 1], f"… {hidden} more rows folded"]
-    return folded
+    return tuple(folded)
+
+
+def _fold(row: str, width: int) -> list[str]:
+    """One row in pieces of at most `width` cells, at a space where one is near. One pass over the text."""
+    pieces: list[str] = []
+    start, cells, space = 0, 0, -1
+    at = 0
+    while at < len(row):
+        character = row[at]
+        size = 1 if character.isascii() else cell_len(character)
+        if cells + size > width:
+            cut = space if space > start + width // 2 else at
+            pieces.append(row[start:cut])
+            start = cut
+            while start < len(row) and row[start] == " ":
+                start += 1
+            at, cells, space = start, 0, -1
+            continue
+        if character == " ":
+            space = at
+        cells += size
+        at += 1
+    pieces.append(row[start:])
+    return pieces
 
 
 def line_cells(line: Iterable[Bit]) -> int:

@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from queenright_tui.look import Look
-from queenright_tui.widgets.cell_text import Line, bit, line_cells, line_text, mark, strip
+from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, fit, line_cells, line_text, mark, strip
 
 __all__ = ["Panel"]
 
@@ -149,17 +149,24 @@ class Panel(Widget):
         return Strip.join([strip((side, mark(" ")), 2, look), inside, strip((mark(" "), side), 2, look)])
 
     def _head(self, width: int) -> Line:
-        focused = self.has_focus and self.can_focus
-        title = tuple(
-            part._replace(style="observe") if focused and not part.style else part for part in self.title
-        )
         left, right = ("┌─ ", "┐") if self.framed else (" ", "")
         if not self.title:
             return (mark("┌" + "─" * (width - 2) + "┐", "frame"),)
-        used = line_cells(title) + len(left) + 1 + len(right)
-        return (
-            mark(left, "frame"), *title, mark(" " + "─" * max(0, width - used) + right, "frame"),
-        )  # fmt: skip
+        focused = self.has_focus and self.can_focus
+        room = width - len(left) - len(right) - 2
+        title: list[Bit] = []
+        for part in self.title:
+            # A title ends before the corner does, whatever is in it.
+            text = part.text if part.marks else clean(part.text)
+            size = line_cells((part,))
+            if size > room:
+                text, size = fit(text, room), room
+            style = "observe" if focused and not part.style else part.style
+            title.append(Bit(text, style, part.marks))
+            room -= size
+            if room <= 0:
+                break
+        return (mark(left, "frame"), *title, mark(" " + "─" * (room + 1) + right, "frame"))
 
     def _foot(self, width: int) -> Line:
         below = self.hidden_below

@@ -388,6 +388,9 @@ fn decision<'py>(py: Python<'py>, decision: &Decision, now_ms: u64) -> PyResult<
 
 type ChargeFields = (GrantId, u32, u64, Option<u64>, u64, Vec<Use>);
 
+type HeldFields = (u64, Vec<ChargeFields>);
+type SpendingFields = (u32, u64, u64, u64, Vec<Use>);
+
 fn charges(all: Vec<Charge>) -> Vec<ChargeFields> {
     all.into_iter()
         .map(|charge| {
@@ -560,7 +563,7 @@ impl GrantTree {
         irreversible: bool,
         approved: bool,
         cost: u32,
-    ) -> PyResult<(Verdict<'py>, Option<(u64, Vec<ChargeFields>)>)> {
+    ) -> PyResult<(Verdict<'py>, Option<HeldFields>)> {
         let asked = request((verb, resource), (irreversible, approved), cost, now_ms).mapped()?;
         let (found, held) = self
             .write()
@@ -634,11 +637,7 @@ impl GrantTree {
     }
 
     /// Each rule's (id, used, held, given, recent uses), in the order of the rules.
-    fn spending(
-        &self,
-        py: Python<'_>,
-        grant: GrantId,
-    ) -> PyResult<Vec<(u32, u64, u64, u64, Vec<Use>)>> {
+    fn spending(&self, py: Python<'_>, grant: GrantId) -> PyResult<Vec<SpendingFields>> {
         let found = self
             .read()
             .spending(&grant)

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::{Error, Result};
 
 #[derive(Clone, Debug, PartialEq)]
 enum Value {
