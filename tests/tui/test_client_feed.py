@@ -17,7 +17,7 @@ from queenright.authority.verdict import Verdict
 from queenright.cli.terminal import verdict_bytes
 from queenright.clock import ManualClock
 from queenright.control.client import AsyncClient
-from queenright.control.hub import Hub
+from queenright.control.hub import Hub, Subscription
 from queenright.control.server import Server
 from queenright.core import canonical, digest, parse_key_line, verify_sshsig
 from queenright.core.operator import OperatorKey
@@ -226,6 +226,15 @@ async def test_the_log_of_one_agent_is_watched_with_the_rest(world: World) -> No
     line = {"seq": 1, "at_ms": 1, "stream": "log", "text": "x"}
     world.hub.publish(f"log:{agent}", line, key=None)
     await world.until(lambda: Changed(f"log:{agent}", line) in world.heard)
+
+
+async def test_opening_a_log_loses_no_event_that_was_waiting() -> None:
+    hub, watcher = Hub(), Subscription(asyncio.Event())
+    hub.watch(watcher, ["asks", "status"])
+    hub.publish("asks", {"id": "ask-1"}, key="ask-1")
+    hub.publish("status", {"agents": 3})
+    hub.watch(watcher, ["asks", f"log:{hex_id('agent', 'remedy-2')}"])
+    assert [event["data"] for event in watcher.take()] == [{"id": "ask-1"}]
 
 
 async def test_a_restart_of_the_supervisor_is_survived_and_everything_listed_anew(world: World) -> None:
