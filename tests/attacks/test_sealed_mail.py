@@ -271,11 +271,11 @@ def test_the_supervisors_side_refuses_replays_and_broken_chains(pair: Any) -> No
         if op.get("sealed")
     )
     with pytest.raises(Malformed):
-        swarm.runtime._check_seal(sender, receiver.id, "tests.Word", sealed)
-    swarm.runtime._sequences.clear()
+        swarm.runtime.identity.check_seal(sender, receiver.id, "tests.Word", sealed)
+    swarm.runtime.identity.sequences.clear()
     sender.batch = sealed["previous"]
     with pytest.raises((InvalidSignature, Malformed)):
-        swarm.runtime._check_seal(sender, receiver.id, "tests.Other", sealed)
+        swarm.runtime.identity.check_seal(sender, receiver.id, "tests.Other", sealed)
 
 
 def test_a_sender_without_a_key_never_sends_unsealed(pair: Any) -> None:

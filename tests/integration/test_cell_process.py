@@ -15,7 +15,8 @@ import pytest
 from queenright.clock import ManualClock
 from queenright.core import canonical, decode
 from queenright.testing.loopback import CellProcess, Loopback
-from queenright.testing.runtime import AgentRecord, Runtime
+from queenright.testing.records import AgentRecord
+from queenright.testing.runtime import Runtime
 from queenright.wire.frame import MAX_FRAME, pack
 from queenright.wire.link import End, Evict, Result, Shutdown, Step, encode
 from queenright.wire.page import read

@@ -18,7 +18,6 @@ from queenright.actions.prometheus import parse
 from queenright.authority.intent_toml import parse_intent
 from queenright.clock import SystemClock
 from queenright.core import canonical, decode
-from queenright.demo.shop.database import INDEX
 from queenright.demo.sre.pieces import SMALL_TOTAL
 from queenright.demo.texts import MAX_AGENTS, intent_text
 from queenright.errors import Denied, QueenrightError
@@ -72,24 +71,9 @@ class World:
         if verb == "release.rollback":
             (root / "current.new").symlink_to("releases/v1")
             (root / "current.new").replace(root / "current")
-        elif verb == "svc.restart":
-            self.shop.restart(process)
-        elif verb == "db.index.create":
-            self.shop.admin("edge", "POST", "index", args)
-        elif verb == "config.restore":
-            path = root / "config" / "edge.json"
-            path.with_suffix(".new").write_bytes(self.config)
-            path.with_suffix(".new").replace(path)
         else:
             raise AssertionError(verb)
         return {}
-
-    @property
-    def config(self) -> bytes:
-        return self._config
-
-    def remember(self) -> None:
-        self._config = (self.shop.shop.root / "config" / "edge.json").read_bytes()
 
 
 class Swarm:
@@ -180,7 +164,6 @@ def watching(shop: Running) -> Iterator[Swarm]:
     """A swarm whose watcher knows what is normal."""
     world = World(shop)
     shop.wait(2, lambda s: s["bad"] == 0 and s["sent"] > 20)
-    world.remember()
     runtime = Runtime(world, os.urandom, SystemClock())  # type: ignore[arg-type]
     with Loopback(runtime) as loop:
         found = Swarm(loop, world)
@@ -266,40 +249,3 @@ def test_a_denied_ask_ends_truthfully_and_is_not_asked_again(swarm: Swarm, shop:
         injector.kill()
         injector.wait()
     swarm.until(lambda: swarm.said("healthy again"), "the watcher to see that it passed")
-
-
-def test_a_dead_worker_is_started_again(swarm: Swarm, shop: Running) -> None:
-    shop.inject("dead-worker")
-    shop.processes["w2"].wait()
-    swarm.until(swarm.healed, "the incident to be healed")
-    assert swarm.world.done == [("svc.restart", "svc:shop/w2")]
-    assert swarm.peak <= SMALL_TOTAL
-    check_pieces(swarm)
-
-
-def test_a_missing_index_is_built_from_the_runbook(swarm: Swarm, shop: Running) -> None:
-    shop.inject("missing-index")
-    swarm.until(swarm.healed, "the incident to be healed")
-    assert swarm.world.done == [("db.index.create", "db:shop/main")]
-    (remedy,) = swarm.of("Remedy")
-    assert remedy.acts[0]["args"] == {"name": INDEX[0], "table": INDEX[1], "columns": list(INDEX[2])}
-    assert swarm.peak <= SMALL_TOTAL
-    check_pieces(swarm)
-
-
-def test_a_bad_config_is_restored(swarm: Swarm, shop: Running) -> None:
-    shop.inject("bad-config")
-    swarm.until(swarm.healed, "the incident to be healed")
-    assert swarm.world.done == [("config.restore", "svc:shop/edge")]
-    assert swarm.peak >= 40
-    check_pieces(swarm)
-
-
-def test_a_false_alarm_wakes_nobody(swarm: Swarm, shop: Running) -> None:
-    injector = shop.inject("false-alarm")
-    swarm.until(lambda: swarm.said("passed by itself"), "the watcher to notice and let go")
-    assert injector.wait(10) == 0
-    assert swarm.said("suspicion")
-    assert swarm.peak == 1
-    assert swarm.world.births == []
-    assert swarm.world.done == []

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from acting_world import _BOOT, Child
 
-from queenright.actions import channel
+from queenright.actions import channel_async
 from queenright.actions.executors import Executors, Target, _begin
 from queenright.actions.plan import Plan
 from queenright.actions.registry import all_manifests, find_manifest, find_verb
@@ -197,7 +197,7 @@ async def test_the_kernel_holds_an_executor_to_its_resources_paths(logs: Target,
         # An executor that was taken over and works on another resource than its own still reaches only its own.
         reader = next(iter(executors._readers.values())).session
         stolen = Resource("svc:web", logs=(f"{tmp_path}/elsewhere/key",))
-        await channel.send(reader._link, {"op": "begin", **_begin(Target(stolen), None)})
+        await channel_async.send(reader._link, {"op": "begin", **_begin(Target(stolen), None)})
         await reader._reply()
         with pytest.raises(ActionFailed, match=r"Permission denied"):
             await reader.read(LOGS, LOGS.materialise({}))

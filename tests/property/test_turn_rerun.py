@@ -66,7 +66,9 @@ class Walker(Agent):
             elif what == "call" and kid is not None:
                 self.state.lines.append(str((await ctx.call(kid, Note(n))).n))
             elif what == "gather":
-                both = await ctx.gather(ctx.act("metrics.read", "svc:y", n=n), ctx.run("g", lambda n=n: RAN.append(n)))
+                both = await ctx.gather(
+                    ctx.act("metrics.read", "svc:y", n=n), ctx.run("g", lambda n=n: RAN.append(n))
+                )
                 self.state.lines.append(str(both))
             elif what == "sleep":
                 await ctx.sleep(1)

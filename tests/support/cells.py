@@ -13,7 +13,8 @@ from queenright.cell.loader import Loaded
 from queenright.cell.process import Process
 from queenright.clock import ManualClock
 from queenright.errors import QueenrightError
-from queenright.testing.runtime import AgentRecord, CellEnd, Pending, Runtime
+from queenright.testing.records import AgentRecord, CellEnd, Pending
+from queenright.testing.runtime import Runtime
 from queenright.wire.link import Frame
 
 PACKAGE = b"p" * 32

@@ -135,7 +135,10 @@ def test_rules_are_the_canonical_maps_of_the_grant() -> None:
     from queenright.authority.grant_request import GrantRequest
 
     request = grant_request(
-        [Allow("svc.restart", "svc:shop/web", max=2, min_gap=60), Allow(["logs.read", "metrics.read"], "svc:shop/**")],
+        [
+            Allow("svc.restart", "svc:shop/web", max=2, min_gap=60),
+            Allow(["logs.read", "metrics.read"], "svc:shop/**"),
+        ],
         [Ask("db.write", "pg:shop/*", agent_rate=(5, 1), total_rate=(20, 60))],
         not_after_ms=5,
         depth=1,

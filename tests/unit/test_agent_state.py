@@ -87,7 +87,13 @@ def test_equal_states_are_equal_bytes_whatever_the_order_of_their_sets() -> None
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("anything", [object()]), ("ratio", float("inf")), ("count", 2**70), ("anything", [{1: 2}]), ("names", [{4}, object()])],
+    [
+        ("anything", [object()]),
+        ("ratio", float("inf")),
+        ("count", 2**70),
+        ("anything", [{1: 2}]),
+        ("names", [{4}, object()]),
+    ],
 )
 def test_what_cannot_be_written_is_refused(name: str, value: Any) -> None:
     state = Whole()

@@ -54,7 +54,7 @@ def test_a_manifest_gives_each_class_what_it_says_of_it() -> None:
         (GOOD + 'cell = "mine"\n', 4, "`cell` is 'mine'"),
         (GOOD + "\nextra = 1\n", 5, "unknown key `extra`"),
         (GOOD + "[class.Nobody]\n", 4, "[class.Nobody] is not in `classes`"),
-        (GOOD + '[class.Remedy]\n# why\nwhat = 1\n', 6, "unknown key `what`"),
+        (GOOD + "[class.Remedy]\n# why\nwhat = 1\n", 6, "unknown key `what`"),
         (GOOD + '[class.Remedy]\non_failure = "panic"\n', 5, "`on_failure` is 'panic'"),
         (GOOD + 'actions = ["Restart Everything"]\n', 4, "'Restart Everything'"),
         (GOOD + "class = 5\n", 4, "`class` is a table"),
@@ -134,7 +134,9 @@ def test_packages_are_bounded_in_bytes_files_and_depth(tmp_path: Path) -> None:
         check_files({f"f{n}": b"" for n in range(2001)})
 
 
-@pytest.mark.parametrize("path", ["../x", "/etc/x", "a//b", "a/./b", "", "a\nb", "a\\b", "x" * 300, "a/" * 12 + "b"])
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/x", "a//b", "a/./b", "", "a\nb", "a\\b", "x" * 300, "a/" * 12 + "b"]
+)
 def test_paths_that_lead_out_or_deceive_are_refused(path: str) -> None:
     with pytest.raises(Malformed):
         check_files(files() | {path: b""})

@@ -29,6 +29,7 @@ def test_the_peak_counts_who_was_alive_at_once() -> None:
     ]
     record = summarise(ledger, 5)
     assert (record.peak, record.after) == (3, 1)
+    assert record.investigators == ["a", "b", "c"]
 
 
 def test_what_was_before_the_fault_is_not_counted_as_its_doing() -> None:

@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from queenright.demo.table import PROMISED, Closing, Row, as_data, problems, render
+from queenright.demo.table import PROMISED, SIZE, Closing, Row, as_data, problems, render
 
 CLOSING = Closing(leases_left=0, entries=9, verified=True, verifier="9 entries, tail checked", seconds=60.0)
 GOOD = {
     fault: Row(
         fault,
         hurt="14 of 30 failed",
-        severity=promise.severity,
+        severity="".join(promise.severity[:1]),
         detected_s=5.0 if promise.severity else None,
-        agents=promise.size[0],
+        agents=SIZE["".join(promise.severity[:1])][0],
+        pieces=[f"piece {n}" for n in range(max(0, SIZE["".join(promise.severity[:1])][0] - 3))],
         alone=list(promise.alone),
         asked=list(promise.asked),
         decided_by="demo script" if promise.asked else "",
@@ -43,6 +44,8 @@ def test_a_run_that_kept_every_promise_has_no_problem(fault: str) -> None:
         {"healthy_s": None},
         {"agents_after": 2},
         {"agents_after": 0},
+        {"blind": ["errors of svc:shop/edge"]},
+        {"pieces": ["one", "one"]},
     ],
 )
 def test_each_broken_promise_is_found(fault: str, broken: dict[str, object]) -> None:
@@ -52,6 +55,14 @@ def test_each_broken_promise_is_found(fault: str, broken: dict[str, object]) -> 
 def test_a_small_fault_with_too_many_and_a_severe_one_with_too_few_agents_is_a_problem() -> None:
     assert problems([replace(GOOD["bad-release"], agents=7)], CLOSING)
     assert problems([replace(GOOD["stuck-sessions"], agents=39)], CLOSING)
+
+
+def test_the_size_must_fit_the_severity_that_was_measured() -> None:
+    row = replace(GOOD["missing-index"], severity="severe")
+    assert problems([row], CLOSING)
+    assert problems([replace(row, agents=47)], CLOSING)
+    assert problems([replace(row, agents=47, pieces=[str(n) for n in range(44)])], CLOSING) == []
+    assert problems([replace(row, agents=47, pieces=[str(n % 43) for n in range(44)])], CLOSING)
 
 
 def test_an_ask_without_a_decision_and_a_decision_without_an_ask_are_problems() -> None:

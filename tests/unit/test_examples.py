@@ -28,13 +28,19 @@ def test_an_example_is_under_forty_lines_and_passes_its_own_tests(path: Path) ->
 
 def test_a_failing_test_a_missing_one_and_a_lying_manifest_are_failures(tmp_path: Path) -> None:
     (tmp_path / "behaviour.toml").write_text('name = "one"\nversion = "1"\nclasses = ["One"]\n')
-    (tmp_path / "one.py").write_text("from queenright.agent import Agent\n\n\nclass One(Agent):\n    cell = 'own'\n")
-    assert run_behaviour_tests(tmp_path) == 1  # the class wants a cell of its own and the manifest does not say so
+    (tmp_path / "one.py").write_text(
+        "from queenright.agent import Agent\n\n\nclass One(Agent):\n    cell = 'own'\n"
+    )
+    assert (
+        run_behaviour_tests(tmp_path) == 1
+    )  # the class wants a cell of its own and the manifest does not say so
     (tmp_path / "one.py").write_text("from queenright.agent import Agent\n\n\nclass One(Agent): ...\n")
     assert run_behaviour_tests(tmp_path) == 1  # no tests
     (tmp_path / "test_one.py").write_text("def test_no():\n    assert False\n")
     assert run_behaviour_tests(tmp_path) == 1
-    (tmp_path / "test_one.py").write_text("from one import One\n\n\ndef test_yes(harness):\n    harness.start(One)\n")
+    (tmp_path / "test_one.py").write_text(
+        "from one import One\n\n\ndef test_yes(harness):\n    harness.start(One)\n"
+    )
     assert run_behaviour_tests(tmp_path) == 0
     with pytest.raises(Malformed):
         run_behaviour_tests(tmp_path / "..")

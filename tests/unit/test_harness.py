@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from queenright.agent import Agent, AgentRef, Allow, AskExpired, Context, Denied, Message, Shell, UnknownOutcome, handles
+from queenright.agent import (
+    Agent,
+    AgentRef,
+    Allow,
+    AskExpired,
+    Context,
+    Denied,
+    Message,
+    Shell,
+    UnknownOutcome,
+    handles,
+)
 from queenright.errors import Conflict
 from queenright.testing import Harness, NoResult
 
@@ -152,7 +163,12 @@ def test_an_ask_waits_for_the_tests_verdict(harness: Harness) -> None:
     harness.send(agent, Try("release.rollback", "rel:shop"))
     assert lines(harness, agent) == []
     [ask] = harness.asks
-    assert (ask.agent, ask.verb, ask.resource, ask.reason) == ("worker", "release.rollback", "rel:shop", "because")
+    assert (ask.agent, ask.verb, ask.resource, ask.reason) == (
+        "worker",
+        "release.rollback",
+        "rel:shop",
+        "because",
+    )
     ask.approve()
     assert lines(harness, agent) == ["got rolled back"]
     with pytest.raises(Conflict):

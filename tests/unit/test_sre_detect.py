@@ -20,7 +20,7 @@ from queenright.demo.sre.severity import severity
 
 GOOD = Sample(0, 30, 0, 4.0, 9.0, "/orders")
 FAILING = Sample(0, 30, 5, 4.0, 9.0, "/orders")
-SLOW = Sample(0, 30, 0, 45.0, 60.0, "/orders")
+SLOW = Sample(0, 30, 0, 20.0, 40.0, "/orders")
 STALLED = Sample(0, 30, 14, 90.0, 506.0, "/checkout")
 DOWN = Sample(0, 30, 0, 4.0, 9.0, "/orders", ("svc:shop/w2",))
 
@@ -59,7 +59,7 @@ def test_limits_are_lower_once_suspicious() -> None:
 
 
 def test_a_slow_machine_is_no_incident() -> None:
-    assert symptoms(SLOW, 20.0) == ()
+    assert symptoms(SLOW, 10.0) == ()
     assert symptoms(SLOW, 5.0) != ()
 
 

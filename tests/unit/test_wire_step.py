@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from queenright.core import canonical
-from queenright.errors import Denied, Dimension, Malformed, MailboxFull, Parked, QueenrightError, TimedOut, Unknown
+from queenright.errors import (
+    Denied,
+    Dimension,
+    MailboxFull,
+    Malformed,
+    Parked,
+    QueenrightError,
+    TimedOut,
+    Unknown,
+)
 from queenright.wire.certificate import Birth
 from queenright.wire.page import PAGE_BYTES, read
 from queenright.wire.refusal import decode_refusal, encode_refusal
@@ -44,7 +53,14 @@ def test_a_message_matches_sealed_or_plain_and_only_with_its_receiver_type_and_t
     assert op_digest(plain) == op_digest(sealed)
     for change in ({"to": b"u" * 32}, {"type": "a.C"}, {"plain_digest": b"e" * 32}, {"volatile": True}):
         assert op_digest(plain | change) != op_digest(plain)
-    call = {"to": b"t" * 32, "type": "a.B", "body": b"x", "sealed": None, "plain_digest": b"d" * 32, "timeout_ms": 5}
+    call = {
+        "to": b"t" * 32,
+        "type": "a.B",
+        "body": b"x",
+        "sealed": None,
+        "plain_digest": b"d" * 32,
+        "timeout_ms": 5,
+    }
     again = call | {"body": None, "sealed": {"ct": b"other"}}
     assert step_digest("call", canonical(call)) == step_digest("call", canonical(again))
     assert step_digest("call", canonical(call | {"timeout_ms": 6})) != step_digest("call", canonical(call))
@@ -85,7 +101,11 @@ def test_a_refusal_comes_back_as_the_exception_it_was(error: QueenrightError) ->
     assert (found.message, found.hint, found.code) == (error.message, error.hint, error.code)
     if isinstance(error, Denied):
         assert isinstance(found, Denied)
-        assert (found.verb, found.dimensions, found.amendment) == (error.verb, error.dimensions, error.amendment)
+        assert (found.verb, found.dimensions, found.amendment) == (
+            error.verb,
+            error.dimensions,
+            error.amendment,
+        )
     if isinstance(error, Parked):
         assert isinstance(found, Parked)
         assert found.ask == "ask-1"

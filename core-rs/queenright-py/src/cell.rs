@@ -1,13 +1,17 @@
 //! `_core.cell`: what runs inside a cell. One file a noun in `cell/`, one `use` here.
+mod coroutine;
 mod message;
 mod scheduler;
 mod schema;
 mod seal;
+mod value;
 
 use pyo3::prelude::*;
 
 #[pymodule(submodule)]
 pub mod cell {
+    #[pymodule_export]
+    use super::coroutine::Suspension;
     #[pymodule_export]
     use super::message::Field;
     #[pymodule_export]
@@ -16,8 +20,6 @@ pub mod cell {
     use super::message::build_message;
     #[pymodule_export]
     use super::scheduler::Scheduler;
-    #[pymodule_export]
-    use super::scheduler::Suspension;
     #[pymodule_export]
     use super::schema::Schema;
     #[pymodule_export]

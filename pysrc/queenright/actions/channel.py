@@ -4,7 +4,6 @@ sides trust.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 from typing import Any
@@ -12,12 +11,12 @@ from typing import Any
 from queenright.core import canonical, decode
 from queenright.errors import Malformed
 
-__all__ = ["MAX_FRAME", "Closed", "encode", "receive", "receive_now", "send", "send_now"]
+__all__ = ["LENGTH", "MAX_FRAME", "Closed", "decoded", "encode", "frame_size", "receive_now", "send_now"]
 
 MAX_FRAME = 48 << 20
 """A pre-image of the largest file (16 MiB) twice, and room."""
 
-_LENGTH = struct.Struct(">I")
+LENGTH = struct.Struct(">I")
 
 
 class Closed(Exception):
@@ -28,51 +27,25 @@ def encode(message: dict[str, Any]) -> bytes:
     data = canonical(message)
     if len(data) > MAX_FRAME:
         raise Malformed(f"a frame of {len(data)} bytes; at most {MAX_FRAME}")
-    return _LENGTH.pack(len(data)) + data
+    return LENGTH.pack(len(data)) + data
 
 
-def _size(head: bytes) -> int:
-    size: int = _LENGTH.unpack(head)[0]
+def frame_size(head: bytes) -> int:
+    size: int = LENGTH.unpack(head)[0]
     if size > MAX_FRAME:
         raise Malformed(f"a frame of {size} bytes; at most {MAX_FRAME}")
     return size
 
 
-def _decoded(data: bytes) -> dict[str, Any]:
+def decoded(data: bytes) -> dict[str, Any]:
     message = decode(data)
     if not isinstance(message, dict):
         raise Malformed("a frame is not a map")
     return message
 
 
-async def send(channel: socket.socket, message: dict[str, Any]) -> None:
-    """Send one frame. Raises `Closed`."""
-    try:
-        await asyncio.get_running_loop().sock_sendall(channel, encode(message))
-    except OSError as error:
-        raise Closed from error
-
-
-async def receive(channel: socket.socket) -> dict[str, Any]:
-    """The next frame. Raises `Closed`, `Malformed`."""
-    return _decoded(await _exactly(channel, _size(await _exactly(channel, _LENGTH.size))))
-
-
-async def _exactly(channel: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        try:
-            part = await asyncio.get_running_loop().sock_recv(channel, min(size - len(parts), 1 << 20))
-        except OSError as error:
-            raise Closed from error
-        if not part:
-            raise Closed
-        parts += part
-    return bytes(parts)
-
-
 def send_now(channel: socket.socket, message: dict[str, Any]) -> None:
-    """As `send`, for the executor, which does one thing at a time."""
+    """Send one frame. Raises `Closed`."""
     try:
         channel.sendall(encode(message))
     except OSError as error:
@@ -80,8 +53,8 @@ def send_now(channel: socket.socket, message: dict[str, Any]) -> None:
 
 
 def receive_now(channel: socket.socket) -> dict[str, Any]:
-    """As `receive`, blocking."""
-    return _decoded(_exactly_now(channel, _size(_exactly_now(channel, _LENGTH.size))))
+    """The next frame. Raises `Closed`, `Malformed`."""
+    return decoded(_exactly_now(channel, frame_size(_exactly_now(channel, LENGTH.size))))
 
 
 def _exactly_now(channel: socket.socket, size: int) -> bytes:

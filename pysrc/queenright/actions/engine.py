@@ -109,6 +109,13 @@ class Engine:
         """
         return self.hands.cut(agents, f"was cut off: {why}")
 
+    def remove_workspace(self, agent: bytes) -> None:
+        """An agent's retention is over: its files go, and with them what undos of its acts on them would need."""
+        self.parts.workspaces.remove(agent)
+        for row in self.acts.all():
+            if row.agent == agent and row.resource == OWN_WORKSPACE:
+                self.hands.forget(row.id)
+
     async def observe(self) -> None:
         """Look at every service's release and config: what they are now is what a later act calls
         "previous".
@@ -154,7 +161,12 @@ class Engine:
             if manifest.klass == "read":
                 return await self._read(request, manifest, resource, args)
             async with self._turn(request):
-                return await self._act(request, manifest, resource, args)
+                try:
+                    return await self._act(request, manifest, resource, args)
+                finally:
+                    row = self.acts.get(request.id)
+                    if row is None or (row.state == "failed" and not row.began):
+                        self.hands.forget(request.id)
         except Denied as denied:
             return self._refused(request, manifest, denied)
         except StoreRefused as refused:

@@ -19,7 +19,7 @@ from queenright.actions.registry import find_verb
 from queenright.actions.resources import Resource
 from queenright.actions.verb import ActionFailed, Effect, Unsure
 from queenright.actions.world import World
-from queenright.broker.http import NotSent
+from queenright.broker.outcome import NotSent
 from queenright.broker.secret import Secret
 from queenright.core import digest
 from queenright.errors import Malformed, QueenrightError, UnknownOutcome

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from queenright.actions import channel
+from queenright.actions import channel_async
+from queenright.actions.channel import Closed
 from queenright.actions.manifest import Manifest
 from queenright.actions.observe import OBSERVE
 from queenright.actions.plan import Draft, Plan
@@ -151,7 +152,7 @@ class Session:
             self._process.kill()
 
     async def begin(self, request: Mapping[str, Any]) -> None:
-        await channel.send(self._link, {"op": "begin", **request})
+        await channel_async.send(self._link, {"op": "begin", **request})
         await self._reply()
 
     async def _ask(self, op: str, manifest: Manifest, **facts: Any) -> Any:
@@ -161,12 +162,12 @@ class Session:
                 raise ActionFailed("executor_died", f"the executor {self.cut or 'died'}")
             try:
                 async with asyncio.timeout(manifest.deadline_ms / 1000):
-                    await channel.send(self._link, {"op": op, "verb": manifest.verb, **facts})
+                    await channel_async.send(self._link, {"op": op, "verb": manifest.verb, **facts})
                     reply = await self._reply()
             except asyncio.CancelledError:
                 self._lose()
                 raise
-            except (channel.Closed, TimeoutError, Malformed) as lost:
+            except (Closed, TimeoutError, Malformed) as lost:
                 self._lose()
                 late = isinstance(lost, TimeoutError)
                 how = self.cut or ("did not answer in time" if late else "died")
@@ -182,10 +183,10 @@ class Session:
     async def _reply(self) -> dict[str, Any]:
         """The answer to what was asked; requests of the executor in between are answered."""
         while True:
-            reply = await channel.receive(self._link)
+            reply = await channel_async.receive(self._link)
             if reply.get("t") != "ask":
                 return reply
-            await channel.send(self._link, await self._answered(reply))
+            await channel_async.send(self._link, await self._answered(reply))
 
     async def _answered(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -320,7 +321,7 @@ class Executors:
         try:
             async with asyncio.timeout(manifest.deadline_ms / 1000):
                 await session.begin(_begin(target, secret))
-        except (channel.Closed, TimeoutError):
+        except (Closed, TimeoutError):
             await session.close()
             raise ActionFailed("executor_died", "the executor did not start") from None
         except BaseException:

@@ -5,6 +5,7 @@ for.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from queenright.broker.secret import Secret
 from queenright.errors import Denied, Dimension
 from queenright.ledger.entry import Entry, Kind, Scalar
 from queenright.store import Change
+from queenright.workspace.beneath import open_root
+from queenright.workspace.tree import remove_tree
 
 __all__ = ["Hands"]
 
@@ -69,6 +72,17 @@ class Hands:
             key=f"act-{act.hex()}",
             answer=self.answerer(resource, agent),
         )
+
+    def forget(self, act: bytes) -> None:
+        """Drop the pre-image of a workspace that no undo will ask for."""
+        try:
+            parent = open_root(self._parts.keep)
+        except FileNotFoundError:
+            return
+        try:
+            remove_tree(parent, act.hex())
+        finally:
+            os.close(parent)
 
     def answerer(self, resource: Resource, agent: bytes) -> Answer:
         """An executor on `resource` may have its own service started, this agent's commands run, versions

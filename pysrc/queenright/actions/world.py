@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from queenright.actions.resources import Resource
-from queenright.broker.http import BrokerTarget, Call, NotSent, Reply, perform
+from queenright.broker.outcome import NotSent
 from queenright.broker.secret import Secret
 from queenright.errors import Malformed, QueenrightError, UnknownOutcome
+
+if TYPE_CHECKING:
+    from queenright.broker.http import Reply
 
 __all__ = ["ADMIN_TIMEOUT", "World", "open_parent"]
 
@@ -62,6 +63,9 @@ class World:
         self, verb: str, method: Any, path: str, *, query: Any = None, body: Any = None, base: str = ""
     ) -> Reply:
         """One call of the admin API. Raises `ActionFailed` codes through the verb: see `answered`."""
+        # Half of an executor's start is this import, and most have no call to make.
+        from queenright.broker.http import BrokerTarget, Call, perform
+
         admin = self.resource.need("admin", verb)
         target = BrokerTarget.parse(base or admin.url)
         call = Call.make(method, path, query, body)
@@ -81,26 +85,18 @@ class World:
 
     def scrape(self, url: str) -> str:
         """A metrics page. No credential is sent, no redirect followed. Raises `Unreachable`."""
-        target = BrokerTarget.parse(url.split("?")[0])
-        connection: http.client.HTTPConnection
-        if target.scheme == "https":
-            connection = http.client.HTTPSConnection(target.host, target.port, timeout=ADMIN_TIMEOUT)
-        else:
-            connection = http.client.HTTPConnection(target.host, target.port, timeout=ADMIN_TIMEOUT)
+        from queenright.broker import scrape
+
         try:
-            connection.request("GET", urlsplit(url).path or "/", headers={"Accept-Encoding": "identity"})
-            response = connection.getresponse()
-            body = response.read(MAX_SCRAPE + 1)
+            status, body = scrape.get(url, ADMIN_TIMEOUT, MAX_SCRAPE + 1)
         except TimeoutError:
             raise Unreachable(
                 f"{url} did not answer within {ADMIN_TIMEOUT:.0f} s", code="timed_out"
             ) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(f"{url} does not answer: {type(error).__name__}") from None
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise Unreachable(f"{url} answers {response.status}")
+        except NotSent as error:
+            raise Unreachable(error.message) from None
+        if status != 200:
+            raise Unreachable(f"{url} answers {status}")
         if len(body) > MAX_SCRAPE:
             raise Malformed(f"{url} is longer than {MAX_SCRAPE} bytes")
         return body.decode("utf-8", "replace")

@@ -219,12 +219,13 @@ class Files:
         request = {"verb": verb, "resource": OWN_WORKSPACE, "args": args, "reason": ""}
         return Step(self._turn, "act", request, convert)
 
-    def read(self, path: str) -> Step[bytes]:
-        """The file's bytes."""
-        return self._step("fs.read", {"path": path}, bytes)
+    def read(self, path: str, offset: int = 0, limit: int | None = None) -> Step[bytes]:
+        """The file's bytes; without `limit` all of them, at most 1 MiB."""
+        part: dict[str, Any] = {} if limit is None else {"limit": limit}
+        return self._step("fs.read", {"path": path} | ({"offset": offset} if offset else {}) | part, bytes)
 
     def write(self, path: str, data: bytes) -> Step[None]:
-        """Write the whole file; undone by its pre-image."""
+        """Write the whole file, at most 1 MiB; undone by its pre-image."""
         return self._step("fs.write", {"path": path, "data": bytes(data)}, lambda _: None)
 
     def list(self, path: str = ".") -> Step[list[str]]:

@@ -13,18 +13,28 @@ __all__ = ["Found", "Shell"]
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """A command's end. `code` is negative for a signal; `out` and `err` are bounded and may be cut."""
+    """A command's end. `code` is negative for a signal; `out` and `err` are bounded and may be cut; `changed` are the first
+    paths of the workspace that it changed."""
 
     code: int
     out: str
     err: str
+    timed_out: bool = False
+    changed: tuple[str, ...] = ()
 
     @classmethod
     def from_value(cls, value: Any) -> Shell:
         """Raises Malformed if the runtime's answer has another shape."""
         if not isinstance(value, dict) or not isinstance(value.get("code"), int):
             raise Malformed("a shell's result is a map with code, out and err")
-        return cls(value["code"], _text(value.get("out", "")), _text(value.get("err", "")))
+        changed = value.get("changed") or []
+        return cls(
+            value["code"],
+            _text(value.get("out", "")),
+            _text(value.get("err", "")),
+            bool(value.get("timed_out", False)),
+            tuple(_text(path) for path in changed),
+        )
 
 
 def _text(value: Any) -> str:

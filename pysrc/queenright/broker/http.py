@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
+from queenright.broker.outcome import NotSent
 from queenright.broker.scrub import Scrubber
 from queenright.broker.secret import Secret
-from queenright.errors import Malformed, QueenrightError, UnknownOutcome
+from queenright.errors import Malformed, UnknownOutcome
 
 __all__ = ["MAX_BODY", "MAX_REPLY", "BrokerTarget", "Call", "NotSent", "Reply", "check_path", "perform"]
 
@@ -34,12 +35,6 @@ _MAX_PATH = 1024
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
 _TOKEN = re.compile(rb"[\x21-\x7e]+")  # RFC 9110 field values, without the spaces that a token has none of
 Method = Literal["GET", "POST", "PUT", "DELETE"]
-
-
-class NotSent(QueenrightError):
-    """The call failed before a byte of it left: nothing happened."""
-
-    code = "not_sent"
 
 
 @dataclass(frozen=True, slots=True)

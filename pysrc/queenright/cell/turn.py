@@ -39,7 +39,7 @@ MAX_STEPS = 1000  # a turn (design section 6, point 6)
 # a seal and its map add.
 MAX_SENDS = 2 * 1024 * 1024
 SEND_OVERHEAD = 640
-MAX_REQUEST = 512 * 1024
+MAX_REQUEST = 1280 * 1024
 TIMER_ID = 16
 
 

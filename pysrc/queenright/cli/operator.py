@@ -46,13 +46,29 @@ def _lines(operators: Operators) -> list[str]:
     return lines
 
 
+def _named(operators: Operators) -> list[str]:
+    """The same lines, each with its person's name: two people's equal rights are two lines."""
+    named: list[str] = []
+    name = ""
+    for line in _lines(operators):
+        if line.startswith("  "):
+            named.append(f"{name}: {line.strip()}")
+        else:
+            name = line.split()[0]
+            named.append(line)
+    return named
+
+
 def _current(client: Client) -> Operators:
     return Operators.decode(client.call("operators")["document"])
 
 
 def _submit(run: Run, client: Client, before: Operators, after: Operators, *, yes: bool) -> None:
-    old, new = _lines(before), _lines(after)
-    run.out.show([f"operators, version {before.version} to {after.version}:"])
+    old, new = _named(before), _named(after)
+    # The whole of it, not the difference alone: what the supervisor called the version before may not be what you knew.
+    run.out.show([f"operators as they will be in version {after.version}:"])
+    run.out.show([f"  {clean(line)}" for line in _lines(after)])
+    run.out.show([f"what changes against version {before.version}:"])
     run.out.show([f"- {clean(line)}" for line in old if line not in new])
     run.out.show([f"+ {clean(line)}" for line in new if line not in old])
     lost = before.removed_keys(after)

@@ -126,7 +126,8 @@ class Output:
             err.write(json.dumps({"error": jsonable(body)}, sort_keys=True) + "\n")
             err.flush()
             return
-        self.say(error.message)
+        for line in error.message.splitlines() or [""]:
+            self.say(line)
         if isinstance(error, Denied):
             for dimension in error.dimensions:
                 self.say(f"  {dimension.name} at {dimension.level}: {dimension.detail}")

@@ -20,7 +20,14 @@ from queenright.control.client import Client
 from queenright.control.ledger_copy import Memory, drive
 from queenright.control.operator_key import Signer, choose
 from queenright.control.token_file import TokenFile
-from queenright.errors import Malformed, NoSupervisor, NotEntitled, QueenrightError, TimedOut
+from queenright.errors import (
+    InvalidSignature,
+    Malformed,
+    NoSupervisor,
+    NotEntitled,
+    QueenrightError,
+    TimedOut,
+)
 from queenright.paths import Paths
 
 __all__ = ["Command", "Run", "command", "pass_run", "shared_options"]
@@ -105,21 +112,40 @@ class Run:
         the last one seen here: a history that was rewritten or cut is complained of, and nothing is given to it.
         Raises NoSupervisor, NotEntitled, InvalidSignature, LedgerBroken.
         """
-        with Client(self.paths().socket, clock=self.clock) as client:
-            login = self.tokens().read() if prove and not give and self.key is None else None
-            if login is not None and login["expires_ms"] > self.clock.wall_ms():
-                client.prove_login(login)
-            elif prove:
+        client = self._logged_in() if prove and not give and self.key is None else None
+        with client or Client(self.paths().socket, clock=self.clock) as client:
+            if prove and client.session is None:
                 client.prove(self.signer(client))
             try:
-                if prove and remember:
-                    self._check_history(client, give=give)
+                # A locked supervisor signs no checkpoint, and gives nothing either: `unlock` checks once it is open.
+                if prove and remember and not client.hello.locked:
+                    self.check_history(client, give=give)
                 yield client
             finally:
                 if client.signer is not None:
                     client.signer.close()
 
-    def _check_history(self, client: Client, *, give: bool) -> None:
+    def _logged_in(self) -> Client | None:
+        """A connection proved by the login file, or None if there is none that still holds."""
+        tokens = self.tokens()
+        login = tokens.read()
+        if login is None:
+            return None
+        client = Client(self.paths().socket, clock=self.clock)
+        try:
+            client.prove_login(login)
+        except (NotEntitled, InvalidSignature):
+            client.close()
+            tokens.remove()
+            self.out.say("the login has ended; using your key")
+            return None
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def check_history(self, client: Client, *, give: bool) -> None:
+        """Check that the ledger continues what was seen here before. With `give` raises LedgerBroken, else complains."""
         try:
             drive(client, self.memory().checking(client.hello.runtime))
         except (NoSupervisor, TimedOut):

@@ -34,6 +34,9 @@ def unlock_command(run: Run, master_file: str | None, master_key_fd: int | None)
         given["master_key"] = found.reveal()
     with run.client(give=True) as client:
         health = client.call("unlock", **given)
+        run.check_history(
+            client, give=True
+        )  # only an unlocked supervisor signs a checkpoint that could be checked
     run.out.data(
         health, [f"unlocked: {health['agents']} agents, {health['asks_open']} asks wait for a person"]
     )

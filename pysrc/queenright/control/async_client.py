@@ -19,6 +19,7 @@ from queenright.control.dial import (
     call_frame,
     key_proof,
     reach,
+    read_event,
     read_hello,
     read_session,
     result,
@@ -262,11 +263,11 @@ class AsyncClient:
             while True:
                 message = await self._frame()
                 match message["t"]:
-                    case "answer" if (answer := self._waiting.get(message["id"])) is not None:
+                    case "answer" if (answer := self._waiting.get(message.get("id", -1))) is not None:
                         if not answer.done():
                             answer.set_result(message)
                     case "event":
-                        self._take({name: message[name] for name in ("topic", "seq", "data")})  # type: ignore[arg-type]
+                        self._take(read_event(message))
                     case "bye":
                         reason = from_wire(message.get("error"))
                         return

@@ -21,6 +21,7 @@ from queenright.control.dial import (
     call_frame,
     key_proof,
     reach,
+    read_event,
     read_hello,
     read_session,
     result,
@@ -62,7 +63,11 @@ class Client:
         self._socket.settimeout(timeout_s)
         self.signer: Signer | None = None
         self.session: Session | None = None
-        self.hello: Hello = read_hello(self._receive(), path, self._clock)
+        try:
+            self.hello: Hello = read_hello(self._receive(), path, self._clock)
+        except BaseException:
+            self._socket.close()
+            raise
 
     def __enter__(self) -> Client:
         return self
@@ -186,6 +191,6 @@ class Client:
 
     def _sort(self, message: dict[str, Any]) -> None:
         if message["t"] == "event":
-            self._events.append({"topic": message["topic"], "seq": message["seq"], "data": message["data"]})
+            self._events.append(read_event(message))
         elif message["t"] == "bye":
             result({"ok": False, "error": message.get("error")})

@@ -22,7 +22,7 @@ from queenright.control.refusals import to_wire
 from queenright.control.service import Gate, Peer, Service, Violation
 from queenright.control.session import Tokens
 from queenright.control.standing import Standing
-from queenright.errors import Locked, Malformed, NotEntitled, QueenrightError
+from queenright.errors import Conflict, Locked, Malformed, NotEntitled, QueenrightError
 from queenright.wire.frame import MAX_FRAME
 
 __all__ = ["Connection", "Host"]
@@ -129,6 +129,13 @@ class Connection:
         """End once what is already answered has been written."""
         self._closing = True
         self._ready.set()
+
+    def evict(self) -> None:
+        """End to make room for another. It proved nothing."""
+        self._say(
+            {"t": "bye", "error": to_wire(Conflict("others wait to prove a key", hint="connect again"))}
+        )
+        self.close()
 
     # --- reading ---
 

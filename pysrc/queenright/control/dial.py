@@ -20,6 +20,7 @@ from queenright.control.place import check_private
 from queenright.control.protocol import (
     SESSION_NAMESPACE,
     VERSION,
+    Event,
     Login,
     session_bytes,
     token_bytes,
@@ -34,6 +35,7 @@ __all__ = [
     "call_frame",
     "key_proof",
     "reach",
+    "read_event",
     "read_hello",
     "read_session",
     "result",
@@ -129,7 +131,8 @@ def read_session(message: Mapping[str, Any]) -> Session:
     """What answered a proof. Raises the refusal the supervisor sent, or Malformed."""
     if message.get("t") == "bye":
         raise from_wire(message.get("error"))
-    if message.get("t") != "session":
+    texts = all(isinstance(message.get(name), str) for name in ("operator", "fingerprint", "level"))
+    if message.get("t") != "session" or not texts or not isinstance(message.get("expires_ms"), int | None):
         raise Malformed("the supervisor did not answer the proof of a key")
     return Session(**{name: message[name] for name in ("operator", "fingerprint", "level", "expires_ms")})
 
@@ -170,6 +173,14 @@ def call_frame(
     signed = order or (None, None)
     frame = {"t": "call", "id": number, "method": method, "params": params}
     return frame | {"order": signed[0], "signature": signed[1]}
+
+
+def read_event(message: Mapping[str, Any]) -> Event:
+    """One event of a watch. Raises Malformed."""
+    topic, seq, data = (message.get(name) for name in ("topic", "seq", "data"))
+    if not isinstance(topic, str) or not isinstance(seq, int) or not isinstance(data, dict):
+        raise Malformed("the supervisor sent an event that is none")
+    return {"topic": topic, "seq": seq, "data": data}
 
 
 def result(message: Mapping[str, Any]) -> Any:

@@ -29,9 +29,11 @@ __all__ = ["MAX_CALLS", "MAX_CLIENTS", "MAX_UNPROVED", "VIOLATIONS_PER_MINUTE", 
 log = logging.getLogger("queenright.control")
 
 MAX_CLIENTS = 64  # terminals, scripts and the TUI of every operator of one machine
-MAX_UNPROVED = 16  # of them before a proof, so that strangers to the keys cannot take all places
+MAX_UNPROVED = 16  # of them before a proof; one more, and the oldest of these is closed
 MAX_CALLS = 1024  # running at once, those of clients that left included
 VIOLATIONS_PER_MINUTE = 20  # ledger leaves about bad clients; what is beyond is counted into the next one
+LEAVE_WITHIN_S = 5.0  # for clients to take their answers when the server closes
+CALLS_END_WITHIN_S = 5.0  # for calls that still run then; the record shows what one that takes longer began
 _MINUTE_MS = 60_000
 
 
@@ -110,9 +112,12 @@ class Server:
         for connection in self._connections:
             connection.close()
         if self._connections:
-            await asyncio.wait(set(self._connections.values()), timeout=5)
+            await asyncio.wait(set(self._connections.values()), timeout=LEAVE_WITHIN_S)
         for task in self._connections.values():
             task.cancel()
+        running = self._calls - {asyncio.current_task()}
+        if running:
+            await asyncio.wait(running, timeout=CALLS_END_WITHIN_S)
         with contextlib.suppress(FileNotFoundError):
             found = os.stat(self.path)
             if (found.st_dev, found.st_ino) == self._bound:  # not one that a successor has already put there
@@ -199,8 +204,12 @@ class Server:
     def _no_place(self, peer: Peer) -> QueenrightError | None:
         if peer.uid not in self._uids:
             return QueenrightError(f"uid {peer.uid} may not use this control socket")
-        unproved = sum(not connection.proved for connection in self._connections)
-        if len(self._connections) >= MAX_CLIENTS or unproved >= MAX_UNPROVED:
+        strangers = [connection for connection in self._connections if not connection.proved]
+        if len(strangers) >= MAX_UNPROVED:
+            # The oldest makes room: whoever holds no key must not be able to keep out an operator who wants to stop
+            # something, and an operator proves a key within milliseconds.
+            strangers[0].evict()
+        elif len(self._connections) >= MAX_CLIENTS:
             return Conflict("too many clients are connected", hint="close one, or try again in a moment")
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -37,6 +38,9 @@ HURT_S = 20.0  # for customers to notice a fault
 HEAL_S = 90.0  # for detection, investigation, remedy and its check
 PERSON_S = 620.0  # a little more than a person has to answer
 BLIP_S = 12.0  # how long a false alarm is watched
+
+
+PIECE = re.compile(r"piece (\S+) (\S+) (\S+) (\d+\.\.\d+) read (\d+):")
 
 
 class Stopped(Exception):
@@ -176,6 +180,7 @@ class Demo:
         worst = max(self.probe.hurt_since(injected_ms), key=lambda s: (s.bad, s.p95_ms), default=None)
         healthy = self.probe.healthy_at(since_ms)
         severity, why = self.follow.severity(injected_ms)
+        pieces = [found for agent in record.investigators for found in self._pieces(agent)]
         return Row(
             fault,
             hurt=str(worst) if worst else "",
@@ -183,6 +188,8 @@ class Demo:
             why=why,
             detected_s=None if record.detected_ms is None else (record.detected_ms - injected_ms) / 1000,
             agents=record.peak,
+            pieces=[f"{source} {signal} {target} {window}" for source, signal, target, window, _ in pieces],
+            blind=[f"{signal} of {target}" for _, signal, target, _, read in pieces if read == "0"],
             alone=record.alone,
             asked=record.asked,
             decided_by=record.decided_by.replace("-", " "),
@@ -190,6 +197,12 @@ class Demo:
             healthy_s=None if healthy is None else (healthy - injected_ms) / 1000,
             agents_after=record.after,
         )
+
+    def _pieces(self, agent: str) -> list[tuple[str, ...]]:
+        """What an investigating agent said that it looked at: source, signal, target, window, how much it read."""
+        lines = self.client.call("agent_log", agent=agent)["lines"]
+        found = [PIECE.match(line["text"]) for line in lines if line["stream"] == "log"]
+        return [match.groups() for match in found if match]
 
     # --- waiting ---
 

@@ -17,7 +17,7 @@ __all__ = ["Probe", "Second"]
 GOOD_SECONDS = 3  # in a row, before the shop counts as healthy
 HURT_P95_MS = 200.0  # a customer who waits that long is hurt, even if answered in the end
 SLOWER = 3.0  # so is one whose route takes this many times its normal median
-LEAST_SLOW_MS = 20.0  # below this nobody notices
+LEAST_SLOW_MS = 12.0  # below this nobody notices
 POLL_S = 0.1
 
 

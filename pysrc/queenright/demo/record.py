@@ -13,6 +13,7 @@ from typing import Any
 __all__ = ["Record", "entries", "summarise"]
 
 COMMANDER = "sre.Commander"
+INVESTIGATORS = frozenset({"sre.MetricAgent", "sre.LogAgent"})
 
 
 @dataclass(slots=True)
@@ -23,6 +24,7 @@ class Record:
     """
 
     detected_ms: int | None = None
+    investigators: list[str] = field(default_factory=list)  # ids of the agents that were given a piece
     peak: int = 0
     after: int = 0
     alone: list[str] = field(default_factory=list)
@@ -55,8 +57,11 @@ def summarise(ledger: Iterable[dict[str, Any]], since_ms: int) -> Record:
             found.peak = len(alive)
             continue
         found.peak = max(found.peak, len(alive))
-        if kind == "agent.born" and facts["behaviour"] == COMMANDER and found.detected_ms is None:
-            found.detected_ms = entry["t"]
+        if kind == "agent.born":
+            if facts["behaviour"] in INVESTIGATORS:
+                found.investigators.append(entry["agent"])
+            elif facts["behaviour"] == COMMANDER and found.detected_ms is None:
+                found.detected_ms = entry["t"]
         elif kind == "ask.raised":
             found.asked.append(entry["action"]["verb"])
         elif kind == "ask.decided":

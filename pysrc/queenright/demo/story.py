@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ def run(options: Options, *, out: TextIO | None = None, err: TextIO | None = Non
     faults = [options.fault] if options.fault else list(STORY)
     code = FAILED
     try:
-        with _signals():
+        with _signals(_interrupt):
             demo.set_up()
             code = _with_person(demo, faults) if person else demo.play(faults)
     except (KeyboardInterrupt, Stopped):
@@ -61,11 +61,12 @@ def run(options: Options, *, out: TextIO | None = None, err: TextIO | None = Non
         code = LACKS_FEATURE if isinstance(error, SandboxRefused) else FAILED
         tell.text(f"queenright: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
     finally:
-        left = demo.end()
-        if options.keep:
-            tell.text(f"kept: {root}")
-        else:
-            shutil.rmtree(root, ignore_errors=True)
+        with _signals(signal.SIG_IGN):  # a second Ctrl-C must not leave half of it behind
+            left = demo.end()
+            if options.keep:
+                tell.text(f"kept: {root}")
+            else:
+                shutil.rmtree(root, ignore_errors=True)
     if demo.closing is None:
         return code
     demo.closing.left_running = len(left)
@@ -74,7 +75,7 @@ def run(options: Options, *, out: TextIO | None = None, err: TextIO | None = Non
         out.write(json.dumps(as_data(demo.rows, demo.closing), indent=1) + "\n")
     else:
         out.write("\n" + render(demo.rows, demo.closing) + "\n")
-        for problem in broken:
+        for problem in broken if code == OK else []:
             out.write(f"not as promised: {problem}\n")
     out.flush()
     return FAILED if code == OK and broken else code
@@ -86,16 +87,18 @@ def _with_person(demo: Demo, faults: list[str]) -> int:
     return play_with_person(demo, faults)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 @contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with everything put away."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+def _signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal are one thing: the demo ends, with everything put away."""
+    before = {
+        number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, was in before.items():
+            signal.signal(number, was)

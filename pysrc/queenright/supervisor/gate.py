@@ -58,7 +58,9 @@ class Gate:
         self._rt.evidence.put(order.document)
         signed = Signed(ORDER, hashlib.sha256(order.document).digest(), operator.fingerprint, order.signature)
         acting = Acting(operator.fingerprint, operator.person.name)
-        self._rt.evidence.put(order.document)  # whoever verifies the ledger checks the signature over these bytes
+        self._rt.evidence.put(
+            order.document
+        )  # whoever verifies the ledger checks the signature over these bytes
         try:
             self._rt.commit(
                 Change((("spend", _SCOPE, order.order.nonce),)),

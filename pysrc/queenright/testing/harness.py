@@ -21,7 +21,8 @@ from queenright.core import decode, digest
 from queenright.errors import Malformed, QueenrightError
 from queenright.testing.asks import OpenAsk
 from queenright.testing.judge import IRREVERSIBLE, Ask, IntentJudge, Judge, NoIntent
-from queenright.testing.runtime import AgentRecord, CellEnd, Pending, Runtime
+from queenright.testing.records import AgentRecord, CellEnd, Pending
+from queenright.testing.runtime import Runtime
 from queenright.wire.certificate import Birth
 from queenright.wire.link import End, Frame
 
@@ -74,7 +75,7 @@ class Harness:
                 Path(self._directory.name),
                 self.clock,
                 _package,
-                self.runtime.key.public_key,
+                self.runtime.identity.public_key,
                 irreversible,
             )
             self.runtime.intent = self._judge.intent_id or self.runtime.intent

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import queenright
-from queenright.testing.runtime import CellEnd, Runtime
+from queenright.testing.records import CellEnd
+from queenright.testing.runtime import Runtime
 from queenright.wire.frame import FrameReader, pack
 from queenright.wire.link import Frame, decode, encode
 from queenright.wire.page import PAGE_BYTES

@@ -10,27 +10,16 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from queenright.clock import ManualClock
-from queenright.core import SigningKey, canonical, decode, digest, verify
-from queenright.core.host import sealing_keypair
+from queenright.core import canonical, decode, digest
 from queenright.errors import Malformed, QueenrightError, TimedOut, Unknown
-from queenright.wire.certificate import (
-    BIRTH,
-    INCARNATION,
-    NO_PARENT,
-    SEALING,
-    Birth,
-    IncarnationCertificate,
-    SealingCertificate,
-    incarnation_claim,
-)
-from queenright.wire.envelope import SEALED, Batch, leaf
+from queenright.testing.identity import Identity
+from queenright.testing.records import AgentRecord, Authority, CellEnd, OpenTurn, Pending
+from queenright.wire.certificate import NO_PARENT, Birth
 from queenright.wire.link import (
-    Certified,
     Deliver,
     End,
     Evict,
@@ -40,10 +29,8 @@ from queenright.wire.link import (
     Incarnation,
     Log,
     NeedSealKey,
-    OpenKey,
     Ready,
     Result,
-    SealKey,
     Start,
     Step,
     Stop,
@@ -52,93 +39,24 @@ from queenright.wire.link import (
 from queenright.wire.refusal import encode_refusal
 from queenright.wire.step import op_digest, step_digest
 
-__all__ = ["ATTEMPTS", "AgentRecord", "Authority", "CellEnd", "OpenTurn", "Pending", "Runtime"]
+__all__ = ["ATTEMPTS", "Runtime"]
 
 ATTEMPTS = 5
 RUNTIME = bytes(32)
 
 
-class Pending(Exception):
-    """Raised by an act's script: nothing yet; `Runtime.answer` settles the step later, as a verdict would."""
-
-
-class Authority(Protocol):
-    """What decides births and acts. Raises Denied (or any refusal) to refuse, Pending to park."""
-
-    def birth(self, parent: AgentRecord, child: Birth, request: dict[str, Any]) -> None: ...
-    def act(self, agent: AgentRecord, ordinal: int, request: dict[str, Any]) -> Any: ...
-
-
-@dataclass(slots=True)
-class OpenTurn:
-    number: int
-    attempt: int
-    mail: dict[str, Any] | None
-    steps: dict[int, dict[str, Any]] = field(default_factory=dict)
-    requests: dict[int, dict[str, Any]] = field(default_factory=dict)
-    delivered: bool = False
-
-
-@dataclass(slots=True)
-class AgentRecord:
-    """What the supervisor knows of an agent, and what a test wants to see of it."""
-
-    id: bytes
-    name: str
-    behaviour: str
-    package: bytes
-    parent: bytes
-    args: bytes
-    birth: bytes
-    cell: CellEnd | None = None
-    state: bytes | None = None
-    state_version: int = 1
-    mailbox: deque[dict[str, Any]] = field(default_factory=deque)
-    turn: OpenTurn | None = None
-    turns: int = 0
-    ended: bool = False
-    certificate: bytes = b""
-    certified: bytes = b""
-    batch: bytes = bytes(32)
-    incarnation: int = 0
-    generation: int = 0
-    timers: dict[bytes, int] = field(default_factory=dict)
-    monitors: set[bytes] = field(default_factory=set)
-    sent: list[tuple[bytes, str, bytes | None]] = field(default_factory=list)
-    acts: list[dict[str, Any]] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    logs: list[tuple[str, str]] = field(default_factory=list)
-    dead: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(slots=True, eq=False)
-class CellEnd:
-    """The supervisor's end of one cell."""
-
-    id: str
-    number: int
-    nonce: bytes
-    send: Callable[[Frame], None]
-    ready: Ready | None = None
-    fault: str = ""
-    hosted: set[bytes] = field(default_factory=set)
-    open_keys: set[tuple[bytes, int]] = field(default_factory=set)
-
-
 class Runtime:
-    """See the module. `hold_results`: steps are recorded and not answered until `answer`."""
+    """See the module. What `authority.act` leaves pending, `finish` settles."""
 
     def __init__(self, authority: Authority, rand: Callable[[int], bytes], clock: ManualClock) -> None:
         self.clock = clock
         self.rand = rand
-        self.key = SigningKey.from_seed(rand(32))
-        self._subkey = rand(32)
+        self.identity = Identity(rand)
         self.intent = rand(32)
         self.authority = authority
         self.agents: dict[bytes, AgentRecord] = {}
         self.cells: list[CellEnd] = []
         self.frames: list[Frame] = []
-        self._sequences: dict[tuple[bytes, bytes], int] = {}
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._serial = itertools.count(1)
         self._calls: dict[bytes, Callable[[dict[str, Any] | None], None]] = {}
@@ -158,7 +76,7 @@ class Runtime:
                 cell=cell.id,
                 number=number,
                 shared=shared,
-                runtime_key=self.key.public_key,
+                runtime_key=self.identity.public_key,
                 nonce=cell.nonce,
                 packages=packages,
                 now_ms=self.clock.wall_ms(),
@@ -216,7 +134,7 @@ class Runtime:
         """The swarm's first agent."""
         packed = canonical(args)
         birth = Birth(
-            runtime=self.key.public_key, intent=self.intent, parent=NO_PARENT, name=name, behaviour=behaviour,
+            runtime=self.identity.public_key, intent=self.intent, parent=NO_PARENT, name=name, behaviour=behaviour,
             package=package, grant=digest("grant", b""), args=digest("args", packed), born_ms=self.clock.wall_ms(),
             nonce=self.rand(16),
         )  # fmt: skip
@@ -314,59 +232,20 @@ class Runtime:
             self._done_soon.popleft()()
 
     def _on_incarnation(self, agent: AgentRecord, frame: Incarnation) -> None:
-        cell = agent.cell
-        assert cell is not None
-        claim = incarnation_claim(agent.id, cell.number, cell.id, cell.nonce, frame.public_key)
-        verify(frame.public_key, claim, frame.signature)
-        certificate = IncarnationCertificate(
-            runtime=self.key.public_key, agent=agent.id, number=cell.number, cell=cell.id, shared=True,
-            public_key=frame.public_key,
-        ).encode()  # fmt: skip
-        agent.certificate = certificate
-        agent.certified = self.key.sign(digest(INCARNATION, certificate))
-        cell.send(Certified(agent.id, agent.certificate, agent.certified))
-
-    def _sealing(self, agent: bytes, generation: int) -> tuple[bytes, bytes, bytes]:
-        private_key, public_key = sealing_keypair(self._subkey, agent, generation)
-        certificate = SealingCertificate(
-            runtime=self.key.public_key, agent=agent, generation=generation, public_key=public_key
-        ).encode()
-        return private_key, certificate, self.key.sign(digest(SEALING, certificate))
+        assert agent.cell is not None
+        agent.cell.send(self.identity.certify(agent, agent.cell, frame))
 
     def _on_need_seal_key(self, agent: AgentRecord, frame: NeedSealKey) -> None:
         receiver = self.agents.get(frame.receiver)
         generation = receiver.generation if receiver is not None else 0
-        _, certificate, signature = self._sealing(frame.receiver, generation)
-        sequence = self._sequences.get((agent.id, frame.receiver), 0) + 1
         assert agent.cell is not None
-        agent.cell.send(SealKey(frame.receiver, agent.id, sequence, generation, certificate, signature))
+        agent.cell.send(self.identity.seal_key(agent.id, frame.receiver, generation))
 
     def _give_open_key(self, agent: AgentRecord, generation: int) -> None:
         assert agent.cell is not None
         if (agent.id, generation) not in agent.cell.open_keys:
             agent.cell.open_keys.add((agent.id, generation))
-            private_key, _, _ = self._sealing(agent.id, generation)
-            agent.cell.send(OpenKey(agent.id, generation, private_key))
-
-    def _check_seal(self, sender: AgentRecord, to: bytes, kind: str, sealed: dict[str, Any]) -> None:
-        if sealed.keys() != SEALED.keys() or any(type(sealed[name]) is not of for name, of in SEALED.items()):
-            raise Malformed("a sealed message has other fields than the envelope's")
-        if sealed["certificate"] != sender.certificate or sealed["incarnation"] != sender.incarnation:
-            raise Malformed("a sealed message carries another incarnation's certificate")
-        if sealed["previous"] != sender.batch:
-            raise Malformed("a sealed message does not follow the sender's previous batch")
-        if sealed["sequence"] <= self._sequences.get((sender.id, to), 0):
-            raise Malformed(f"sequence {sealed['sequence']} of this pair was used before")
-        key = IncarnationCertificate.verify(
-            sender.certificate, sender.certified, self.key.public_key
-        ).public_key
-        batch = Batch(
-            runtime=self.key.public_key, sender=sender.id, incarnation=sender.incarnation, first=sealed["sequence"],
-            count=1, previous=sender.batch, root=leaf(to, sealed["sequence"], kind, sealed["ct"], sealed["salted"]),
-        )  # fmt: skip
-        verify(key, batch.signed_bytes(), sealed["signature"])
-        sender.batch = batch.digest
-        self._sequences[sender.id, to] = sealed["sequence"]
+            agent.cell.send(self.identity.open_key(agent.id, generation))
 
     def _route(
         self,
@@ -379,7 +258,7 @@ class Runtime:
         if (body is None) == (sealed is None):
             raise Malformed("a send has a body or a seal, not both or none")
         if sealed is not None:
-            self._check_seal(sender, to, kind, sealed)
+            self.identity.check_seal(sender, to, kind, sealed)
         target = self.agents.get(to)
         if body is not None and target is not None and target.cell not in (None, sender.cell):
             raise Malformed("a message for another cell must be sealed")
@@ -514,17 +393,7 @@ class Runtime:
         ]
 
     def _spawn(self, parent: AgentRecord, request: dict[str, Any]) -> AgentRecord:
-        key = IncarnationCertificate.verify(
-            parent.certificate, parent.certified, self.key.public_key
-        ).public_key
-        verify(key, digest(BIRTH, request["certificate"]), request["signature"])
-        birth = Birth.decode(request["certificate"])
-        if (birth.runtime, birth.intent, birth.parent) != (self.key.public_key, self.intent, parent.id):
-            raise Malformed("the birth certificate names another runtime, intent or parent")
-        if birth.args != digest("args", request["args"]) or birth.grant != digest(
-            "grant", canonical(request["grant"])
-        ):
-            raise Malformed("the birth certificate's arguments or grant are not those of the request")
+        birth = self.identity.check_birth(parent, self.intent, request)
         self.authority.birth(parent, birth, request)
         child = self._born(birth, request["args"])
         cell = parent.cell
@@ -580,7 +449,7 @@ class Runtime:
                 reply = frame.reply
                 if reply is not None:
                     if reply["sealed"] is not None:
-                        self._check_seal(agent, mail["sender"], reply["type"], reply["sealed"])
+                        self.identity.check_seal(agent, mail["sender"], reply["type"], reply["sealed"])
                     reply = reply | {"sender": agent.id}
                 self._done_soon.append(partial(answered, reply))
         agent.turn = None

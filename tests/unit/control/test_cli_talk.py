@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 
 import pytest
 
@@ -76,6 +77,15 @@ def test_login_keeps_a_session_that_takes_away_without_the_key(served, cli, monk
     assert "there is no key at /nonexistent" in err
     assert cli("logout")[0] == 0
     assert cli("agent", "stop", "x")[0] == 1
+
+
+def test_login_that_has_ended_gives_way_to_the_key(served, cli):
+    assert cli("login")[0] == 0
+    served.clock.advance(9 * 60 * 60 * 1000)
+    code, _, err = cli("agent", "stop", "x")
+    assert code == 0
+    assert "the login has ended; using your key" in err
+    assert "the login has ended" not in cli("agent", "stop", "x")[2]
 
 
 def test_agent_text_never_reaches_the_terminal_raw(served, cli):
@@ -262,6 +272,15 @@ def test_config_names_the_key_and_a_broken_config_is_named(served, cli, tmp_path
     code, _, err = cli("agent", "stop", "x")
     assert code == 3
     assert "--key PATH" in err
+
+
+def test_file_that_cannot_be_read_is_named_without_a_traceback(served, cli, tmp_path):
+    login = served.path.parent / f"login-{os.geteuid()}"
+    login.symlink_to("/etc/hostname")  # a login file is never followed elsewhere
+    code, out, err = cli("agent", "list")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"queenright: {login}: ")
+    assert "Traceback" not in err
 
 
 def test_key_of_a_stranger_is_denied_with_3(served, cli, tmp_path, kit):

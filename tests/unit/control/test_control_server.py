@@ -343,11 +343,22 @@ async def test_too_many_strangers_do_not_keep_out_an_operator_for_ever(world, ki
     async with kit.raw(world) as one, kit.raw(world) as two:
         await one.receive()
         await two.receive()
-        async with kit.raw(world) as three:
-            assert (await three.receive())["error"]["code"] == "conflict"
-            assert await three.closed()
-    await kit.until(lambda: not world.server._connections)
+        operator = await connected(world, kit)
+        assert (await one.receive())["error"]["code"] == "conflict"
+        assert await one.closed()
+        assert (await operator.call("stop", target="all"))["count"] == 1
+        await operator.close()
+
+
+async def test_places_of_operators_are_bounded_too(world, kit, monkeypatch):
+    monkeypatch.setattr(server, "MAX_CLIENTS", 2)
+    first, second = await connected(world, kit), await connected(world, kit)
+    with pytest.raises(Conflict, match="too many clients"):
+        await connected(world, kit)
+    await first.close()
+    await kit.until(lambda: len(world.server._connections) == 1)
     await (await connected(world, kit)).close()
+    await second.close()
 
 
 async def test_client_that_proves_nothing_is_closed_in_time(world, kit, monkeypatch):

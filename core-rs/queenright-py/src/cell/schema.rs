@@ -5,7 +5,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
 
-use crate::cell::message::{MessageBase, check};
+use crate::cell::message::MessageBase;
+use crate::cell::value::check;
 
 pub enum Kind {
     None,

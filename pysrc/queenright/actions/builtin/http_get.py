@@ -10,7 +10,7 @@ from queenright.actions.manifest import Arg, Manifest
 from queenright.actions.resources import Resource
 from queenright.actions.verb import ActionFailed, Reach
 from queenright.actions.world import Unreachable, World
-from queenright.broker.http import NotSent
+from queenright.broker.outcome import NotSent
 from queenright.errors import UnknownOutcome
 
 __all__ = ["VERB"]

@@ -19,7 +19,7 @@ from .service import Request
 from .telemetry import Log, Metrics, now_ms
 
 BUSY_TIMEOUT = 0.5  # seconds a write waits for another's transaction before it gives up
-SLOW_QUERY_MS = 30.0  # a read through an index takes well under one
+SLOW_QUERY_MS = 8.0  # a read through an index takes well under one
 STEPS = (
     20_000  # SQLite virtual machine steps per count: a full scan takes millions, an index read a few hundred
 )

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 from .measure import Sample
 
 RAISE_RATIO, CLEAR_RATIO = 0.02, 0.01  # share of requests answered 5xx; the shop's normal is none at all
-RAISE_P50_MS, CLEAR_P50_MS = 25.0, 18.0  # an index read takes 4 ms here, a full scan ten times that
+RAISE_P50_MS, CLEAR_P50_MS = 13.0, 10.0  # an answer takes 3 ms here, with a full scan in it five times that
 RAISE_P95_MS, CLEAR_P95_MS = 400.0, 250.0  # a write waits at most 500 ms for its turn, then fails
-SLOWER = 4.0  # and the median must be that many times the shop's own normal: a slow machine is no incident
+SLOWER = 3.0  # and the median must be that many times the shop's own normal: a slow machine is no incident
 BASELINE = 5  # quiet samples that say what is normal
 CONFIRM, OUT_OF = 4, 5  # bad samples, of the last five: a blip makes two at the most
 PASSED = 2  # quiet samples in a row after which a suspicion is dropped

@@ -20,9 +20,10 @@ def _piece(message: Investigate) -> Piece:
 def _report(
     ctx: Context, parent: AgentRef, piece: Piece, read: int, evidence: tuple[Evidence, ...], trouble: str = ""
 ) -> None:
-    unit = "series" if piece.source == "metrics" else "lines"
     facts = ", ".join(f"{e.kind} {e.subject} {e.value:.6g}" for e in evidence) or "nothing odd"
-    ctx.log(f"{piece.signal} of {piece.target}: read {read} {unit}: {trouble or facts}")
+    # One form for all, so that anyone can check from the logs who looked at what, and that they did.
+    window = f"{piece.from_ms}..{piece.to_ms}"
+    ctx.log(f"piece {piece.source} {piece.signal} {piece.target} {window} read {read}: {trouble or facts}")
     ctx.send(
         parent,
         Finding(

@@ -1,0 +1,97 @@
+"""The runtime key of a test and what it vouches for: incarnations, sealing keys, births; and what it checks of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from queenright.core import SigningKey, canonical, digest, verify
+from queenright.core.host import sealing_keypair
+from queenright.errors import Malformed
+from queenright.testing.records import AgentRecord, CellEnd
+from queenright.wire.certificate import (
+    BIRTH,
+    INCARNATION,
+    SEALING,
+    Birth,
+    IncarnationCertificate,
+    SealingCertificate,
+    incarnation_claim,
+)
+from queenright.wire.envelope import SEALED, Batch, leaf
+from queenright.wire.link import Certified, Incarnation, OpenKey, SealKey
+
+__all__ = ["Identity"]
+
+
+class Identity:
+    """Checks as strictly as the product's supervisor does: Malformed or InvalidSignature for what a cell of ours never sends."""
+
+    def __init__(self, rand: Callable[[int], bytes]) -> None:
+        self._key = SigningKey.from_seed(rand(32))
+        self._subkey = rand(32)
+        self.sequences: dict[tuple[bytes, bytes], int] = {}
+
+    @property
+    def public_key(self) -> bytes:
+        return self._key.public_key
+
+    def certify(self, agent: AgentRecord, cell: CellEnd, claim: Incarnation) -> Certified:
+        """A certificate for a key that claimed itself."""
+        signed = incarnation_claim(agent.id, cell.number, cell.id, cell.nonce, claim.public_key)
+        verify(claim.public_key, signed, claim.signature)
+        certificate = IncarnationCertificate(
+            runtime=self.public_key, agent=agent.id, number=cell.number, cell=cell.id, shared=True,
+            public_key=claim.public_key,
+        ).encode()  # fmt: skip
+        agent.certificate = certificate
+        agent.certified = self._key.sign(digest(INCARNATION, certificate))
+        return Certified(agent.id, agent.certificate, agent.certified)
+
+    def seal_key(self, sender: bytes, receiver: bytes, generation: int) -> SealKey:
+        """What `sender` needs to seal for `receiver`."""
+        _, public_key = sealing_keypair(self._subkey, receiver, generation)
+        certificate = SealingCertificate(
+            runtime=self.public_key, agent=receiver, generation=generation, public_key=public_key
+        ).encode()
+        signature = self._key.sign(digest(SEALING, certificate))
+        sequence = self.sequences.get((sender, receiver), 0) + 1
+        return SealKey(receiver, sender, sequence, generation, certificate, signature)
+
+    def open_key(self, agent: bytes, generation: int) -> OpenKey:
+        """The private half, for the agent's own cell."""
+        private_key, _ = sealing_keypair(self._subkey, agent, generation)
+        return OpenKey(agent, generation, private_key)
+
+    def _incarnation_key(self, agent: AgentRecord) -> bytes:
+        return IncarnationCertificate.verify(agent.certificate, agent.certified, self.public_key).public_key
+
+    def check_birth(self, parent: AgentRecord, intent: bytes, request: dict[str, Any]) -> Birth:
+        """A child's certificate, signed by the parent's live incarnation over what the request says."""
+        verify(self._incarnation_key(parent), digest(BIRTH, request["certificate"]), request["signature"])
+        birth = Birth.decode(request["certificate"])
+        if (birth.runtime, birth.intent, birth.parent) != (self.public_key, intent, parent.id):
+            raise Malformed("the birth certificate names another runtime, intent or parent")
+        if birth.args != digest("args", request["args"]):
+            raise Malformed("the birth certificate's arguments are not those of the request")
+        if birth.grant != digest("grant", canonical(request["grant"])):
+            raise Malformed("the birth certificate's grant is not that of the request")
+        return birth
+
+    def check_seal(self, sender: AgentRecord, to: bytes, kind: str, sealed: dict[str, Any]) -> None:
+        """A sealed message of this sender: shape, certificate, chain, sequence, signature."""
+        if sealed.keys() != SEALED.keys() or any(type(sealed[name]) is not of for name, of in SEALED.items()):
+            raise Malformed("a sealed message has other fields than the envelope's")
+        if sealed["certificate"] != sender.certificate or sealed["incarnation"] != sender.incarnation:
+            raise Malformed("a sealed message carries another incarnation's certificate")
+        if sealed["previous"] != sender.batch:
+            raise Malformed("a sealed message does not follow the sender's previous batch")
+        if sealed["sequence"] <= self.sequences.get((sender.id, to), 0):
+            raise Malformed(f"sequence {sealed['sequence']} of this pair was used before")
+        batch = Batch(
+            runtime=self.public_key, sender=sender.id, incarnation=sender.incarnation, first=sealed["sequence"],
+            count=1, previous=sender.batch, root=leaf(to, sealed["sequence"], kind, sealed["ct"], sealed["salted"]),
+        )  # fmt: skip
+        verify(self._incarnation_key(sender), batch.signed_bytes(), sealed["signature"])
+        sender.batch = batch.digest
+        self.sequences[sender.id, to] = sealed["sequence"]
