@@ -316,7 +316,7 @@ def sign_lines(ask: OpenAsk, choice: Choice, need: Demand, width: int, now_ms: i
 
 
 def _how(risk: str, need: Demand) -> tuple[Bit, ...]:
-    style = {"LOW": "run", "MED": "write", "HIGH": "need"}.get(risk, "bad")
+    style = {"LOW": "", "MED": "write", "HIGH": "need"}.get(risk, "bad")
     if need.confirm is Confirm.NOTHING:
         return (bit(f"{risk}: ", style), bit("a", "key"), bit(" approves"))
     if need.confirm is Confirm.ENTER:

@@ -74,10 +74,10 @@ class Subscription:
         self._queue.clear()
         return events
 
-    def forget(self) -> None:
-        """Drop what waits: the watcher chose other topics."""
-        self._queue.clear()
-        self._lost.clear()
+    def keep_only(self, topics: frozenset[str]) -> None:
+        """Drop what waits on other topics. What waits on these stays: opening a log must not cost an ask."""
+        self._queue = {slot: data for slot, data in self._queue.items() if slot[0] in topics}
+        self._lost &= topics
 
     def _event(self, topic: str, data: dict[str, Any]) -> Event:
         self.seq += 1
@@ -103,7 +103,7 @@ class Hub:
     def watch(self, watcher: Subscription, topics: Iterable[str]) -> None:
         """Let `watcher` have exactly these topics from now on. Raises Malformed."""
         watcher.topics = check_topics(topics)
-        watcher.forget()
+        watcher.keep_only(watcher.topics)
         self._watchers.add(watcher)
 
     def leave(self, watcher: Subscription) -> None:

@@ -28,7 +28,7 @@ from queenright_tui.words import ago, left, short_id
 
 __all__ = ["InboxView", "risk_bit"]
 
-_RISK_STYLE: Final = {"LOW": "run", "MED": "write", "HIGH": "need", "CRITICAL": "bad"}
+_RISK_STYLE: Final = {"LOW": "", "MED": "write", "HIGH": "need", "CRITICAL": "bad"}
 
 
 def risk_bit(risk: str) -> Bit:

@@ -175,7 +175,8 @@ class SwarmScreen(Place):
                 bit(f" {status['denials_per_min']:.1f}    "),
             ]
         if status is not None:
-            sound = bit("ok", "verified") if status["ledger_ok"] else bit("BROKEN", "bad")
+            # The runtime's own word: green is for what this process verified.
+            sound = bit("ok") if status["ledger_ok"] else bit("BROKEN", "bad")
             line += [bit(f"ledger #{count(status['ledger_size'])} ", "dim"), sound]
         if model.incidents:
             last = model.incidents[-1]
