@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from queenright.clock import ManualClock
-from queenright.core import canonical, decode, digest
+from queenright.core import canonical, digest
 from queenright.errors import StaleVerdict, Unknown
+from queenright_tui.ask_bytes import open_ask
 from queenright_tui.feed import Approval, Changed, Heard, LinkUp, Listed, Listing, OpenAsk, Rows, Verified
 
 NOW = 1_800_000_067_000
@@ -111,7 +112,27 @@ def ask_detail(name: str, **more: Any) -> dict[str, Any]:
         "accept_same_user": False,
         "forbidden": "",
     } | more.get("context", {})
-    return {"row": row, "bytes": data, "members": [data], "more": 0, "context": context}
+    return {
+        "row": row,
+        "bytes": data,
+        "members": [data],
+        "reasons": [context["reason"]],
+        "more": 0,
+        "context": context,
+    }
+
+
+def group(count: int, **more: Any) -> dict[str, Any]:
+    """Equal requests of several agents under one card, each with words of its own."""
+    details = [
+        ask_detail(f"equal-{n}", agent=bytes([n]) * 32, reason=f"wording {n}", **more) for n in range(count)
+    ]
+    first = details[0]
+    first["row"]["members"] = count
+    return first | {
+        "members": [d["bytes"] for d in details],
+        "reasons": [d["context"]["reason"] for d in details],
+    }
 
 
 def leaf_row(index: int, **more: Any) -> dict[str, Any]:
@@ -337,7 +358,7 @@ class FakeFeed:
         if ask not in self.asks:
             raise Unknown(f"no ask `{ask}`")
         detail = self.asks[ask]
-        return OpenAsk(detail, decode(detail["bytes"]), digest("ask", detail["bytes"]))
+        return open_ask(detail)
 
     async def agent(self, agent: str) -> dict[str, Any]:
         row = next((row for row in self.agents if row["id"] == agent), None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from fake_feed import NOW, ask_body, ask_detail
+from fake_feed import NOW, ask_body, ask_detail, group
 from hostile import ENORMOUS, EVERYTHING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queenright.core import decode, digest
+from queenright.core import digest, leaf_hash, merkle_root
+from queenright.errors import Malformed
+from queenright_tui.ask_bytes import open_ask
 from queenright_tui.ask_card import Choice, ask_deadline, card_lines, exact, sign_lines, ttl_default
 from queenright_tui.feed import OpenAsk
 from queenright_tui.friction import demand
@@ -17,7 +19,7 @@ from queenright_tui.widgets.cell_text import line_cells, line_text
 
 def opened(name: str = "x", **more: object) -> OpenAsk:
     detail = ask_detail(name, **more)
-    return OpenAsk(detail, decode(detail["bytes"]), digest("ask", detail["bytes"]))  # type: ignore[arg-type]
+    return open_ask(detail)  # type: ignore[arg-type]
 
 
 def rows(ask: OpenAsk, width: int = 74, **more: bool) -> list[str]:
@@ -144,11 +146,68 @@ def test_the_deadline_and_the_grant_come_from_the_signed_bytes() -> None:
     assert "08:01:12Z" in "\n".join(rows(ask))
 
 
-def test_equal_requests_are_named_and_not_covered() -> None:
-    ask = opened()
-    ask.detail["members"] = [ask.detail["bytes"]] * 37
+def test_equal_requests_show_every_wording_and_sign_the_root_of_all() -> None:
+    detail = group(3, risk="LOW", undo="x")
+    detail["more"] = 2
+    ask = open_ask(detail)
     text = " ".join(" ".join(rows(ask)).split())
-    assert "36 equal requests wait too; your verdict answers only the one drawn here" in text
+    assert "3 equal requests under one verdict, each once; 2 more since, not covered" in text
+    assert all(f"| wording {n}" in text for n in range(3))
+    hashes = [digest("ask", data) for data in detail["members"]]
+    assert ask.digest == merkle_root([leaf_hash(found) for found in hashes])
+    need = demand("LOW", "x", same_user=False)
+    block = [line_text(line) for line in sign_lines(ask, Choice(3, NOW + 1000), need, 74, NOW)]
+    assert "3 requests once each" in block[1]
+    assert ask.digest.hex()[:4] in block[2]
+
+
+def test_the_earliest_end_of_equal_requests_holds_for_all() -> None:
+    first, second = (
+        ask_detail("a", answer_by=NOW + 9000),
+        ask_detail("b", answer_by=NOW + 5000, not_after=NOW + 6000),
+    )
+    detail = first | {"members": [first["bytes"], second["bytes"]], "reasons": ["", ""]}
+    ask = open_ask(detail)
+    assert (ask.answer_by, ask.not_after) == (NOW + 5000, NOW + 6000)
+
+
+OTHER_ARGS, OTHER_PLAN = (
+    ask_detail("x", args={"session": "43"})["bytes"],
+    ask_detail("x", plan=bytes(32))["bytes"],
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"bytes": OTHER_ARGS}, "do not agree"),
+        ({"members": []}, "do not agree"),
+        ({"reasons": []}, "do not agree"),
+        (
+            {"members": [ask_detail("x")["bytes"], OTHER_ARGS], "reasons": ["", ""]},
+            "another content stands among",
+        ),
+        (
+            {"members": [ask_detail("x")["bytes"], OTHER_PLAN], "reasons": ["", ""]},
+            "another content stands among",
+        ),
+        ({"members": [ask_detail("x")["bytes"]] * 2, "reasons": ["", ""]}, "stands twice"),
+        ({"bytes": OTHER_PLAN, "members": [OTHER_PLAN]}, "not the request of that id"),
+    ],
+)
+def test_bytes_that_are_not_what_the_runtime_says_cannot_be_opened(change: dict, words: str) -> None:
+    with pytest.raises(Malformed, match=words):
+        open_ask(ask_detail("x") | change)
+
+
+@given(st.integers(0, 400), st.integers(0, 7))
+def test_no_flipped_bit_of_the_bytes_can_be_opened(at: int, bit_number: int) -> None:
+    """Any other byte is another request: its id does not match, or it is no ask at all."""
+    detail = ask_detail("x")
+    data = bytearray(detail["bytes"])
+    data[at % len(data)] ^= 1 << bit_number
+    with pytest.raises(Malformed):
+        open_ask(detail | {"bytes": bytes(data), "members": [bytes(data)]})
 
 
 def test_the_block_that_is_signed_is_always_four_rows() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+
+import click
 import pytest
 from desk import desk
 
+from queenright.cli.registry import COMMANDS
 from queenright.errors import Conflict, Malformed
 from queenright_tui.commands import EVERYWHERE, PLACES, REGISTRY, Command, Registry
 
@@ -104,3 +108,20 @@ async def test_the_command_line_runs_by_name_and_completes() -> None:
 
 def test_everywhere_means_every_place() -> None:
     assert frozenset(PLACES) == EVERYWHERE
+
+
+def test_every_twin_is_a_command_that_exists_with_the_options_it_names() -> None:
+    for each in REGISTRY:
+        words = each.twin.split()
+        if each.twin in ("-", "queenright --help") or words[0] != "queenright":
+            continue
+        known = {entry.words: entry for entry in COMMANDS}
+        entry = known.get(" ".join(words[1:3])) or known.get(words[1])
+        assert entry is not None, each.twin
+        module = importlib.import_module(entry.module)
+        name = entry.words.split()[-1]
+        found = [c for c in vars(module).values() if isinstance(c, click.Command) and c.name == name]
+        options = {option for command in found for parameter in command.params for option in parameter.opts}
+        for word in words:
+            if word.startswith("--"):
+                assert word in options, f"{each.twin}: {sorted(options)}"

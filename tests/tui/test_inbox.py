@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from desk import Desk, desk
-from fake_feed import NOW, ask_detail
+from fake_feed import NOW, ask_detail, group
 
 from queenright.control.protocol import AskDetail
-from queenright.core import canonical, digest
+from queenright.core import canonical, digest, leaf_hash, merkle_root
 from queenright.errors import StaleVerdict
 from queenright_tui.feed import Changed, LinkDown, LinkUp
 from queenright_tui.friction import ARMED_MS
@@ -108,19 +108,21 @@ async def test_no_key_decides_before_the_request_was_on_screen_for_400_ms() -> N
         await at.see("you approved")
 
 
-async def test_a_changed_request_starts_again_and_what_was_typed_is_dropped() -> None:
+async def test_a_changed_group_starts_again_and_what_was_typed_is_dropped() -> None:
     async with desk() as at:
-        await at.open_ask(at.feed.restart)
+        detail = group(3, risk="HIGH", undo="x", verb="svc.restart", resource="svc:shop/worker-2")
+        ask = detail["row"]["id"]
+        at.feed.asks[ask] = detail
+        at.feed.emit(Changed("asks", detail["row"]))
+        await at.until(lambda: len(at.app.model.asks) == 4)
+        await at.open_ask(detail)
         await at.arm()
         await at.press("a")
         await at.type("worker-2")
-        ask = at.feed.restart["row"]["id"]
-        other = ask_detail(
-            "restart", verb="svc.restart", resource="svc:shop/worker-2", args={"signal": "KILL"}, risk="HIGH"
-        )
-        at.feed.asks[ask] = other | {"row": at.feed.restart["row"]}
-        at.feed.emit(Changed("asks", at.feed.restart["row"]))
-        await at.see("signal = KILL")
+        # Somebody else answered one of the three: the verdict would no longer be over what is drawn.
+        fewer = detail | {"members": detail["members"][:2], "reasons": detail["reasons"][:2]}
+        at.feed.asks[ask] = fewer
+        at.feed.emit(Changed("asks", detail["row"] | {"members": 2}))
         await at.see("scope changed, look again")
         await at.press("enter", "a")
         assert not approvals(at)
@@ -129,7 +131,28 @@ async def test_a_changed_request_starts_again_and_what_was_typed_is_dropped() ->
         await at.type("worker-2")
         await at.press("enter")
         await at.see("you approved")
-        assert approvals(at)[0][2] == digest("ask", other["bytes"])
+        hashes = [digest("ask", data) for data in fewer["members"]]
+        assert approvals(at)[0][2] == merkle_root([leaf_hash(found) for found in hashes])
+        assert approvals(at)[0][5] == 2
+
+
+async def test_an_equal_request_that_comes_later_is_named_and_not_covered() -> None:
+    async with desk() as at:
+        two, three = (group(count, risk="LOW", undo="x") for count in (2, 3))
+        ask = two["row"]["id"]
+        at.feed.asks[ask] = two
+        at.feed.emit(Changed("asks", two["row"]))
+        await at.until(lambda: len(at.app.model.asks) == 4)
+        await at.open_ask(two)
+        await at.arm()
+        at.feed.asks[ask] = three
+        at.feed.emit(Changed("asks", three["row"]))
+        await at.see("1 more since")
+        await at.press("pagedown", "pagedown", "a")
+        await at.see("you approved")
+        assert approvals(at)[0][5] == 2
+        hashes = [digest("ask", data) for data in two["members"]]
+        assert approvals(at)[0][2] == merkle_root([leaf_hash(found) for found in hashes])
 
 
 async def test_decision_keys_do_nothing_outside_the_card() -> None:

@@ -87,12 +87,12 @@ def exact(value: Any) -> str:
 
 def ask_deadline(ask: OpenAsk) -> int:
     """The last moment to answer, from the signed bytes: later it is a denial."""
-    return int(ask.body["answer_by"])
+    return ask.answer_by
 
 
 def ttl_default(ask: OpenAsk, now_ms: int) -> int:
     """The end of the default grant: 10 minutes from now, never past the ask's own end."""
-    return min(now_ms + DEFAULT_TTL_MS, int(ask.body["not_after"]))
+    return min(now_ms + DEFAULT_TTL_MS, ask.not_after)
 
 
 def _labelled(label: str, rows: list[str], style: str = "") -> list[Line]:
@@ -164,11 +164,12 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
         lines += _labelled("UNDO", wrap(words, room, limit=400, rows=3), "bad")
     # WHO and the chain
     agent = _id_text("agent", body["agent"])
-    lines += _labelled("WHO", [f"{_name(row['agent_name'])}  {short_id(agent)}"])
+    others = f"  and {ask.count - 1} more agents" if ask.count > 1 else ""
+    lines += _labelled("WHO", [f"{_name(row['agent_name'])}  {short_id(agent)}{others}"])
     lines += _labelled("CHAIN", wrap(_chain(ask), room, limit=800, rows=3))
     # WHY: the intent's words apart from the agent's
     lines += _labelled("WHY", wrap(f"intent: {context['purpose']}", room, limit=400, rows=2))
-    lines += _fence("agent says (untrusted)", context["reason"], room)
+    lines += _said(ask, room)
     lines += _labelled("BLAST", wrap(_blast(context["blast"]), room, limit=600, rows=2))
     deadline = ask_deadline(ask)
     words = (
@@ -176,7 +177,7 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
         if deadline > now_ms
         else f"EXPIRED {clock(deadline)}"
     )
-    time_words = f"{ago(now_ms - row['raised_ms'])} waiting · {words} · start by {clock(body['not_after'])}"
+    time_words = f"{ago(now_ms - row['raised_ms'])} waiting · {words} · start by {clock(ask.not_after)}"
     lines += _labelled("TIME", wrap(time_words, room))
     before = [
         f"{clock(s['at_ms'])} {_name(s['operator'])} {s['verdict']} {s['outcome']}"
@@ -185,10 +186,9 @@ def card_lines(ask: OpenAsk, width: int, now_ms: int, *, whole_diff: bool = Fals
     lines += _labelled("BEFORE", before or ["nothing like this was decided before"])
     if context["same_person"]:
         lines += _labelled("NOTE", ["same person: you signed this intent yourself"], "need")
-    others = len(ask.detail["members"]) - 1 + ask.detail["more"]
-    if others > 0:
-        # Their agents' words are not on this card, so a verdict from it cannot say they were seen.
-        words = f"{others} equal requests wait too; your verdict answers only the one drawn here"
+    if ask.count > 1 or ask.detail["more"]:
+        more = f"; {ask.detail['more']} more since, not covered" if ask.detail["more"] else ""
+        words = f"{ask.count} equal requests under one verdict, each once{more}"
         lines += _labelled("GROUP", wrap(words, room), "need")
     lines += _also_signed(body, room)
     return tuple(lines)
@@ -239,6 +239,17 @@ def _blast(blast: Any) -> str:
     return " · ".join(words)
 
 
+def _said(ask: OpenAsk, room: int) -> list[Line]:
+    """Each different thing that was said: a verdict covers the words of every member, so all of them are drawn."""
+    said = list(dict.fromkeys(ask.detail["reasons"]))
+    if len(said) == 1:
+        return _fence("agent says (untrusted)", said[0], room)
+    lines: list[Line] = []
+    for number, reason in enumerate(said, 1):
+        lines += _fence(f"agents say (untrusted, wording {number} of {len(said)})", reason, room)
+    return lines
+
+
 def _fence(heading: str, text: str, room: int) -> list[Line]:
     if not text:
         return [(bit("".ljust(LABEL)), bit(f"{heading}: nothing", "dim"))]
@@ -281,13 +292,25 @@ def sign_lines(ask: OpenAsk, choice: Choice, need: Demand, width: int, now_ms: i
     if choice.narrowed:
         scope += "  narrowed: " + ", ".join(f"{exact(k)}={exact(list(v))}" for k, v in choice.narrowed)
     until = f"until {clock(choice.not_after_ms)} ({left(choice.not_after_ms - now_ms)})"
-    uses = "1 use" if choice.max_uses == 1 else f"{choice.max_uses} uses"
-    against = "narrower than asked" if choice.narrowed else "as asked, this request only"
+    uses = (
+        f"{ask.count} requests once each"
+        if ask.count > 1
+        else "1 use"
+        if choice.max_uses == 1
+        else f"{choice.max_uses} uses"
+    )
+    against = "narrower than asked" if choice.narrowed else "as asked"
     # One row, so that the block never outgrows its place: the whole of it stands under WHAT.
     shown = scope if len(scope) <= width - LABEL else scope[: width - LABEL - len(MORE)] + MORE
     lines: list[Line] = [(bit("SIGN   ", "head"), bit(shown, "bold"))]
     lines.append((bit("".ljust(LABEL)), bit(f"{uses} · {until} · {against}")))
-    lines.append((bit("".ljust(LABEL)), bit("digest ", "dim"), bit(long_id(ask.digest))))
+    lines.append(
+        (
+            bit("".ljust(LABEL)),
+            bit("digest " if ask.count == 1 else "root   ", "dim"),
+            bit(long_id(ask.digest)),
+        )
+    )
     lines.append((bit("".ljust(LABEL)), *_how(str(body["risk"]), need)))
     return tuple(lines)
 

@@ -23,8 +23,8 @@ from queenright.control.protocol import (
     UndoResult,
     Why,
 )
-from queenright.core import decode, digest
-from queenright.errors import Malformed, NoSupervisor, NotEntitled, QueenrightError
+from queenright.errors import NoSupervisor, NotEntitled, QueenrightError
+from queenright_tui.ask_bytes import open_ask, undo_digest
 from queenright_tui.feed import (
     Approval,
     Changed,
@@ -47,7 +47,6 @@ ClientFactory = Callable[[], Awaitable[AsyncClient]]
 
 VERDICT_NAMESPACE: Final = "approve@queenright.v1"
 TOPICS: Final = ("agents", "asks", "ledger", "status", "incidents")
-# Without these a request cannot be shown whole; whatever else is in its bytes is shown too.
 NEEDED: Final = frozenset(
     {"verb", "resource", "args", "risk", "answer_by", "not_after", "agent", "intent", "revision"}
 )
@@ -179,22 +178,7 @@ class ClientFeed:
         return self._client
 
     async def ask(self, ask: str) -> OpenAsk:
-        detail = await self._call("ask", ask=ask)
-        body = decode(detail["bytes"])
-        if not isinstance(body, dict) or body.get("v") != 1 or body.get("kind") != "ask":
-            raise Malformed(
-                "the request's bytes are not an ask of version 1: it cannot be drawn or decided here"
-            )
-        missing = NEEDED - body.keys()
-        if missing:
-            raise Malformed(
-                f"the request's bytes hold no `{min(missing)}`: it cannot be drawn or decided here"
-            )
-        found = digest("ask", detail["bytes"])
-        if detail["row"]["id"] != f"ask-{found.hex()}":
-            # An ask's id is the digest of its bytes: other bytes under this id were never what the agent asked.
-            raise Malformed("these bytes are not the request of that id: it cannot be decided here")
-        return OpenAsk(detail, body, found)
+        return open_ask(await self._call("ask", ask=ask))
 
     async def agent(self, agent: str) -> AgentDetail:
         detail: AgentDetail = await self._call("agent", agent=agent)
@@ -246,9 +230,7 @@ class ClientFeed:
         return preview
 
     async def undo(self, preview: UndoPreview) -> UndoResult:
-        result: UndoResult = await self._call(
-            "undo", target=preview["target"], preview=digest("undo", preview["bytes"])
-        )
+        result: UndoResult = await self._call("undo", target=preview["target"], preview=undo_digest(preview))
         return result
 
     def arm(self, signer: Signer) -> None:

@@ -98,19 +98,15 @@ REGISTRY: Final = Registry(
             "n",
             "narrow",
             _at("inbox"),
-            "queenright ask approve ASK --narrow FIELD=VALUE",
+            "queenright ask narrow ASK --drop ITEM",
             gives=True,
         ),
-        Command(
-            "shorten", "e", "shorten", _at("inbox"), "queenright ask approve ASK --for DURATION", gives=True
-        ),
+        Command("shorten", "e", "shorten", _at("inbox"), "queenright ask shorten ASK --for 5m", gives=True),
         Command("deny", "d", "deny+why", _at("inbox"), "queenright ask deny ASK --reason TEXT"),
-        Command("diff", "=", "whole diff", _at("inbox"), "queenright ask show ASK --diff"),
+        Command("diff", "=", "whole diff", _at("inbox"), "queenright ask show ASK"),
         # agents
-        Command(
-            "filter", "/", "filter", _at("swarm", "inbox", "ledger"), "queenright agent list --filter TEXT"
-        ),
-        Command("sort", "s", "sort", _at("swarm"), "queenright agent list --sort FIELD"),
+        Command("filter", "/", "filter", _at("swarm", "inbox", "ledger"), "queenright agent list"),
+        Command("sort", "s", "sort", _at("swarm"), NO_TWIN),
         Command("tree", "t", "tree/flat", _at("swarm"), NO_TWIN),
         Command("log", "l", "log", _at("swarm", "agent"), "queenright logs AGENT"),
         Command("actions", "o", "actions", _at("agent"), "queenright agent show AGENT"),
@@ -136,9 +132,9 @@ REGISTRY: Final = Registry(
         Command("swarm", "1", "Swarm", EVERYWHERE, "queenright agent list"),
         Command("inbox", "2", "Inbox", EVERYWHERE, "queenright ask list"),
         Command("agent", "3", "Agent", EVERYWHERE, "queenright agent show AGENT"),
-        Command("ledger", "4", "Ledger", EVERYWHERE, "queenright ledger show"),
-        Command("stop", "!", "stop...", EVERYWHERE, "queenright swarm stop"),
-        Command("arm", "A", "arm/disarm", EVERYWHERE, "--key PATH on each command"),
+        Command("ledger", "4", "Ledger", EVERYWHERE, "queenright ledger list"),
+        Command("stop", "!", "stop...", EVERYWHERE, "queenright swarm stop SWARM"),
+        Command("arm", "A", "arm/disarm", EVERYWHERE, "--key PATH on a command"),
         Command("hold", "h", "hold order", _at("swarm", "inbox", "ledger"), NO_TWIN),
         Command("next-pane", "tab", "pane", EVERYWHERE, NO_TWIN),
         Command("previous-item", "[", "previous", _at("inbox", "agent"), NO_TWIN),
@@ -159,6 +155,6 @@ REGISTRY: Final = Registry(
             "stop-revoke", "! r", "revoke selection", _at("stop"), "queenright agent revoke AGENT", shown="!r"
         ),
         Command("stop-swarm", "! s", "stop swarm", _at("stop"), "queenright swarm stop SWARM", shown="!s"),
-        Command("stop-all", "! a", "stop everything", _at("stop"), "queenright swarm stop --all", shown="!a"),
+        Command("stop-all", "! a", "stop everything", _at("stop"), "queenright swarm stop all", shown="!a"),
     ]
 )

@@ -103,11 +103,22 @@ Heard = LinkUp | LinkDown | Listing | Rows | Listed | Changed
 
 @dataclass(frozen=True, slots=True)
 class OpenAsk:
-    """A request as it is drawn and signed. `body` and `digest` were computed in this process from `detail["bytes"]`."""
+    """A request as it is drawn and signed. All but `detail` was computed in this process, from the members' bytes.
+
+    `digest` is the ask's, or for several equal ones the Merkle root of theirs; `answer_by` and `not_after` are the
+    earliest of them (wall ms).
+    """
 
     detail: AskDetail
     body: dict[str, Any]
     digest: bytes
+    answer_by: int
+    not_after: int
+
+    @property
+    def count(self) -> int:
+        """How many equal requests one verdict from this card answers."""
+        return len(self.detail["members"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,4 +135,8 @@ def run_command_line(args: Sequence[str] | None = None) -> None:
         # Whoever read our output has had enough; without this Python complains once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(exit_codes.OK)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        Output(as_json=run.as_json).refusal(QueenrightError(f"{where}{error.strerror or error}"))
+        sys.exit(exit_codes.FAILED)
     sys.exit(code if isinstance(code, int) else exit_codes.OK)

@@ -50,11 +50,11 @@ def verifier(memory: Memory) -> Callable[[AsyncClient], Awaitable[Verified]]:
             await drive_async(client, memory.checking(runtime))
         except LedgerBroken as broken:
             return Verified(False, True, 0, b"", broken.message)
-        seen = before or memory.last(runtime)
         with tempfile.TemporaryDirectory(prefix="qr-verify-") as name:
             copy = Path(name) / "copy"
             told = await drive_async(client, copying(copy))
-            line, note = (told, None) if seen is None else (seen.vkey, seen.note.encode())
+            # What was fetched a moment ago from the same supervisor shows no cut tail; what was seen before may.
+            line, note = (told, None) if before is None else (before.vkey, before.note.encode())
             keys = await _operator_keys(client)
             report = await asyncio.to_thread(verify_directory, copy, line, note, keys)
         ok = report.exit_code != 1

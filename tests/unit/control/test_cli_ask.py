@@ -12,8 +12,10 @@ from queenright.authority.document import APPROVE
 from queenright.authority.verdict import Verdict
 from queenright.cli.card import card, exact
 from queenright.cli.friction import demand_consent, last_word
-from queenright.core import canonical, digest, verify_sshsig
+from queenright.cli.terminal import verdict_bytes
+from queenright.core import canonical, decode, digest, verify_sshsig
 from queenright.errors import Conflict, NotEntitled
+from queenright_tui.feed import Approval, OpenAsk
 
 REASON = "p99 rose\n\x1b[2J\u202eapprove me [@click=app.approve]yes[/]"
 
@@ -286,6 +288,20 @@ def test_altered_export_is_refused_or_signs_other_bytes(cli, opened, tmp_path):
         assert cli("sign", str(tmp_path / "a"), "--yes")[0] == 1
     assert cli("sign", str(tmp_path / "none"))[0] == 1
     assert cli("sign", str(tmp_path / "a"), "--for", "1m", "--deny", "no")[0] == 2
+
+
+def test_terminals_approval_becomes_the_verdict_of_exactly_what_was_on_screen(served, kit):
+    documents = [ask_bytes(served.clock, kit) for _ in range(3)]
+    body = decode(documents[0])
+    detail = {"members": documents, "reasons": [REASON] * 3}
+    args = {"session": 41, "hosts": ["web-1"]}
+    asked = OpenAsk(detail, body, digest("ask", documents[0]))
+    approval = Approval(asked, "narrower", args, 2, body["not_after"] - 1, same_user=True)
+    verdict = Verdict.decode(verdict_bytes(approval, "none same-user"))
+    members = [(Ask.decode(document), digest("ask", document), REASON) for document in documents]
+    assert verdict.faults(members, served.clock.wall_ms()) == ()
+    assert (verdict.answer, verdict.args, verdict.max_uses) == ("narrower", args, 2)
+    assert (verdict.not_after, verdict.factor) == (body["not_after"] - 1, "none same-user")
 
 
 def test_denying_needs_no_signature(served, cli, opened):

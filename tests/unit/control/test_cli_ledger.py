@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from queenright.cli.terminal import verifier
 from queenright.control.client import AsyncClient
 from queenright.control.ledger_copy import Memory, copying, drive_async
 from queenright.core import SigningKey
@@ -235,6 +236,31 @@ def test_supervisor_cannot_write_outside_the_copy_or_without_end(served, ledger,
     served.service.answers["ledger_export"] = lambda caller: log.export(caller) | change
     assert cli("ledger", "export", str(tmp_path / "copy"))[0] == 1
     assert not (tmp_path / "escape").exists()
+
+
+async def test_terminal_verifies_against_what_was_seen_before_and_says_when_nothing_was(world, kit, tmp_path):
+    log = Log(tmp_path / "log", world)
+    log.write(2)
+    world.service.answers["operators"] = {"document": world.gate.document.encode()}
+    client = AsyncClient(world.path, clock=world.clock)
+    await client.connect()
+    await client.prove(kit.signer(kit.ana))
+    verify = verifier(Memory(tmp_path / "seen"))
+    first = await verify(client)
+    assert (first.ok, first.complete, first.entries) == (True, False, 2)
+    assert "no checkpoint kept elsewhere" in first.words
+    log.write(3)
+    second = await verify(client)
+    assert (second.ok, second.complete, second.entries) == (True, True, 5)
+    forged = Log(tmp_path / "forged", world, start=100)
+    forged.write(9)
+    third = await verify(client)
+    assert not third.ok
+    assert "rewritten" in third.words
+    await client.close()
+    for made in (log, forged):
+        made.ledger.close()
+        made.store.close()
 
 
 async def test_asyncio_client_copies_and_remembers_the_same_way(world, kit, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 
 import pytest
 
@@ -271,6 +272,15 @@ def test_config_names_the_key_and_a_broken_config_is_named(served, cli, tmp_path
     code, _, err = cli("agent", "stop", "x")
     assert code == 3
     assert "--key PATH" in err
+
+
+def test_file_that_cannot_be_read_is_named_without_a_traceback(served, cli, tmp_path):
+    login = served.path.parent / f"login-{os.geteuid()}"
+    login.symlink_to("/etc/hostname")  # a login file is never followed elsewhere
+    code, out, err = cli("agent", "list")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"queenright: {login}: ")
+    assert "Traceback" not in err
 
 
 def test_key_of_a_stranger_is_denied_with_3(served, cli, tmp_path, kit):

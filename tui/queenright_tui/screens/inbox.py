@@ -104,7 +104,7 @@ class InboxScreen(InboxView):
             self.say(f"`{text}` is not a span: 30s, 5m, 1h", "need")
             return
         end = self.model.now_ms() + span
-        limit = int(ask.body["not_after"])
+        limit = ask.not_after
         if end >= limit:
             self.say(f"what was asked ends {clock(limit)}: shorter must end before that", "need")
             return

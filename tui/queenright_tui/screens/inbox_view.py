@@ -6,6 +6,7 @@ to its last line. A new request never takes the focus and never replaces the one
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -33,6 +34,15 @@ _RISK_STYLE: Final = {"LOW": "run", "MED": "write", "HIGH": "need", "CRITICAL": 
 def risk_bit(risk: str) -> Bit:
     """The risk in words; colour only adds to it."""
     return bit("CRIT" if risk == "CRITICAL" else risk, _RISK_STYLE.get(risk, "bad"))
+
+
+def _as_drawn(drawn: OpenAsk, now: OpenAsk) -> OpenAsk:
+    """Equal requests that came since are named on the card and not covered by it: they never move what is drawn."""
+    old, new = drawn.detail["members"], now.detail["members"]
+    if drawn.detail["bytes"] != now.detail["bytes"] or not set(old) <= set(new):
+        return now
+    more = len(new) - len(old) + now.detail["more"]
+    return replace(drawn, detail={**drawn.detail, "row": now.detail["row"], "more": more})
 
 
 class InboxView(Place):
@@ -182,9 +192,11 @@ class InboxView(Place):
         """The request arrived, or changed."""
         if ask.detail["row"]["id"] != self.wanted:
             return
+        if self.open_ask is not None:
+            ask = _as_drawn(self.open_ask, ask)
         changed = self.open_ask is not None and self.open_ask.digest != ask.digest
         if self.open_ask is None or changed:
-            self.choice = Choice(1, ttl_default(ask, self.model.now_ms()))
+            self.choice = Choice(ask.count, ttl_default(ask, self.model.now_ms()))
             self._pending = None
         if changed:
             # What was typed or confirmed was about something else.

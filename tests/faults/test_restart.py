@@ -1,0 +1,118 @@
+"""kill -9 and what comes back: swarms, agents, states, timers; LOCKED; stopping and freezing."""
+
+from __future__ import annotations
+
+import pytest
+from supervised import Supervised
+
+from queenright.errors import Locked, QueenrightError
+
+COUNTER = """
+from dataclasses import dataclass
+from queenright.agent import Agent, Context, Message, handles
+
+class Tick(Message):
+    pass
+
+@dataclass
+class Count:
+    n: int = 0
+
+class Counter(Agent):
+    state: Count
+
+    async def on_start(self, ctx: Context) -> None:
+        ctx.every(0.05, Tick())
+
+    @handles
+    async def tick(self, ctx: Context, message: Tick) -> None:
+        self.state.n += 1
+        ctx.log(f"tick {self.state.n}")
+"""
+INTENT = """
+[intent]
+purpose = "count"
+swarm = "n"
+for = "10m"
+depth = 0
+max_agents = 1
+
+[run]
+start = "counter.Counter"
+packages = ["counter"]
+
+[[allow]]
+do = ["fs.read"]
+on = "ws:self"
+"""
+
+
+def ticks(supervised: Supervised) -> int:
+    lines = [line for line in supervised.log("n/counter") if line.startswith("tick ")]
+    return int(lines[-1].split()[1]) if lines else 0
+
+
+def start(supervised: Supervised) -> None:
+    supervised.up()
+    supervised.add("counter", COUNTER, classes='"Counter"')
+    supervised.apply(INTENT)
+    supervised.until("some ticks", lambda: ticks(supervised) >= 3)
+
+
+def test_killing_the_supervisor_takes_every_process_with_it_and_state_goes_on(supervised: Supervised) -> None:
+    start(supervised)
+    before = ticks(supervised)
+    pids = [e["facts"]["pid"] for e in supervised.entries() if e["kind"] == "cell.started"]
+    supervised.kill()
+    supervised.until("no cell is left", lambda: not any(alive(pid) for pid in pids))
+    assert supervised.processes() == []
+    supervised.up()
+    supervised.until("counting goes on", lambda: ticks(supervised) > before)
+    kinds = [entry["kind"] for entry in supervised.entries()]
+    assert "supervisor.recovered" in kinds
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_locked_supervisor_starts_no_cell_but_lets_authority_be_taken_away(supervised: Supervised) -> None:
+    start(supervised)
+    supervised.kill()
+    supervised.up(locked=True)
+    health = supervised.call("health")
+    assert health["locked"]
+    assert health["cells"] == 0
+    with pytest.raises((Locked, QueenrightError)):
+        supervised.call("agent_log", agent="n/counter")
+    intent = supervised.call("intents")[0]["id"]
+    done = supervised.call("revoke", target=intent)
+    assert done["count"] == 1
+    supervised.call("unlock", master_key=bytes.fromhex((supervised.base / "master").read_text().strip()))
+    assert not supervised.call("health")["locked"]
+    assert supervised.call("intents")[0]["state"] == "revoked"
+
+
+def test_stopping_a_swarm_waits_for_the_kernels_word(supervised: Supervised) -> None:
+    start(supervised)
+    pids = [e["facts"]["pid"] for e in supervised.entries() if e["kind"] == "cell.started"]
+    intent = supervised.call("intents")[0]["id"]
+    done = supervised.call("stop", target=intent)
+    assert done["unacked"] == 0
+    assert not any(alive(pid) for pid in pids)
+    assert supervised.agents() == {}
+
+
+def test_a_frozen_swarm_does_nothing_until_a_signed_order(supervised: Supervised) -> None:
+    start(supervised)
+    intent = supervised.call("intents")[0]["id"]
+    supervised.call("freeze", target=intent)
+    frozen = ticks(supervised)
+    assert supervised.call("can", agent="n/counter", verb="fs.read", resource="ws:self")["outcome"] == "deny"
+    supervised.call("unfreeze", target=intent)
+    supervised.until("counting goes on", lambda: ticks(supervised) > frozen)
+    assert supervised.call("can", agent="n/counter", verb="fs.read", resource="ws:self")["outcome"] == "allow"
