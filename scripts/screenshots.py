@@ -32,8 +32,7 @@ def main() -> int:
     try:
         directory = _until(master, rb"(/tmp/qr-demo-[A-Za-z0-9_]+)")
         state = Path(directory) / "state"
-        keys = Path(directory) / "keys"
-        key = _wait(lambda: next((path for path in keys.glob("*") if path.with_suffix(".pub") != path and "OPENSSH" in path.read_text()), None), master)
+        key = Path(directory) / "keys/operator"
         base = [str(QUEENRIGHT), "--state", str(state)]
         _wait(lambda: state / "run/control.sock" if (state / "run/control.sock").exists() else None, master)
         deadline = time.monotonic() + WITHIN_S
@@ -42,7 +41,21 @@ def main() -> int:
                 raise SystemExit("no ask was raised")
         for screen, size in SHOTS:
             target = PICTURES / f"{screen}-{size}.svg"
-            _run([*base, "tui", "--key", str(key), "--start", screen, "--size", size, "--screenshot", str(target)], master)
+            _run(
+                [
+                    *base,
+                    "tui",
+                    "--key",
+                    str(key),
+                    "--start",
+                    screen,
+                    "--size",
+                    size,
+                    "--screenshot",
+                    str(target),
+                ],
+                master,
+            )
             print(target.relative_to(ROOT), target.stat().st_size, "bytes")
     finally:
         os.kill(pid, signal.SIGINT)

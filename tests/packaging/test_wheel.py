@@ -35,7 +35,9 @@ def test_doctor_and_demo_run_from_an_installed_wheel(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "tui/")) or "__pycache__" in name]
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv/bin/python"
-    subprocess.run([str(BIN / "uv"), "pip", "install", "--quiet", "--python", str(python), str(wheel)], check=True)
+    subprocess.run(
+        [str(BIN / "uv"), "pip", "install", "--quiet", "--python", str(python), str(wheel)], check=True
+    )
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8", "TERM": "dumb"}
     environment["TMPDIR"] = os.environ.get("TMPDIR", "/tmp")
     command = str(tmp_path / "venv/bin/queenright")
