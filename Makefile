@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: demo test check build wheel needs clean format test-rust test-python bench-quick screenshots
+.PHONY: demo test check build wheel needs clean format test-rust test-python screenshots
 
 demo: build
 	$(VENV)/bin/queenright demo $(DEMO_ARGS)
@@ -45,6 +45,9 @@ format: build
 	cargo fmt --all
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix --quiet . || true
+
+screenshots: build
+	$(RUN) python scripts/screenshots.py
 
 clean:
 	rm -rf $(VENV) target dist

@@ -236,7 +236,7 @@ def test_a_denied_ask_ends_truthfully_and_is_not_asked_again(swarm: Swarm, shop:
         swarm.until(lambda: bool(swarm.world.held), "somebody to ask")
         agent, ordinal, _ = swarm.world.held[0]
         assert agent.turn is not None
-        denied = Denied("no", verb="db.session.kill", resource="db:shop/main", reason="leave it")
+        denied = Denied("leave it", verb="db.session.kill", resource="db:shop/main", reason="ask_denied")
         swarm.runtime.finish(agent, agent.turn.number, ordinal, None, denied)
         swarm.until(
             lambda: swarm.said(f"incident {swarm.incident}: denied: leave it: not healed"), "the truth"

@@ -141,7 +141,7 @@ quorum = 0
         (('on = "svc:payments"', 'on = "svc:payments"\n[[never]]\ndo = "svc.*"'), "12:1", "[[never]] covers `svc.restart`"),
         (('on = "svc:payments"', 'on = "svc:payments"\n[[ask]]\ndo = "db.*"\non = "**"'), "12:1", "[[ask]] covers `db.*`"),
         (('on = "svc:payments"', 'on = "svc:payments"\n[[talk]]\nfrom = "x.Y"\nto = "sre.W"'), "16:1", "not of a package"),
-        (('on = "svc:payments"', 'on = "svc:payments"\n[[ask]]\ndo = "iam.x"\non = "**"\nanswer_within = "3h"'), "18:1", "from 1s"),  # noqa: E501
+        (('on = "svc:payments"', 'on = "svc:payments"\n[[ask]]\ndo = "iam.x"\non = "**"\nanswer_within = "3h"'), "18:1", "from 1s"),
         (('on = "svc:payments"', 'on = "svc:payments"\n[[ask]]\ndo = "iam.x"\non = "**"\nexcluding = "me"'), "18:1", "not right"),
         (("[[allow]]", "[[allow"), "12:8", "not TOML"),
     ],

@@ -146,7 +146,8 @@ class Demo:
         record = self._record(injected_ms)
         hurt = self.probe.hurt_since(injected_ms)
         since = record.done_ms or (hurt[-1].ts if hurt else injected_ms)
-        self._wait("healthy by measurement", lambda: self.probe.healthy_at(since) is not None, HURT_S)
+        if record.verdict not in ("denied", "expired"):
+            self._wait("healthy by measurement", lambda: self.probe.healthy_at(since) is not None, HURT_S)
         return self._row(fault, injected_ms, since, record)
 
     def _over(self, injected_ms: int) -> bool:

@@ -89,7 +89,7 @@ def _questions(demo: Demo, story: threading.Thread) -> None:
 def _question(demo: Demo, client: Client, ask: str, story: threading.Thread) -> None:
     """Draw the card from the ask's bytes and take one typed answer. Nothing signs by itself, and silence is a no."""
     seen = fetch(client, ask)
-    word = seen.first.resource
+    word = f"{seen.first.resource} same-user"  # irreversible, by a key that lies beside the supervisor: the card says both
     for line in card(
         seen.members, seen.context, name=seen.name, now_ms=SystemClock().wall_ms(), more=seen.more
     ):

@@ -168,9 +168,10 @@ class Post:
         if size > MAX_BODY:
             raise Malformed(f"a message of {size} bytes is over the limit of {MAX_BODY}")
         target = self._agents.find(to)
-        if target is not None and body is not None and target.cell != sender.cell and target.cell is not None:
-            raise Malformed("a message for another cell must be sealed")
         why = self.refusal(sender, target, size, now_boot)
+        if not why and target is not None and body is not None and target.cell not in (sender.cell, None):
+            # It moved while the message was under way; nothing unsealed goes to another cell.
+            why = "the agent has moved to another cell: send it again"
         if why or target is None:
             undelivered = {"to": to, "type": kind, "body": body or b"", "reason": why}
             back = self._mail.put(

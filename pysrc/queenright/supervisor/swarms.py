@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from queenright.authority.intent import Intent
@@ -45,7 +46,7 @@ class Swarms:
         """Check a signed intent, found its swarm, give birth to its first agent: one commit. Raises as `Intents.verify`."""
         rt = self._rt
         operators = rt.documents.operators
-        packages = rt.packages.digests()
+        packages = self._installed(document)
         intent, _ = rt.intents.verify(document, signature, operators, packages)
         package = self.package(intent, intent.start)
         founded = rt.grants.found(intent)
@@ -64,13 +65,24 @@ class Swarms:
     def amend(self, document: bytes, signature: str) -> Standing:
         """The next revision of an intent, in force at once for grants, reach and deadline."""
         rt = self._rt
-        after, change = rt.intents.amend(document, signature, rt.documents.operators, rt.packages.digests())
+        after, change = rt.intents.amend(
+            document, signature, rt.documents.operators, self._installed(document)
+        )
         first = after.first if after.first is not None and not rt.agents.get(after.first).ended else None
         rt.commit(
             change, rt.grants.amend(after.intent, first), rt.book.intent_applied(after, "intent.amended")
         )
         self._begin(after.intent)
         return after
+
+    def _installed(self, document: bytes) -> dict[str, bytes]:
+        """Of the packages this document pins, those that are installed: an older version counts as long as it is here."""
+        found = {}
+        for name, pinned in Intent.decode(document).packages.items():
+            with contextlib.suppress(Unknown):
+                if self._rt.packages.get(pinned).name == name:
+                    found[name] = pinned
+        return found
 
     # --- what a package's manifest says ---------------------------------------------------------------------------
 

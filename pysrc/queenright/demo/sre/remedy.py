@@ -21,7 +21,8 @@ class Remedy(Agent):
             value = await ctx.act(message.verb, message.resource, reason=message.reason, **dict(message.args))
             detail = str(value)[:200]
         except Denied as denied:
-            outcome, detail = "denied", denied.reason or denied.message
+            outcome = "expired" if denied.reason == "ask_expired" else "denied"
+            detail = denied.message
         except AskExpired as expired:
             outcome, detail = "expired", expired.message
         except UnknownOutcome as unknown:
