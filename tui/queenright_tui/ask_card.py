@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from queenright_tui.feed import OpenAsk
 from queenright_tui.friction import Confirm, Demand
 from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, wrap
-from queenright_tui.words import ago, clock, left, long_id, short_id
+from queenright_tui.words import ago, clock, left, long_id, short_id, under
 
 __all__ = ["Choice", "ask_deadline", "card_lines", "exact", "sign_lines", "ttl_default"]
 
@@ -223,7 +223,11 @@ def _id_text(kind: str, value: Any) -> str:
 def _chain(ask: OpenAsk) -> str:
     context = ask.detail["context"]
     intent = short_id(_id_text("intent", ask.body["intent"]))
-    links = [f"{_name(link['name'])} {link['id'].partition('-')[2][:8]}" for link in context["chain"]]
+    links: list[str] = []
+    above = ""
+    for link in context["chain"]:
+        links.append(f"{_name(under(link['name'], above))} {link['id'].partition('-')[2][:8]}")
+        above = link["name"]
     return " > ".join([f"{_name(context['operator'])} ({intent} r{ask.body.get('revision', '?')})", *links])
 
 

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from queenright.clock import Clock
-from queenright_tui.words import last_word, left
+from queenright_tui.words import last_word
 
 __all__ = ["ARMED_MS", "SETTLE_MS", "Arming", "Confirm", "Demand", "Settled", "demand"]
 
@@ -112,8 +112,3 @@ class Arming:
             return "OBSERVE"
         seconds = self.left_ms // 1000
         return f"ARMED {seconds // 60:02}:{seconds % 60:02}"
-
-
-def expiry_words(deadline_ms: int, now_ms: int) -> str:
-    """The deadline as it stands in the ask, beside how far the runtime's clock is from it."""
-    return f"in {left(deadline_ms - now_ms)}" if deadline_ms > now_ms else "passed"

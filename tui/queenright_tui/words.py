@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-__all__ = ["ago", "clock", "count", "last_word", "left", "long_id", "short_id", "until"]
+__all__ = ["ago", "clock", "count", "last_word", "left", "long_id", "short_id", "tail", "under", "until"]
 
 _ID_DIGITS = 12
 
@@ -56,6 +56,20 @@ def long_id(digest: bytes) -> str:
     """A digest in groups of four, for comparing by eye: its first 24 hex digits."""
     digits = digest.hex()[:24]
     return " ".join(digits[i : i + 4] for i in range(0, len(digits), 4))
+
+
+def under(name: str, parent: str) -> str:
+    """A name as it stands below its parent's: `sre/watcher/log-1` under `sre/watcher` is `log-1`."""
+    return (
+        name[len(parent) + 1 :]
+        if parent and name.startswith(f"{parent}/") and len(name) > len(parent) + 1
+        else name
+    )
+
+
+def tail(name: str, cells: int) -> str:
+    """The end of a name that is too long: its end tells siblings apart."""
+    return name if len(name) <= cells else f"~{name[1 - cells :]}"
 
 
 def last_word(resource: str) -> str:

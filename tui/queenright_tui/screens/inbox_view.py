@@ -24,7 +24,7 @@ from queenright_tui.widgets.bars import Bar
 from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, mark
 from queenright_tui.widgets.live_table import Column, LiveTable, Shown
 from queenright_tui.widgets.panel import Panel
-from queenright_tui.words import ago, left, short_id
+from queenright_tui.words import ago, left, short_id, tail
 
 __all__ = ["InboxView", "risk_bit"]
 
@@ -94,11 +94,16 @@ class InboxView(Place):
         self.table.set_columns(self._columns(), boxed=self.wide)
         for name in ("#card", "#decided", "#sign"):
             self.query_one(name, Panel).framed = self.wide
-        self.set_class(not self.wide and not self.card.has_focus, "list")
+        self.set_class(not self.wide and not self.in_card, "list")
         self._redraw_card()
 
     def on_screen_resume(self) -> None:
         self.focus_list()
+
+    @property
+    def in_card(self) -> bool:
+        """Whether the operator is on the card: with the focus on it, or typing into a field it opened."""
+        return self.card.has_focus or (self.prompt.is_open and self._before is self.card)
 
     def focus_list(self) -> None:
         """Leave the card: no decision key works until it is entered again."""
@@ -110,6 +115,9 @@ class InboxView(Place):
             return
         self.set_class(False, "list")
         self.set_focus(self.card)
+
+    def _who(self, _shown: Shown, row: Any) -> Bit:
+        return bit(tail(clean(row["agent_name"], 200), 11 if self.wide else 18))
 
     def _columns(self) -> list[Column]:
         def waiting(_shown: Shown, row: Any) -> Bit:
@@ -127,7 +135,7 @@ class InboxView(Place):
                 "who",
                 11 if self.wide else 18,
                 "<",
-                lambda _shown, row: bit(clean(row["agent_name"], 80)),
+                self._who,
             ),
             Column("wants", "wants", 0, "<", wants),
         ]
@@ -151,7 +159,7 @@ class InboxView(Place):
         return f"inbox > {short_id(self.wanted)}"
 
     def key_hints(self) -> tuple[tuple[str, str], ...]:
-        if not self.card.has_focus:
+        if not self.in_card:
             return (("enter", "open card"), *super().key_hints()[4:])
         return super().key_hints()
 
@@ -171,7 +179,7 @@ class InboxView(Place):
 
     def _follow(self) -> None:
         """While the list has the focus the card previews the cursor's request; while the card has it, nothing moves."""
-        if self.card.has_focus:
+        if self.in_card:
             return
         cursor = self.table.live_cursor
         row = None if cursor is None else self.model.asks.get(cursor)
@@ -279,7 +287,7 @@ class InboxView(Place):
             return "this request is no longer open"
         if ask_deadline(ask) <= self.model.now_ms():
             return "this request has expired: it is denied"
-        if not self.card.has_focus:
+        if not self.in_card:
             return "enter or tab goes to the card; decision keys work only there"
         if not self.settled.ready(ask.digest):
             return (

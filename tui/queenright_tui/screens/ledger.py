@@ -22,7 +22,7 @@ from queenright_tui.screens.place import Place, css
 from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, mark, wrap
 from queenright_tui.widgets.live_table import Column, LiveTable, Shown
 from queenright_tui.widgets.panel import Panel
-from queenright_tui.words import clock, count, long_id, until
+from queenright_tui.words import clock, count, long_id, tail, until
 
 __all__ = ["LedgerScreen"]
 
@@ -76,9 +76,13 @@ class LedgerScreen(Place):
         columns = [
             Column("index", "#", 7, ">", lambda _shown, row: bit(row["index"], "dim")),
             Column("time", "time", 9, "<", lambda _shown, row: bit(clock(row["at_ms"]))),
-            Column("kind", "kind", 11, "<", lambda _shown, row: bit(clean(row["kind"], 40))),
+            Column("kind", "kind", 15, "<", lambda _shown, row: bit(clean(row["kind"], 40))),
             Column(
-                "who", "who", 18 if self.wide else 15, "<", lambda _shown, row: bit(clean(row["who"], 80))
+                "who",
+                "who",
+                20 if self.wide else 12,
+                "<",
+                lambda _shown, row: bit(tail(clean(row["who"], 200), 20 if self.wide else 12)),
             ),
             Column(
                 "what",
@@ -127,7 +131,7 @@ class LedgerScreen(Place):
                 (bit("NOT VERIFIED  ", "bad"), bit(result.words, "bad")),
                 (bit("do not trust what is shown below", "bad"),),
             )
-        words = f"{count(result.entries)} entries, root {long_id(result.root)}, {until(self.result_at)}"
+        words = f"{count(result.entries)} entries, root {long_id(result.root)[:19]}, {clock(self.result_at)}"
         if not result.complete:
             return ((bit("VERIFIED, INCOMPLETE  ", "need"), bit(words)), (bit(result.words, "need"),))
         return ((bit("VERIFIED  ", "verified"), bit(words)), (bit(result.words, "dim"),))

@@ -16,7 +16,7 @@ from queenright_tui.widgets.cell_text import Bit, Line, bit, clean, mark
 from queenright_tui.widgets.live_table import Column, LiveTable, Shown
 from queenright_tui.widgets.panel import Panel
 from queenright_tui.widgets.spark import spark
-from queenright_tui.words import count, left, short_id
+from queenright_tui.words import count, left, short_id, under
 
 __all__ = ["SwarmScreen", "health_bit", "state_bit"]
 
@@ -104,6 +104,9 @@ class SwarmScreen(Place):
         fold = ("▾ " if shown.is_open else "▸ ") if shown.has_children else "  "
         indent = "  " * min(shown.depth, 8)
         name = f"{row['swarm']}  {row['purpose']}" if _is_swarm(row) else row["name"]
+        if self.as_tree and not _is_swarm(row) and row["parent"] is not None:
+            parent = self.model.agents.get(row_key(row["parent"]))
+            name = under(name, parent["name"]) if parent is not None and "name" in parent else name
         text = clean(name, 200)
         if self.look.ascii or not text.isascii():
             # A name with letters of its own cannot ride in a run of marks, so the fold is drawn in ASCII before it.
@@ -236,9 +239,10 @@ class SwarmScreen(Place):
         names: list[str] = []
         at: Any = row
         while at is not None and len(names) < 12:
-            names.append(clean(at["name"], 24))
-            parent = at["parent"]
-            at = self.model.agents.get(row_key(parent)) if parent is not None else None
+            parent = self.model.agents.get(row_key(at["parent"])) if at["parent"] is not None else None
+            above = parent["name"] if parent is not None and "name" in parent else ""
+            names.append(clean(under(at["name"], above), 24))
+            at = parent
         intent = self.model.agents.get(row_key(row["intent"]))
         if intent is not None:
             names.append(f"{clean(intent['operator'], 24)} ({short_id(row['intent'])})")
