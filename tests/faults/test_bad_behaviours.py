@@ -113,3 +113,13 @@ def test_a_cell_shared_with_a_killer_comes_back_with_the_others_messages(supervi
     run(supervised, "import os; os._exit(7)")
     supervised.until("burial", lambda: buried(supervised))
     good_goes_on(supervised)
+
+
+def test_a_behaviour_may_want_a_person_when_a_message_fails_for_good(supervised: Supervised) -> None:
+    run(supervised, 'raise RuntimeError("no")', extra='[class.Bad]\non_failure = "escalate"')
+    supervised.until("paused", lambda: supervised.agents().get("c/parent/bad", {}).get("state") == "paused")
+    good_goes_on(supervised)
+    supervised.call(
+        "resume", target="agent-" + supervised.agents()["c/parent/bad"]["id"].removeprefix("agent-")
+    )
+    assert supervised.agents()["c/parent/bad"]["state"] == "wait"

@@ -3,53 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from counting import COUNTER, INTENT, ticks
 from supervised import Supervised
 
 from queenright.errors import Locked, QueenrightError
-
-COUNTER = """
-from dataclasses import dataclass
-from queenright.agent import Agent, Context, Message, handles
-
-class Tick(Message):
-    pass
-
-@dataclass
-class Count:
-    n: int = 0
-
-class Counter(Agent):
-    state: Count
-
-    async def on_start(self, ctx: Context) -> None:
-        ctx.every(0.05, Tick())
-
-    @handles
-    async def tick(self, ctx: Context, message: Tick) -> None:
-        self.state.n += 1
-        ctx.log(f"tick {self.state.n}")
-"""
-INTENT = """
-[intent]
-purpose = "count"
-swarm = "n"
-for = "10m"
-depth = 0
-max_agents = 1
-
-[run]
-start = "counter.Counter"
-packages = ["counter"]
-
-[[allow]]
-do = ["fs.read"]
-on = "ws:self"
-"""
-
-
-def ticks(supervised: Supervised) -> int:
-    lines = [line for line in supervised.log("n/counter") if line.startswith("tick ")]
-    return int(lines[-1].split()[1]) if lines else 0
 
 
 def start(supervised: Supervised) -> None:

@@ -29,8 +29,10 @@ class Alarm:
 class Alarms:
     """Fires callbacks in order of due time, against the clock it was given."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, failed: Callable[[Exception], None]) -> None:
+        """`failed`: told of a callback that raised; the others fire all the same."""
         self._clock = clock
+        self._failed = failed
         self._heap: list[tuple[int, int, Alarm]] = []
         self._order = itertools.count()
         self._changed = asyncio.Event()
@@ -54,8 +56,12 @@ class Alarms:
         now = self._clock.boot_ms()
         while self._heap and self._heap[0][0] <= now:
             alarm = heapq.heappop(self._heap)[2]
-            if not alarm.cancelled:
+            if alarm.cancelled:
+                continue
+            try:
                 alarm.callback()
+            except Exception as error:  # a full disk under one timer must not stop all the others
+                self._failed(error)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -9,11 +9,11 @@ from queenright.authority.grant_request import GrantRequest, first_request
 from queenright.authority.intent import Intent
 from queenright.core import canonical, digest
 from queenright.errors import Malformed, NotEntitled
+from queenright.ledger import Supervisor
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.post import runtime_mail
 from queenright.wire.certificate import NO_PARENT, Birth, IncarnationCertificate
-from queenright.wire.ids import short
 
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
@@ -210,19 +210,20 @@ class Lives:
         return Change((("put", MONITORS, target + watcher.id, b"\x01"),))
 
     def after_failure(self, agent: Agent, error: str) -> None:
-        """A message was buried: the behaviour's manifest says whether its agent goes on."""
-        if self._rt.swarms.manifest(agent.package, agent.behaviour).on_failure == "stop":
-            self.stop(agent, f"a message failed for good: {error.strip().splitlines()[-1][:120]}")
-
-    def certificate_chain(self, agent: Agent) -> list[dict[str, Any]]:
-        """Birth certificates from the first agent down, each with both signatures: what an outsider checks."""
-        return [
-            {
-                "id": short("agent", member.id),
-                "certificate": member.birth,
-                "runtime_signature": member.runtime_signature,
-                "parent_signature": member.parent_signature,
-                "parent_incarnation": member.parent_incarnation,
-            }
-            for member in self._rt.agents.chain(agent.id)
-        ]
+        """A message was buried: the behaviour's manifest says whether its agent goes on, ends, or waits for a person."""
+        why = f"a message failed for good: {error.strip().splitlines()[-1][:120]}"
+        match self._rt.swarms.manifest(agent.package, agent.behaviour).on_failure:
+            case "stop":
+                self.stop(agent, why)
+            case "escalate":
+                self._rt.commit(
+                    self._rt.agents.save(agent, status="paused", reason=why),
+                    self._rt.book.agent_state(
+                        "agent.paused", agent, "a message failed for good", Supervisor()
+                    ),
+                )
+                self._rt.cells.evict(agent)
+                self._rt.incident(
+                    "agent.failed", agent.name, f"{why}; `queenright agent resume` lets it go on"
+                )
+                self._rt.changed("agents", agent.id)

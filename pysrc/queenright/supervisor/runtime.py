@@ -122,13 +122,16 @@ class Runtime:
 
     def __post_init__(self) -> None:
         self.started_boot = self.clock.boot_ms()
-        self.alarms = Alarms(self.clock)
+        self.alarms = Alarms(self.clock, self._alarm_failed)
         self.agents = Agents(self.store)
         self.mail = Mail(self.store)
         self.reach = Reach()
         self.post = Post(self.store, self.clock, self.agents, self.mail, self.reach, self.runtime_key)
         self.logs = AgentLogs(self.clock)
         self.meters = Meters()
+
+    def _alarm_failed(self, error: Exception) -> None:
+        self.log.error("alarm.failed", error=f"{type(error).__name__}: {error}")
 
     def commit(self, *changes: Change) -> Receipt:
         """One atomic, durable write. A store that fails in doubt ends the process: memory may no longer be trusted."""

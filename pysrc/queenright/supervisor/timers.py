@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from queenright.core import canonical, decode
-from queenright.errors import Malformed
+from queenright.errors import Malformed, QueenrightError
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.alarms import Alarm
 from queenright.supervisor.mail import RUNTIME
+from queenright.supervisor.post import runtime_mail
 
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
@@ -19,6 +20,7 @@ __all__ = ["TABLE", "Timers"]
 TABLE = "timer"  # agent + 16-byte id
 MINIMUM_EVERY_MS = 50  # a faster tick is a busy loop with extra steps
 MAX_PER_AGENT = 64
+LATER_MS = 1000
 
 
 class Timers:
@@ -50,7 +52,10 @@ class Timers:
         ):
             raise Malformed("a timer's id has 16 bytes and its delay is not negative")
         if sum(1 for key in self._rows if key[:32] == agent.id) >= MAX_PER_AGENT:
-            raise Malformed(f"more than {MAX_PER_AGENT} timers for one agent")
+            reason = f"an agent has at most {MAX_PER_AGENT} timers"
+            body = {"to": agent.id, "type": op["type"], "body": op["body"], "reason": reason}
+            mail = runtime_mail("queenright.Undelivered", body)
+            return self._rt.mail.put(agent.id, mail, self._rt.clock.wall_ms(), reserved=True)
         every = None if op["every_ms"] is None else max(MINIMUM_EVERY_MS, op["every_ms"])
         row = {
             "v": 1,
@@ -87,6 +92,14 @@ class Timers:
         return [self._remove(key) for key in list(self._rows) if key[:32] == agent]
 
     def _fire(self, key: bytes) -> None:
+        try:
+            self._due(key)
+        except QueenrightError:
+            # The disk is full, say: the tick is late, not lost.
+            self._alarms[key] = self._rt.alarms.after(LATER_MS, lambda: self._fire(key))
+            raise
+
+    def _due(self, key: bytes) -> None:
         row = self._rows.get(key)
         agent = self._rt.agents.find(key[:32])
         if row is None or agent is None or agent.ended:

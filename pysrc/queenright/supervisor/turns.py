@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from queenright.core import canonical, decode
-from queenright.errors import Malformed
+from queenright.errors import Malformed, QueenrightError
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.cell_process import CellProcess
@@ -31,6 +31,7 @@ ATTEMPTS = 5  # then the message is a dead letter
 DEATHS = 2  # tries that ended with the process
 BACKOFF_MS = 100  # doubled with each attempt
 MAX_STEPS = 1000
+UNRECORDED_MS = 1000  # until a store that could not be written is tried again
 MAX_STATE = 1024 * 1024
 MAX_OPS = 10_000
 
@@ -73,12 +74,13 @@ class Turns:
             return
         turn = self.open.get(agent_id)
         if turn is None:
-            if agent.status == "stopping":
-                if not self._rt.lives.may_run_last_turn(agent):
-                    return
-                self._begin(agent, b"")
-            elif self._rt.mail.box(agent_id).heads:
-                self._begin(agent, self._rt.mail.box(agent_id).heads[0].key)
+            try:
+                self._begin_next(agent)
+            except QueenrightError as error:
+                # Nothing runs that is not recorded first; what waits is safe in the store. Look again in a moment.
+                self._rt.log.error("turn.unrecorded", agent=agent.name, error=error.message)
+                self._rt.alarms.after(UNRECORDED_MS, lambda: self.pump(agent_id))
+                return
             turn = self.open.get(agent_id)
         if turn is None or turn.delivered or turn.backoff or (turn.parked and not turn.fresh):
             return
@@ -105,6 +107,13 @@ class Turns:
         agent.doing = f"{mail['type']} from {mail['sender_name']}"
         steps = [turn.steps[ordinal].for_cell() for ordinal in sorted(turn.steps)]
         cell.send(Deliver(agent.id, turn.turn, turn.attempt, mail, steps))
+
+    def _begin_next(self, agent: Agent) -> None:
+        if agent.status == "stopping":
+            if self._rt.lives.may_run_last_turn(agent):
+                self._begin(agent, b"")
+        elif self._rt.mail.box(agent.id).heads:
+            self._begin(agent, self._rt.mail.box(agent.id).heads[0].key)
 
     def _begin(self, agent: Agent, key: bytes) -> None:
         turn = OpenTurn(agent.id, agent.turn + 1, key, 1, 0)
