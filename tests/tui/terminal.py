@@ -25,6 +25,7 @@ from types import TracebackType
 import pyte
 
 ESCAPE, ENTER, TAB = "\x1b", "\r", "\t"
+ENDING_S = 20.0
 _KITTY = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]")
 
 
@@ -135,12 +136,25 @@ class Terminal:
                 return code
         raise AssertionError(f"the program did not end; the screen was\n{self.text()}")
 
+    def hang_up(self) -> None:
+        """Close the terminal under the program, as a lost connection does."""
+        os.close(self._master)
+        self._master = -1
+
     def close(self) -> None:
         """End the program if it still runs (this one, by its id) and give the terminal back."""
         if self.process.poll() is None:
+            # Asked first: a demo takes its supervisor with it only when it may end by itself.
+            self.process.terminate()
+            deadline = time.monotonic() + ENDING_S
+            while self.process.poll() is None and time.monotonic() < deadline:
+                if self._master < 0 or not self.read():
+                    time.sleep(0.05)
+        if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
 
 
 def _for_pyte(chunk: bytes) -> bytes:

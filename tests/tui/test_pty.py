@@ -275,3 +275,14 @@ def test_ascii_writes_only_ascii(report: Path) -> None:
         assert bytes(terminal.raw).isascii()
         terminal.press("q")
         assert terminal.leave() == 0
+
+
+def test_a_terminal_that_is_closed_detaches_and_wipes_the_key(report: Path) -> None:
+    with start(report) as terminal:
+        terminal.wait("NEEDS YOU")
+        terminal.press("A")
+        terminal.wait("ARMED")
+        terminal.hang_up()
+        terminal.process.wait(timeout=terminal.patience_s)
+    assert facts(report)["closed"]
+    assert {call[0] for call in facts(report)["calls"]} <= {"close"}

@@ -33,7 +33,7 @@ from queenright_tui.feed import (
 )
 from queenright_tui.look import Look
 from queenright_tui.model import row_key
-from queenright_tui.pace import FRAME_S, Pace
+from queenright_tui.pace import FRAME_S, Pace, hung_up
 from queenright_tui.screens.keys import KeysScreen
 
 __all__ = ["Terminal", "run_tui"]
@@ -156,6 +156,9 @@ class Terminal(Acts, inherit_bindings=False):
         """At most ten a second; none while the terminal is behind."""
         if not self.screen_stack:
             return  # on the way out
+        if not self.is_headless and hung_up(self._driver):
+            self.exit(0)  # the terminal was closed under us: detach, and disarm on the way
+            return
         if self._pace.take_owed(self._driver):
             self.screen.refresh()
         if self._was_armed and not self.arming.armed:

@@ -6,14 +6,25 @@ dropped is only pictures: keys, events and calls go on.
 
 from __future__ import annotations
 
+import select
 from typing import Any, Final, Protocol
 
-__all__ = ["BEHIND", "FRAME_S", "Pace"]
+__all__ = ["BEHIND", "FRAME_S", "Pace", "hung_up"]
 
 FRAME_S: Final = 0.1
 # A frame is up to three writes (begin, picture, end); two frames may wait before the next one is dropped. Far below the
 # thirty at which Textual's writer blocks whoever writes.
 BEHIND: Final = 6
+
+
+def hung_up(driver: Any) -> bool:
+    """Whether the terminal at the other end is gone. Textual reads on for ever: it takes the end for an empty pipe."""
+    fileno = getattr(driver, "fileno", None)
+    if not isinstance(fileno, int):
+        return False
+    poll = select.poll()
+    poll.register(fileno, 0)
+    return any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
 
 
 class _Queue(Protocol):
