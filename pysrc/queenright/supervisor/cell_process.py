@@ -20,7 +20,7 @@ __all__ = ["PAGE_BYTES", "CellProcess"]
 PAGE_BYTES = 4096
 # What may wait unread for a cell before it counts as stuck: a window of large messages, no more.
 UNREAD_BYTES = 64 * 1024 * 1024
-_READ = 256 * 1024
+LOG_LINES_A_SECOND = 1_000  # of all agents of a cell together
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +45,8 @@ class CellProcess:
     wanted: bool = False  # the supervisor asked for the end
     reason: str = ""
     idle_since: int | None = None
+    log_second: int = 0
+    log_lines: int = 0
     _transport: asyncio.Transport | None = None
     _task: asyncio.Task[None] | None = None
 
@@ -81,6 +83,13 @@ class CellProcess:
         self._transport.write(pack(encode(frame)))
         if self._transport.get_write_buffer_size() > UNREAD_BYTES:
             self.kill("does not read its link")
+
+    def may_log(self, now_boot: int) -> bool:
+        """Whether this second has room for one more line; a flood of them is dropped, not stored and not waited for."""
+        if now_boot // 1000 != self.log_second:
+            self.log_second, self.log_lines = now_boot // 1000, 0
+        self.log_lines += 1
+        return self.log_lines <= LOG_LINES_A_SECOND
 
     def violate(self, what: str) -> None:
         """A protocol error: the cell ends, and the words go to the ledger."""

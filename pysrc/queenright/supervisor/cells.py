@@ -249,7 +249,7 @@ class Cells:
                 case NeedSealKey():
                     self._on_need_seal_key(cell, frame)
                 case Log():
-                    if frame.agent in cell.agents:
+                    if frame.agent in cell.agents and cell.may_log(self._rt.clock.boot_ms()):
                         self._rt.logs.line(frame.agent, "log", frame.text)
                 case Ready():
                     cell.state = "ready"

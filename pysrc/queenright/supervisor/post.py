@@ -125,6 +125,8 @@ class Post:
         ):
             raise Malformed("a volatile message for another cell is a sealed send")
         changes = self.open_envelope(sender, to, kind, sealed)
+        if len(op["sealed"]["ct"]) > MAX_BODY:
+            raise Malformed(f"a message of {len(op['sealed']['ct'])} bytes is over the limit of {MAX_BODY}")
         now_boot = self._clock.boot_ms()
         target = self._agents.find(to)
         # The watermark is kept in memory and written with the pair's next durable message; a sequence that was used for
