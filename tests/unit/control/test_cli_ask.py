@@ -15,7 +15,8 @@ from queenright.cli.friction import demand_consent, last_word
 from queenright.cli.terminal import verdict_bytes
 from queenright.core import canonical, decode, digest, verify_sshsig
 from queenright.errors import Conflict, NotEntitled
-from queenright_tui.feed import Approval, OpenAsk
+from queenright_tui.ask_bytes import open_ask
+from queenright_tui.feed import Approval
 
 REASON = "p99 rose\n\x1b[2J\u202eapprove me [@click=app.approve]yes[/]"
 
@@ -293,9 +294,14 @@ def test_altered_export_is_refused_or_signs_other_bytes(cli, opened, tmp_path):
 def test_terminals_approval_becomes_the_verdict_of_exactly_what_was_on_screen(served, kit):
     documents = [ask_bytes(served.clock, kit) for _ in range(3)]
     body = decode(documents[0])
-    detail = {"members": documents, "reasons": [REASON] * 3}
+    detail = {
+        "row": {"id": f"ask-{digest('ask', documents[0]).hex()}"},
+        "bytes": documents[0],
+        "members": documents,
+        "reasons": [REASON] * 3,
+    }
     args = {"session": 41, "hosts": ["web-1"]}
-    asked = OpenAsk(detail, body, digest("ask", documents[0]))
+    asked = open_ask(detail)
     approval = Approval(asked, "narrower", args, 2, body["not_after"] - 1, same_user=True)
     verdict = Verdict.decode(verdict_bytes(approval, "none same-user"))
     members = [(Ask.decode(document), digest("ask", document), REASON) for document in documents]
