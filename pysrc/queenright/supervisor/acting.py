@@ -109,11 +109,11 @@ class Acting:
     def _observe(self) -> None:
         """What releases and configs are now is what a later act calls "previous"."""
         if self._observing is None or self._observing.done():
-            self._observing = asyncio.create_task(self.engine.observe(), name="observe resources")
+            self.observe_now()
         self._rt.alarms.after(OBSERVE_MS, self._observe)
 
     def observe_now(self) -> None:
-        """The owner changed the map of resources."""
+        """Look at once: at the start, in turn, and when an owner changed the map of resources."""
         if self._observing is not None:
             self._observing.cancel()
         self._observing = asyncio.create_task(self.engine.observe(), name="observe resources")

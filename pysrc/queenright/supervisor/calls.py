@@ -77,8 +77,7 @@ class Calls:
         turn = self._rt.turns.open.get(agent.id)
         if turn is None or not turn.key:
             return []
-        head = next((head for head in self._rt.mail.box(agent.id).heads if head.key == turn.key), None)
-        return list(self._rt.mail.read(head)["chain"]) if head is not None else []
+        return list(self._rt.mail.read(turn.key)["chain"])
 
     def answer(
         self, callee: Agent, call: bytes, reply: dict[str, Any] | None

@@ -14,10 +14,10 @@ from queenright.errors import Malformed
 from queenright.supervisor.launcher import Sandbox
 from queenright.wire.frame import FrameReader, pack
 from queenright.wire.link import Frame, decode, encode
+from queenright.wire.page import PAGE_BYTES
 
-__all__ = ["PAGE_BYTES", "CellProcess"]
+__all__ = ["CellProcess"]
 
-PAGE_BYTES = 4096
 # What may wait unread for a cell before it counts as stuck: a window of large messages, no more.
 UNREAD_BYTES = 64 * 1024 * 1024
 LOG_LINES_A_SECOND = 1_000  # of all agents of a cell together

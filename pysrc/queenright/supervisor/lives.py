@@ -172,6 +172,7 @@ class Lives:
         self._rt.commit(*changes)
         self._rt.cut((agent.id,), why)
         self._rt.cells.evict(agent)
+        self._rt.meters.forget(agent.id)
         self._rt.logs.line(agent.id, "runtime", f"ended: {why}")
         for target in told:
             self._rt.turns.pump(target)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from queenright.core import canonical, decode
@@ -47,8 +48,13 @@ class Mailbox:
     pending_bytes: int = 0
 
     @property
+    def reserved(self) -> int:
+        """Messages of the reserved lane: they stand before all others, so counting ends at the first ordinary one."""
+        return sum(1 for _ in takewhile(lambda head: head.reserved, self.heads))
+
+    @property
     def ordinary(self) -> int:
-        return sum(1 for head in self.heads if not head.reserved)
+        return len(self.heads) - self.reserved
 
 
 class Mail:
@@ -102,18 +108,25 @@ class Mail:
             box.pending = max(0, box.pending - 1)
             box.pending_bytes = max(0, box.pending_bytes - head.size)
             if reserved:  # after the reserved ones already waiting, before everybody else
-                at = sum(1 for waiting in box.heads if waiting.reserved)
-                box.heads.insert(at, head)
+                box.heads.insert(box.reserved, head)
             else:
                 box.heads.append(head)
             box.size += head.size
 
         return Change((("insert", TABLE, key, body),), applied)
 
-    def read(self, head: Head) -> dict[str, Any]:
-        body = self._store.get(TABLE, head.key)
+    def head(self, agent: bytes, key: bytes) -> Head:
+        """The queued message of that key. Raises LookupError: an open turn names only mail that waits."""
+        for head in self.box(agent).heads:
+            if head.key == key:
+                return head
+        raise LookupError(f"mail {key.hex()} is not queued")
+
+    def read(self, key: bytes) -> dict[str, Any]:
+        """The whole message. Raises LookupError for one that is not there."""
+        body = self._store.get(TABLE, key)
         if body is None:
-            raise LookupError(f"mail {head.key.hex()} is listed and not stored")
+            raise LookupError(f"mail {key.hex()} is not stored")
         mail: dict[str, Any] = decode(body)["mail"]
         return mail
 
@@ -137,6 +150,3 @@ class Mail:
                 box.heads.remove(head)
                 box.size -= head.size
                 return
-
-    def dead_letters(self, agent: bytes) -> int:
-        return self._store.count(DEAD, agent)

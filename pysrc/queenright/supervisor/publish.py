@@ -79,9 +79,7 @@ class Publisher:
     def _send(self) -> None:
         rt = self._rt
         if self._hub.wanted("agents"):
-            self._agents.update(
-                agent.id for agent in rt.agents if not agent.ended and rt.turns.touched(agent.id)
-            )
+            self._agents |= rt.turns.take_touched()
         agents, self._agents = self._agents, set()
         for agent_id in agents:
             agent = rt.agents.find(agent_id)

@@ -22,7 +22,6 @@ from queenright.supervisor.meters import Meters
 from queenright.supervisor.post import Post
 from queenright.supervisor.reach import Reach
 from queenright.wire import page
-from queenright.wire.ids import short
 
 if TYPE_CHECKING:
     from queenright.authority.asks import Asks
@@ -211,11 +210,6 @@ class Runtime:
         if noted is None or noted.agent not in cell.agents or now_boot - noted.since_ms < limit_ms:
             return None
         return self.agents.get(noted.agent).name
-
-    def describe(self, agent: bytes) -> str:
-        """Name and short id, for logs and leaves."""
-        known = self.agents.find(agent)
-        return f"{known.name} ({short('agent', agent)})" if known is not None else short("agent", agent)
 
     def settle(self, ask: bytes) -> None:
         """An ask is no longer open: its turn goes on, watchers are told."""

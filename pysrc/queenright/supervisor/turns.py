@@ -93,17 +93,11 @@ class Turns:
         if not turn.key:
             cell.send(Stop(agent.id, turn.turn, agent.reason))
             return
-        head = next((head for head in self._rt.mail.box(agent_id).heads if head.key == turn.key), None)
-        if head is None:
-            raise LookupError(f"open turn of {agent.name} names mail that is not queued")
-        mail = self._rt.mail.read(head)
+        mail = self._rt.mail.read(turn.key)
         if mail["sealed"] is not None:
             self._rt.cells.give_open_key(cell, agent, mail["sealed"]["generation"])
         for step in turn.steps.values():
-            if step.kind == "call" and step.done and step.ok:
-                reply = decode(step.value)
-                if reply is not None and reply["sealed"] is not None:
-                    self._rt.cells.give_open_key(cell, agent, reply["sealed"]["generation"])
+            self._give_reply_key(cell, agent, step)
         agent.doing = f"{mail['type']} from {mail['sender_name']}"
         steps = [turn.steps[ordinal].for_cell() for ordinal in sorted(turn.steps)]
         cell.send(Deliver(agent.id, turn.turn, turn.attempt, mail, steps))
@@ -124,12 +118,10 @@ class Turns:
             self._rt.agents.save(agent, turn=turn.turn),
         )
 
-    def touched(self, agent: bytes) -> bool:
-        """Whether the agent began or ended something since this was last asked of it."""
-        if agent not in self._touched:
-            return False
-        self._touched.discard(agent)
-        return True
+    def take_touched(self) -> set[bytes]:
+        """The agents that began or ended something since this was last asked."""
+        touched, self._touched = self._touched, set()
+        return touched
 
     # --- records from a cell ------------------------------------------------------------------------------------
 
@@ -181,7 +173,7 @@ class Turns:
             state = canonical({"v": 1, "version": frame.state_version, "state": frame.state})
             changes.append(Change((("put", STATE, agent.id, state),)))
         if turn.key:
-            mail = self._rt.mail.read(next(h for h in self._rt.mail.box(agent.id).heads if h.key == turn.key))
+            mail = self._rt.mail.read(turn.key)
             if mail["call"] is not None:
                 more, callers = self._rt.calls.answer(agent, mail["call"], frame.reply)
                 changes += more
@@ -319,14 +311,18 @@ class Turns:
         step = turn.steps[ordinal]
         cell = self._rt.cells.of(agent)
         if turn.delivered and cell is not None:
-            if step.kind == "call" and step.ok:
-                reply = decode(step.value)
-                if reply is not None and reply["sealed"] is not None:
-                    self._rt.cells.give_open_key(cell, agent, reply["sealed"]["generation"])
+            self._give_reply_key(cell, agent, step)
             cell.send(Result(agent_id, number, ordinal, step.ok, step.value, step.error))
         else:
             turn.fresh = True
             self.pump(agent_id)
+
+    def _give_reply_key(self, cell: CellProcess, agent: Agent, step: StepRow) -> None:
+        """A recorded answer that came sealed from another cell needs the key that opens it, before it is handed over."""
+        if step.kind == "call" and step.done and step.ok:
+            reply = decode(step.value)
+            if reply is not None and reply["sealed"] is not None:
+                self._rt.cells.give_open_key(cell, agent, reply["sealed"]["generation"])
 
     # --- trouble ------------------------------------------------------------------------------------------------
 
@@ -371,7 +367,7 @@ class Turns:
 
     def bury(self, agent: Agent, turn: OpenTurn, error: str) -> None:
         """Dead letter; the agent goes on with the next message, or as its behaviour says."""
-        head = next(head for head in self._rt.mail.box(agent.id).heads if head.key == turn.key)
+        head = self._rt.mail.head(agent.id, turn.key)
         changes = [
             self._rt.book.dead_letter(agent, head.kind, error),
             self._rt.mail.bury(agent.id, turn.key, error[:1000], self._rt.clock.wall_ms()),
