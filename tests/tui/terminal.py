@@ -126,6 +126,15 @@ class Terminal:
         for key in keys:
             os.write(self._master, key.encode())
 
+    def escape(self, gone: str) -> None:
+        """Press Escape and wait until `gone` is no longer on the screen.
+
+        A key typed right behind Escape's byte is read as Alt and that key: an overlay painted in part still shows
+        what is below it, so waiting for what comes back would not do.
+        """
+        self.press(ESCAPE)
+        self.wait(lambda text: gone.lower() not in text.lower(), but=f"{gone!r} never left")
+
     def leave(self) -> int:
         """Wait for the program to end by itself; its exit code."""
         deadline = time.monotonic() + self.patience_s

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from fake_feed import FakeFeed
-from terminal import ENTER, ESCAPE, TAB, Terminal
+from terminal import ENTER, TAB, Terminal
 
 PROGRAM = Path(__file__).with_name("fake_program.py")
 # What a terminal is told, besides colours and positions. Compared between a quiet run and a hostile one.
@@ -110,22 +110,26 @@ def test_an_ask_is_denied_with_a_reason_and_without_a_key(report: Path) -> None:
 def test_keys_reach_their_commands_as_bytes(report: Path, env: dict[str, str]) -> None:
     with start(report, **env) as terminal:
         terminal.wait("remedy-2")
-        for key, words in (("4", LEDGER), ("2", INBOX), ("!", STOP), (ESCAPE, INBOX), ("1", SWARM)):
+        for key, words in (("4", LEDGER), ("2", INBOX), ("!", STOP)):
             terminal.press(key)
             terminal.wait(lambda text, words=words: words in text.lower())
+        terminal.escape(STOP)
+        terminal.wait(lambda text: INBOX in text.lower())
+        terminal.press("1")
+        terminal.wait(SWARM)
         terminal.press("\x1b[B", "\x1b[B")
         terminal.wait("order held")
         terminal.press("?")
         terminal.wait("keys in swarm")
-        terminal.press(ESCAPE)
+        terminal.escape("keys in swarm")
         terminal.wait(SWARM)
         terminal.press("/", "metric-1", ENTER)
         terminal.wait(lambda text: "swarm /metric-1" in text and "log-1" not in text)
-        terminal.press(ESCAPE)
+        terminal.escape("swarm /metric-1")
         terminal.wait("log-1")
         terminal.press("2", TAB)
         terminal.wait(lambda text: "a approve" in text)
-        terminal.press(ESCAPE)
+        terminal.escape("a approve")
         terminal.wait(lambda text: "enter open card" in text)
         terminal.press("\x03")
         terminal.quiet()
@@ -172,8 +176,7 @@ def tour(terminal: Terminal) -> Iterator[str]:
     terminal.press("u")
     terminal.wait("what would happen")
     yield terminal.quiet()
-    terminal.press(ESCAPE)
-    terminal.wait(lambda text: "what would happen" not in text)
+    terminal.escape("what would happen")
     terminal.press("W")
     terminal.wait(LEDGER)
     yield terminal.quiet()
