@@ -7,6 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from isolation import Isolation
+
+from queenright.doctor.doctor import examine
+
+
+def missing() -> str:
+    """The steps that this machine refuses, as `queenright doctor` finds them by trying."""
+    return "; ".join(f"{feature.name}: {feature.reason}" for feature in examine().missing)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Isolation(missing), "isolation")
 
 
 @pytest.fixture
