@@ -184,6 +184,17 @@ def test_a_directory_swapped_for_a_link_while_it_is_used_gains_nothing(root: int
     assert sorted(os.listdir(outside)) == ["key"]
 
 
+def test_a_directory_removed_while_it_is_written_to_is_a_refusal_that_names_it(
+    root: int, tmp_path: Path
+) -> None:
+    def remove(count: int) -> bytes:
+        (tmp_path / "ws" / "new").rmdir()
+        return os.urandom(count)
+
+    with pytest.raises(Unknown, match="new/file"):
+        write_file(root, "new/file", b"x", expect=None, rand=remove)
+
+
 def test_a_tree_3000_deep_is_measured_and_removed(tmp_path: Path) -> None:
     ws = tmp_path / "ws"
     ws.mkdir()

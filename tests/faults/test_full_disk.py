@@ -40,6 +40,7 @@ def fill(path: Path) -> None:
 
 
 @pytest.mark.root
+@pytest.mark.isolation
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system to fill")
 def test_a_full_disk_stops_acts_and_loses_nothing(small: Supervised) -> None:
     small.up()

@@ -165,7 +165,8 @@ def write_file(
     """Put `data` in place of what is there, whole or not at all, making directories as needed.
 
     `expect`: sha256 of the content it replaces, or None when nothing may be there. Raises `Conflict` when
-    something else is; `Malformed` when it is no regular file or over MAX_FILE.
+    something else is; `Malformed` when it is no regular file or over MAX_FILE; `Unknown` when its directory
+    is removed meanwhile.
     """
     if len(data) > MAX_FILE:
         raise Malformed(f"{len(data)} bytes are more than a file's {MAX_FILE}")
@@ -173,7 +174,10 @@ def write_file(
     with open_directory(root, tuple(folders), make=True) as folder:
         _expect(folder, name, os.fstat(root).st_dev, expect)
         beside = f".queenright-{rand(8).hex()}"
-        out = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        try:
+            out = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        except OSError as error:  # the directory may have been removed since it was opened
+            raise _refusal(path[:200], error) from None
         try:
             with os.fdopen(out, "wb") as file:
                 file.write(data)
@@ -208,7 +212,10 @@ def remove_file(root: int, path: str, *, expect: bytes) -> None:
     *folders, name = split_path(path)
     with open_directory(root, tuple(folders)) as folder:
         _expect(folder, name, os.fstat(root).st_dev, expect)
-        os.unlink(name, dir_fd=folder)
+        try:
+            os.unlink(name, dir_fd=folder)
+        except OSError as error:
+            raise _refusal(name, error) from None
 
 
 def _expect(folder: int, name: str, device: int, expect: bytes | None) -> None:
