@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from queenright.core.cell import Scheduler, Suspension
-from queenright.errors import Conflict, ForeignAwaitable, MailboxFull, Malformed, Unknown
+from queenright.agent import Message
+from queenright.core.cell import ContextBase, Scheduler, Suspension
+from queenright.errors import Conflict, ForeignAwaitable, MailboxFull, Malformed, StepOverlap, Unknown
 
 A, B, C = (bytes([n]) * 32 for n in (1, 2, 3))
 
@@ -21,16 +22,53 @@ class Wait(Suspension):
         return (yield self)
 
 
+class Parcel:
+    """Something whose `run()` is a turn, as the supervisor's are."""
+
+    def __init__(self, handler: Any, message: Any, sender: bytes) -> None:
+        self.handler, self.message, self.sender = handler, message, sender
+
+    def run(self) -> Any:
+        return self.handler(self.message, self.sender)
+
+
+class Resident:
+    """An awake agent as a cell makes it; `opened` counts how often its object was made."""
+
+    def __init__(self, bench: Bench, agent: bytes) -> None:
+        self.bench, self.me, self.opened = bench, agent, 0
+
+    def open(self) -> tuple[Any, ContextBase]:
+        self.opened += 1
+        return self, ContextBase(None, self.bench.scheduler, self.me)
+
+
 class Bench:
-    """Agents whose handlers append what happened to `seen`."""
+    """Agents whose handlers append what happened to `seen`. Texts that agents send each other are volatile messages."""
 
     def __init__(self, **limits: int) -> None:
-        self.scheduler = Scheduler(**limits)
+        self.scheduler = Scheduler(self.wake, self.fail, bytes, bytes(16), **limits)
         self.seen: list[Any] = []
         self.failed: list[BaseException] = []
+        self.woken: list[bytes] = []
+        self.handlers: dict[bytes, Any] = {}
 
-    def add(self, agent: bytes, handler: Any) -> None:
-        self.scheduler.add(agent, handler, self.failed.append)
+        async def hear(me: Resident, ctx: ContextBase, message: str) -> None:
+            await self.handlers[me.me](message, ctx.sender or bytes(32))
+
+        self.kind = self.scheduler.behaviour([(str, hear)])
+        self.scheduler.talk([(self.kind, self.kind)])
+
+    def wake(self, agent: bytes) -> Resident:
+        self.woken.append(agent)
+        return Resident(self, agent)
+
+    def fail(self, agent: bytes, turn: int, error: BaseException) -> None:
+        self.failed.append(error)
+
+    def add(self, agent: bytes, handler: Any, **kin: Any) -> None:
+        self.scheduler.add(agent, self.kind, b"record of " + agent[:1], **kin)
+        self.handlers[agent] = handler
 
     def add_plain(self, agent: bytes) -> None:
         async def handle(message: Any, sender: bytes) -> None:
@@ -38,11 +76,12 @@ class Bench:
 
         self.add(agent, handle)
 
-    def post(self, to: bytes, message: Any, **how: Any) -> None:
-        self.scheduler.deliver(to, message, 1, **({"reserved": False} | how))
+    def post(self, to: bytes, message: Any, *, sender: bytes = bytes(32), size: int = 1, **how: Any) -> None:
+        parcel = Parcel(self.handlers.get(to), message, sender)
+        self.scheduler.deliver(to, parcel, size, sender=sender, **({"reserved": False, "turn": 1} | how))
 
-    def run(self) -> int:
-        return self.scheduler.run(10_000)
+    def run(self, now_ms: int = 0) -> int:
+        return self.scheduler.run(10_000, now_ms)
 
 
 def test_a_handler_that_never_suspends_runs_without_an_event_loop() -> None:
@@ -180,7 +219,7 @@ def test_a_full_mailbox_hands_the_message_back() -> None:
     bench.add_plain(A)
     first = object()
     bench.post(A, 1)
-    bench.scheduler.deliver(A, 2, 90, reserved=False)
+    bench.post(A, 2, size=90)
     for size in (1, 50):
         with pytest.raises(MailboxFull) as refused:
             bench.scheduler.deliver(A, first, size, reserved=False)
@@ -234,7 +273,7 @@ def test_removing_an_agent_closes_what_waits_and_gives_back_the_rest() -> None:
     bench.post(A, 1)
     bench.post(A, 2)
     bench.run()
-    assert bench.scheduler.remove(A) == [2]
+    assert [parcel.message for parcel in bench.scheduler.remove(A)] == [2]
     assert bench.seen == ["closed"]
     assert A not in bench.scheduler
     with pytest.raises(Unknown):
@@ -307,35 +346,25 @@ def test_the_page_shows_whose_turn_holds_the_interpreter() -> None:
 
     bench = Bench()
     page = bytearray(PAGE_BYTES)
-    now = 41
 
     async def look(message: Any, sender: bytes) -> None:
         bench.seen.append(read(page))
         bench.seen.append(bench.scheduler.progress())
 
     bench.add(A, look)
-    bench.scheduler.watch(memoryview(page)[:USED], lambda: now)
+    for wrong in (bytes(USED), bytearray(USED - 8)):
+        with pytest.raises((Malformed, BufferError)):
+            bench.scheduler.watch(memoryview(wrong).cast("Q"))
+    bench.scheduler.watch(memoryview(page)[:USED].cast("Q"))
     bench.post(A, 1, turn=7)
+    bench.post(A, 2, turn=8)
     assert read(page) is None
     bench.run()
-    assert bench.seen == [(A, 7, 41), 1]
+    assert bench.seen == [(A, 7, 1), 1, (A, 8, 2), 2]
     assert read(page) is None
     assert bench.scheduler.progress() == 0
-    for wrong in (bytes(USED), bytearray(USED - 1)):
-        with pytest.raises(Malformed):
-            bench.scheduler.watch(wrong, lambda: now)
-
-
-def test_timers_fall_due_by_the_time_that_is_handed_in() -> None:
-    bench = Bench()
-    bench.add_plain(A)
-    bench.scheduler.set_timer(A, b"t", 50, "later", 1)
-    assert bench.scheduler.next_due() == 50
-    assert bench.scheduler.advance(49) == 0
-    assert bench.scheduler.advance(50) == 1
-    bench.run()
-    assert bench.seen == [(1, "later", 0)]
-    assert not bench.scheduler.cancel_timer(A, b"t")
+    with pytest.raises(Conflict):
+        bench.scheduler.watch(memoryview(page)[:USED].cast("Q"))
 
 
 def test_messages_are_let_go_of_once_they_were_handled() -> None:
@@ -352,3 +381,168 @@ def test_messages_are_let_go_of_once_they_were_handled() -> None:
     bench.run()
     gc.collect()
     assert sys.getrefcount(message) == before
+
+
+# --- inside one cell -------------------------------------------------------------------------------------------------
+
+
+def forward(bench: Bench, to: bytes) -> Any:
+    async def handle(message: Any, sender: bytes) -> None:
+        bench.seen.append(bench.scheduler.send(to, message, 1))
+
+    return handle
+
+
+def silent(bench: Bench) -> None:
+    """Nobody may talk but by kinship or to answer."""
+    bench.scheduler.talk([])
+
+
+def test_only_who_may_talk_is_reached_inside_the_cell() -> None:
+    bench = Bench()
+    bench.add(A, forward(bench, B))
+    bench.add_plain(B)
+    bench.post(A, "x")
+    bench.run()
+    assert bench.seen == [True, (2, "x", 1)]
+    silent(bench)
+    bench.post(A, "y")
+    bench.run()
+    assert bench.seen[2:] == [False], "the supervisor decides"
+
+
+@pytest.mark.parametrize("child_first", [True, False])
+def test_parent_and_child_reach_each_other_whichever_came_first(child_first: bool) -> None:
+    for sender, receiver, reached in ((A, B, True), (B, A, True), (C, A, False), (A, C, False)):
+        bench = Bench()
+        silent(bench)
+        if child_first:
+            bench.add(B, None, parent=A)
+            bench.add(A, None, children=[B])
+        else:
+            bench.add(A, None)
+            bench.add(B, None, parent=A)
+        bench.add_plain(C)
+        bench.handlers[receiver] = forward(bench, receiver)
+        bench.handlers[sender] = forward(bench, receiver)
+        bench.post(sender, "x")
+        bench.scheduler.run(1)
+        assert bench.seen == [reached]
+
+
+def test_who_wrote_may_be_answered_for_an_hour() -> None:
+    bench = Bench()
+    silent(bench)
+    bench.add(A, forward(bench, B))
+    bench.add_plain(B)
+    bench.scheduler.run(1, 1000)
+    bench.post(A, "x", sender=B)
+    bench.run(1000 + 3_600_000)
+    assert bench.seen == [True, (2, "x", 1)]
+    bench.post(A, "x")
+    bench.run(1001 + 3_600_000)
+    assert bench.seen[2:] == [False]
+
+
+def test_a_place_that_has_another_tenant_is_no_parent() -> None:
+    bench = Bench()
+    silent(bench)
+    bench.add(A, forward(bench, B))
+    bench.add(B, forward(bench, C), parent=A)
+    bench.scheduler.remove(A)
+    bench.add(C, forward(bench, B))
+    bench.post(C, "x")
+    bench.run()
+    assert bench.seen == [False]
+
+
+def test_a_context_is_of_use_in_its_own_turn_alone() -> None:
+    bench = Bench()
+    kept: list[ContextBase] = []
+
+    class Text(Message, volatile=True):
+        text: str
+
+    async def keep(me: Resident, ctx: ContextBase, message: Text) -> None:
+        for other in kept:
+            for use in (lambda other=other: other.send(B, message), lambda other=other: other.sender):
+                with pytest.raises(StepOverlap, match="this turn is over"):
+                    use()
+        kept.append(ctx)
+        bench.seen.append(ctx.sender)
+        if me.me == A:
+            ctx.send(B, message)
+
+    kind = bench.scheduler.behaviour([(Text, keep)])
+    bench.scheduler.talk([(kind, kind)])
+    for agent in (A, B):
+        bench.scheduler.add(agent, kind, b"")
+    bench.scheduler.deliver(A, Text("x"), 1, reserved=False)
+    bench.run()
+    assert bench.failed == []
+    assert bench.seen == [None, A]
+    with pytest.raises(StepOverlap):
+        kept[0].send(B, Text("x"))
+
+
+def test_an_agent_sleeps_until_its_first_message_and_again_when_it_is_idle() -> None:
+    bench = Bench()
+    bench.add_plain(A)
+    bench.add_plain(B)
+    assert (bench.woken, bench.scheduler.awake(), bench.scheduler.resident(A)) == ([], 0, None)
+    bench.scheduler.deliver(A, "one", 1, reserved=False)
+    bench.run(now_ms=50)
+    resident = bench.scheduler.resident(A)
+    assert bench.woken == [A]
+    assert bench.scheduler.resting(50, 10) == []
+    assert bench.scheduler.resting(51, 10) == [A]
+    bench.scheduler.deliver(A, "two", 1, reserved=False)
+    assert bench.scheduler.resting(51, 10) == [], "something waits for it"
+    with pytest.raises(Conflict, match="cannot sleep"):
+        bench.scheduler.sleep(A, b"")
+    bench.run(now_ms=60)
+    assert resident.opened == 1
+    bench.scheduler.sleep(A, b"as it is now")
+    assert (bench.scheduler.resident(A), bench.scheduler.record(A)) == (None, b"as it is now")
+    assert bench.scheduler.resting(1000, 10) == []
+    assert bench.scheduler.awake() == 0
+    bench.scheduler.deliver(A, "three", 1, reserved=False)
+    bench.run(now_ms=70)
+    assert bench.woken == [A, A]
+    assert [message for _, message, _ in bench.seen] == ["one", "two", "three"]
+    assert bench.scheduler.counters(A)[0] == 3, "its counters are not of its object"
+
+
+def test_a_waiting_turn_keeps_its_agent_awake() -> None:
+    bench = Bench()
+
+    async def wait(message: Any, sender: bytes) -> None:
+        await Wait()
+
+    bench.add(A, wait)
+    bench.post(A, 1)
+    bench.run(now_ms=5)
+    assert bench.scheduler.resting(1000, 10) == []
+    with pytest.raises(Conflict):
+        bench.scheduler.sleep(A, b"")
+
+
+def test_a_state_that_does_not_load_costs_the_message_and_nobody_else() -> None:
+    bench = Bench()
+    bench.add_plain(A)
+    bench.add_plain(B)
+    broken = bench.scheduler.awaken(A)
+    broken.open = lambda: 1 / 0
+    for agent in (A, B):
+        bench.scheduler.deliver(agent, "x", 1, reserved=False)
+    bench.run()
+    assert [type(error) for error in bench.failed] == [ZeroDivisionError]
+    assert bench.seen == [(2, "x", 0)]
+
+
+def test_a_message_that_no_handler_takes_is_a_failure_of_its_receiver() -> None:
+    bench = Bench()
+    bench.add_plain(A)
+    bench.scheduler.deliver(A, 5, 1, reserved=False)
+    bench.run()
+    assert "no handler for `int`" in str(bench.failed[0])

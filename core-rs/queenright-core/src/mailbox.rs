@@ -92,8 +92,15 @@ impl<M> Mailbox<M> {
         Some(letter)
     }
 
+    /// Give back room for more than `keep` letters in each lane.
+    pub fn shrink(&mut self, keep: usize) {
+        self.reserved.shrink_to(keep);
+        self.ordinary.shrink_to(keep);
+    }
+
     /// Everything that waits, in the order it would have been handed out.
-    pub fn drain(self) -> impl Iterator<Item = Letter<M>> {
+    #[cfg(test)]
+    fn drain(self) -> impl Iterator<Item = Letter<M>> {
         self.reserved.into_iter().chain(self.ordinary)
     }
 }

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::agent_id::AgentId;
 use crate::error::{Error, Result};
-use crate::mailbox::{Bounds, Lane, Letter, Mailbox};
+use crate::id_index::IdIndex;
+use crate::mailbox::{Bounds, Lane, Letter};
+use crate::mailboxes::{Mailboxes, Place};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -43,24 +45,40 @@ pub struct Counters {
     pub bytes: usize,
 }
 
+/// An agent's place in the table, for whoever keeps things beside it. Valid until the agent is removed; then it names
+/// nobody, also when the place has another tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    place: u32,
+    life: u32,
+}
+
+impl Key {
+    pub fn place(self) -> usize {
+        self.place as usize
+    }
+}
+
 /// Why a message was not queued; it comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejected<M> {
     /// The mailbox or the cell's share of memory is full.
     Full(M),
-    /// Nobody of that id lives here.
+    /// Nobody of that key lives here.
     Unknown(M),
 }
 
 /// What to do next. The agent is then running until `done` or `wait`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<M> {
-    Message(AgentId, Letter<M>),
-    Resume(AgentId),
+    Message(Key, Letter<M>),
+    Resume(Key),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
+    /// Nobody lives in this place.
+    Vacant,
     /// Nothing to do, or in the ready list if `listed`.
     Idle,
     Running,
@@ -70,40 +88,43 @@ enum Status {
     Resuming,
 }
 
+/// One agent; 56 bytes. What waits for it is in `Mailboxes`, so that one with nothing to do costs no queue.
 #[derive(Debug)]
-struct Agent<M> {
-    mailbox: Mailbox<M>,
+struct Slot {
+    id: AgentId,
+    handled: u64,
+    life: u32,
+    refused: u32,
+    mailbox: Option<Place>,
+    timers: u16,
     status: Status,
     listed: bool,
-    handled: u64,
-    refused: u64,
-    timers: usize,
 }
 
-impl<M> Agent<M> {
-    fn new() -> Self {
-        Self {
-            mailbox: Mailbox::default(),
-            status: Status::Idle,
-            listed: false,
-            handled: 0,
-            refused: 0,
-            timers: 0,
-        }
-    }
+impl Slot {
+    const VACANT: Self = Self {
+        id: AgentId::RUNTIME,
+        handled: 0,
+        life: 0,
+        refused: 0,
+        mailbox: None,
+        timers: 0,
+        status: Status::Vacant,
+        listed: false,
+    };
 
     fn has_work(&self) -> bool {
         match self.status {
-            Status::Idle => !self.mailbox.is_empty(),
+            Status::Idle => self.mailbox.is_some(),
             Status::Resuming => true,
-            Status::Running | Status::Waiting => false,
+            Status::Vacant | Status::Running | Status::Waiting => false,
         }
     }
 }
 
 #[derive(Debug)]
 struct Timer<M> {
-    agent: AgentId,
+    agent: Key,
     id: Vec<u8>,
     letter: Letter<M>,
 }
@@ -112,19 +133,23 @@ struct Timer<M> {
 #[derive(Debug)]
 pub struct Scheduler<M> {
     limits: Limits,
-    agents: HashMap<AgentId, Agent<M>>,
-    ready: VecDeque<AgentId>,
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+    index: IdIndex,
+    mail: Mailboxes<M>,
+    ready: VecDeque<Key>,
     /// The agent whose turn it is, and how many messages it may still take.
-    turn: Option<(AgentId, u32)>,
+    turn: Option<(Key, u32)>,
     bytes: usize,
     /// Due time in ms and a serial, so that equal times fire in the order they were set.
     timers: BTreeMap<(u64, u64), Timer<M>>,
-    by_name: HashMap<(AgentId, Vec<u8>), (u64, u64)>,
+    by_name: HashMap<(Key, Vec<u8>), (u64, u64)>,
     serial: u64,
 }
 
 impl<M> Scheduler<M> {
-    pub fn new(limits: Limits) -> Result<Self> {
+    /// `seed`: 16 random bytes that agents do not know. Refuses (Malformed) a quantum of 0.
+    pub fn new(limits: Limits, seed: [u8; 16]) -> Result<Self> {
         if limits.quantum == 0 {
             return Err(Error::malformed(
                 "a quantum of 0 messages would let nobody run",
@@ -132,7 +157,10 @@ impl<M> Scheduler<M> {
         }
         Ok(Self {
             limits,
-            agents: HashMap::new(),
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            index: IdIndex::new(seed),
+            mail: Mailboxes::new(limits.mailbox),
             ready: VecDeque::new(),
             turn: None,
             bytes: 0,
@@ -143,110 +171,175 @@ impl<M> Scheduler<M> {
     }
 
     pub fn len(&self) -> usize {
-        self.agents.len()
+        self.index.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.agents.is_empty()
+        self.index.is_empty()
     }
 
-    pub fn contains(&self, agent: &AgentId) -> bool {
-        self.agents.contains_key(agent)
+    /// The key of an agent that lives here.
+    pub fn find(&self, agent: &AgentId) -> Option<Key> {
+        let place = self.index.find(agent, |place| id_at(&self.slots, place))?;
+        let life = self.slots.get(place as usize)?.life;
+        Some(Key { place, life })
+    }
+
+    /// As `find`. Refuses (Unknown) an id that does not live here.
+    pub fn key(&self, agent: &AgentId) -> Result<Key> {
+        self.find(agent).ok_or_else(|| unknown(agent))
+    }
+
+    /// Whose key it is, while that agent lives here.
+    pub fn id(&self, key: Key) -> Option<&AgentId> {
+        self.slot(key).map(|slot| &slot.id)
+    }
+
+    fn slot(&self, key: Key) -> Option<&Slot> {
+        self.slots
+            .get(key.place())
+            .filter(|slot| slot.life == key.life && slot.status != Status::Vacant)
+    }
+
+    fn slot_mut(&mut self, key: Key) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(key.place())
+            .filter(|slot| slot.life == key.life && slot.status != Status::Vacant)
+    }
+
+    fn must(&mut self, key: Key) -> Result<&mut Slot> {
+        self.slot_mut(key)
+            .ok_or_else(|| Error::unknown("that agent does not live here any more"))
     }
 
     /// Refuses (Conflict) an id that lives here already, and the runtime's own.
-    pub fn add(&mut self, agent: AgentId) -> Result<()> {
+    pub fn add(&mut self, agent: AgentId) -> Result<Key> {
         if agent == AgentId::RUNTIME {
             return Err(Error::malformed("the id of all zeros is the runtime's"));
         }
-        if self.agents.contains_key(&agent) {
+        if self.find(&agent).is_some() {
             return Err(Error::conflict(format!("{agent} lives here already")));
         }
-        self.agents.insert(agent, Agent::new());
-        Ok(())
+        let place = match self.vacant.pop() {
+            Some(place) => place,
+            None => {
+                let place = u32::try_from(self.slots.len())
+                    .map_err(|_| Error::conflict("this cell has no place for another agent"))?;
+                self.slots.push(Slot::VACANT);
+                place
+            }
+        };
+        let Some(slot) = self.slots.get_mut(place as usize) else {
+            return Err(Error::conflict("this cell has no place for another agent"));
+        };
+        *slot = Slot {
+            id: agent,
+            life: slot.life,
+            status: Status::Idle,
+            ..Slot::VACANT
+        };
+        let life = slot.life;
+        let slots = &self.slots;
+        self.index
+            .insert(&agent, place, |place| id_at(slots, place));
+        Ok(Key { place, life })
     }
 
     /// Forget an agent, its timers and its open turn; what it had not handled comes back in order.
-    pub fn remove(&mut self, agent: &AgentId) -> Result<Vec<Letter<M>>> {
-        let gone = self.agents.remove(agent).ok_or_else(|| unknown(agent))?;
-        self.bytes = self.bytes.saturating_sub(gone.mailbox.bytes());
-        if gone.listed {
-            self.ready.retain(|listed| listed != agent);
+    pub fn remove(&mut self, key: Key) -> Result<Vec<Letter<M>>> {
+        let slot = self.must(key)?;
+        let (id, listed, timers) = (slot.id, slot.listed, slot.timers);
+        let mut mailbox = slot.mailbox.take();
+        slot.status = Status::Vacant;
+        slot.life = slot.life.wrapping_add(1);
+        let slots = &self.slots;
+        self.index.remove(&id, |place| id_at(slots, place));
+        self.vacant.push(key.place);
+        self.bytes = self.bytes.saturating_sub(self.mail.bytes(mailbox));
+        if listed {
+            self.ready.retain(|listed| *listed != key);
         }
-        if self.turn.is_some_and(|(running, _)| running == *agent) {
+        if self.turn.is_some_and(|(running, _)| running == key) {
             self.turn = None;
         }
-        if gone.timers > 0 {
-            self.timers.retain(|_, timer| timer.agent != *agent);
-            self.by_name.retain(|(owner, _), _| owner != agent);
+        if timers > 0 {
+            self.timers.retain(|_, timer| timer.agent != key);
+            self.by_name.retain(|(owner, _), _| *owner != key);
         }
-        Ok(gone.mailbox.drain().collect())
+        Ok(self.mail.drain(&mut mailbox))
     }
 
     /// Queue a message. `sender` is the core's word, not the caller's: the face passes the agent that is running.
     pub fn push(
         &mut self,
-        to: &AgentId,
+        to: Key,
         letter: Letter<M>,
         lane: Lane,
     ) -> std::result::Result<(), Rejected<M>> {
-        let Some(agent) = self.agents.get_mut(to) else {
+        let Some(slot) = self
+            .slots
+            .get_mut(to.place())
+            .filter(|slot| slot.life == to.life && slot.status != Status::Vacant)
+        else {
             return Err(Rejected::Unknown(letter.message));
         };
         let size = letter.size;
         if lane == Lane::Ordinary && self.bytes.saturating_add(size) > self.limits.total_bytes {
-            agent.refused += 1;
+            slot.refused = slot.refused.saturating_add(1);
             return Err(Rejected::Full(letter.message));
         }
-        if let Err(letter) = agent.mailbox.push(letter, lane, &self.limits.mailbox) {
-            agent.refused += 1;
+        if let Err(letter) = self.mail.push(&mut slot.mailbox, letter, lane) {
+            slot.refused = slot.refused.saturating_add(1);
             return Err(Rejected::Full(letter.message));
         }
         self.bytes = self.bytes.saturating_add(size);
-        self.list(*to);
+        self.list(to);
         Ok(())
     }
 
     /// Put the agent at the end of the ready list if it has work, is not in it, and is not the one whose turn it is.
-    fn list(&mut self, id: AgentId) {
-        if self.turn.is_some_and(|(running, _)| running == id) {
+    fn list(&mut self, key: Key) {
+        if self.turn.is_some_and(|(running, _)| running == key) {
             return;
         }
-        if let Some(agent) = self.agents.get_mut(&id)
-            && !agent.listed
-            && agent.has_work()
+        if let Some(slot) = self.slot_mut(key)
+            && !slot.listed
+            && slot.has_work()
         {
-            agent.listed = true;
-            self.ready.push_back(id);
+            slot.listed = true;
+            self.ready.push_back(key);
         }
     }
 
     /// What to do next, or None when nobody has anything to do. Ends the turn of an agent that was left running.
     pub fn take(&mut self) -> Option<Next<M>> {
         loop {
-            if let Some((id, left)) = self.turn.take() {
+            if let Some((key, left)) = self.turn.take() {
                 if left > 0
-                    && let Some(agent) = self.agents.get_mut(&id)
-                    && agent.has_work()
+                    && let Some(slot) = self
+                        .slots
+                        .get_mut(key.place())
+                        .filter(|slot| slot.life == key.life && slot.has_work())
                 {
-                    self.turn = Some((id, left - 1));
-                    if agent.status == Status::Resuming {
-                        agent.status = Status::Running;
-                        return Some(Next::Resume(id));
+                    self.turn = Some((key, left - 1));
+                    if slot.status == Status::Resuming {
+                        slot.status = Status::Running;
+                        return Some(Next::Resume(key));
                     }
-                    if let Some(letter) = agent.mailbox.pop() {
-                        agent.status = Status::Running;
+                    if let Some(letter) = self.mail.pop(&mut slot.mailbox) {
+                        slot.status = Status::Running;
                         self.bytes = self.bytes.saturating_sub(letter.size);
-                        return Some(Next::Message(id, letter));
+                        return Some(Next::Message(key, letter));
                     }
                 }
-                self.list(id);
+                self.turn = None;
+                self.list(key);
             }
-            let id = self.ready.pop_front()?;
-            if let Some(agent) = self.agents.get_mut(&id) {
-                agent.listed = false;
+            let key = self.ready.pop_front()?;
+            if let Some(slot) = self.slot_mut(key) {
+                slot.listed = false;
             }
-            self.turn = Some((id, self.limits.quantum));
+            self.turn = Some((key, self.limits.quantum));
         }
     }
 
@@ -255,59 +348,64 @@ impl<M> Scheduler<M> {
         !self.ready.is_empty()
             || self
                 .turn
-                .is_some_and(|(id, _)| self.agents.get(&id).is_some_and(Agent::has_work))
+                .is_some_and(|(key, _)| self.slot(key).is_some_and(Slot::has_work))
     }
 
     /// The running agent has finished with what it was handed.
-    pub fn done(&mut self, id: &AgentId) -> Result<()> {
-        let agent = self.agents.get_mut(id).ok_or_else(|| unknown(id))?;
-        agent.status = Status::Idle;
-        agent.handled += 1;
-        self.list(*id);
+    pub fn done(&mut self, key: Key) -> Result<()> {
+        let slot = self.must(key)?;
+        slot.status = Status::Idle;
+        slot.handled += 1;
+        self.list(key);
         Ok(())
     }
 
     /// The running agent's turn stays open; it is handed nothing until `resume`.
-    pub fn wait(&mut self, id: &AgentId) -> Result<()> {
-        let agent = self.agents.get_mut(id).ok_or_else(|| unknown(id))?;
-        agent.status = Status::Waiting;
+    pub fn wait(&mut self, key: Key) -> Result<()> {
+        self.must(key)?.status = Status::Waiting;
         Ok(())
     }
 
     /// Let a waiting turn go on. Refuses (Conflict) an agent whose turn does not wait.
-    pub fn resume(&mut self, id: &AgentId) -> Result<()> {
-        let agent = self.agents.get_mut(id).ok_or_else(|| unknown(id))?;
-        if agent.status != Status::Waiting {
+    pub fn resume(&mut self, key: Key) -> Result<()> {
+        let slot = self.must(key)?;
+        if slot.status != Status::Waiting {
+            let id = slot.id;
             return Err(Error::conflict(format!("{id} does not wait for anything")));
         }
-        agent.status = Status::Resuming;
-        self.list(*id);
+        slot.status = Status::Resuming;
+        self.list(key);
         Ok(())
     }
 
     /// Drop the open turn of a waiting agent, as if it had ended.
-    pub fn abandon(&mut self, id: &AgentId) -> Result<()> {
-        let agent = self.agents.get_mut(id).ok_or_else(|| unknown(id))?;
-        if matches!(agent.status, Status::Waiting | Status::Resuming) {
-            agent.status = Status::Idle;
-            self.list(*id);
+    pub fn abandon(&mut self, key: Key) -> Result<()> {
+        let slot = self.must(key)?;
+        if matches!(slot.status, Status::Waiting | Status::Resuming) {
+            slot.status = Status::Idle;
+            self.list(key);
         }
         Ok(())
     }
 
-    pub fn is_waiting(&self, id: &AgentId) -> bool {
-        self.agents
-            .get(id)
-            .is_some_and(|agent| agent.status == Status::Waiting)
+    pub fn is_waiting(&self, key: Key) -> bool {
+        self.slot(key)
+            .is_some_and(|slot| slot.status == Status::Waiting)
     }
 
-    pub fn counters(&self, id: &AgentId) -> Result<Counters> {
-        let agent = self.agents.get(id).ok_or_else(|| unknown(id))?;
-        Ok(Counters {
-            handled: agent.handled,
-            refused: agent.refused,
-            depth: agent.mailbox.len(),
-            bytes: agent.mailbox.bytes(),
+    /// Nothing waits for it, its turn is not open: it may be put to sleep.
+    pub fn is_idle(&self, key: Key) -> bool {
+        self.slot(key)
+            .is_some_and(|slot| slot.status == Status::Idle && slot.mailbox.is_none())
+    }
+
+    pub fn counters(&self, key: Key) -> Option<Counters> {
+        let slot = self.slot(key)?;
+        Some(Counters {
+            handled: slot.handled,
+            refused: u64::from(slot.refused),
+            depth: self.mail.len(slot.mailbox),
+            bytes: self.mail.bytes(slot.mailbox),
         })
     }
 
@@ -315,18 +413,20 @@ impl<M> Scheduler<M> {
     /// The message of the timer that was replaced comes back.
     pub fn set_timer(
         &mut self,
-        agent: &AgentId,
+        agent: Key,
         id: &[u8],
         due_ms: u64,
         letter: Letter<M>,
     ) -> Result<Option<Letter<M>>> {
         let replaced = self.cancel_timer(agent, id);
-        let owner = self.agents.get_mut(agent).ok_or_else(|| unknown(agent))?;
-        if owner.timers >= self.limits.timers {
-            return Err(
-                Error::conflict(format!("{agent} has {} timers already", owner.timers))
-                    .hint("cancel one first"),
-            );
+        let most = self.limits.timers;
+        let owner = self.must(agent)?;
+        if usize::from(owner.timers) >= most {
+            return Err(Error::conflict(format!(
+                "{} has {} timers already",
+                owner.id, owner.timers
+            ))
+            .hint("cancel one first"));
         }
         owner.timers += 1;
         self.serial += 1;
@@ -334,19 +434,19 @@ impl<M> Scheduler<M> {
         self.timers.insert(
             at,
             Timer {
-                agent: *agent,
+                agent,
                 id: id.to_vec(),
                 letter,
             },
         );
-        self.by_name.insert((*agent, id.to_vec()), at);
+        self.by_name.insert((agent, id.to_vec()), at);
         Ok(replaced)
     }
 
     /// The message of the timer, if it was set.
-    pub fn cancel_timer(&mut self, agent: &AgentId, id: &[u8]) -> Option<Letter<M>> {
-        let at = self.by_name.remove(&(*agent, id.to_vec()))?;
-        if let Some(owner) = self.agents.get_mut(agent) {
+    pub fn cancel_timer(&mut self, agent: Key, id: &[u8]) -> Option<Letter<M>> {
+        let at = self.by_name.remove(&(agent, id.to_vec()))?;
+        if let Some(owner) = self.slot_mut(agent) {
             owner.timers = owner.timers.saturating_sub(1);
         }
         self.timers.remove(&at).map(|timer| timer.letter)
@@ -370,9 +470,8 @@ impl<M> Scheduler<M> {
                 continue;
             };
             let full = self
-                .agents
-                .get(&timer.agent)
-                .is_none_or(|agent| !agent.mailbox.has_reserved_slot(&self.limits.mailbox));
+                .slot(timer.agent)
+                .is_none_or(|slot| !self.mail.has_reserved_slot(slot.mailbox));
             if full {
                 continue;
             }
@@ -380,18 +479,21 @@ impl<M> Scheduler<M> {
                 continue;
             };
             self.by_name.remove(&(timer.agent, timer.id));
-            if let Some(owner) = self.agents.get_mut(&timer.agent) {
+            if let Some(owner) = self.slot_mut(timer.agent) {
                 owner.timers = owner.timers.saturating_sub(1);
             }
-            if self
-                .push(&timer.agent, timer.letter, Lane::Reserved)
-                .is_ok()
-            {
+            if self.push(timer.agent, timer.letter, Lane::Reserved).is_ok() {
                 fired += 1;
             }
         }
         fired
     }
+}
+
+fn id_at(slots: &[Slot], place: u32) -> &AgentId {
+    slots
+        .get(place as usize)
+        .map_or(&AgentId::RUNTIME, |slot| &slot.id)
 }
 
 fn unknown(agent: &AgentId) -> Error {

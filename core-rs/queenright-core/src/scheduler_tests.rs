@@ -4,6 +4,16 @@ use proptest::prelude::*;
 
 use super::*;
 
+const SEED: [u8; 16] = *b"agents know not!";
+
+/// The key of agent `n`, or of nobody: one that was removed.
+fn key(scheduler: &Scheduler<u64>, n: u8) -> Key {
+    scheduler.find(&id(n)).unwrap_or(Key {
+        place: u32::MAX,
+        life: 0,
+    })
+}
+
 fn id(n: u8) -> AgentId {
     AgentId([n; 32])
 }
@@ -17,10 +27,13 @@ fn letter(sender: u8, message: u64) -> Letter<u64> {
 }
 
 fn scheduler(quantum: u32, agents: u8) -> Scheduler<u64> {
-    let mut scheduler = Scheduler::new(Limits {
-        quantum,
-        ..Limits::default()
-    })
+    let mut scheduler = Scheduler::new(
+        Limits {
+            quantum,
+            ..Limits::default()
+        },
+        SEED,
+    )
     .unwrap();
     for n in 1..=agents {
         scheduler.add(id(n)).unwrap();
@@ -28,9 +41,10 @@ fn scheduler(quantum: u32, agents: u8) -> Scheduler<u64> {
     scheduler
 }
 
-fn message(next: Option<Next<u64>>) -> (AgentId, u64) {
-    match next {
-        Some(Next::Message(agent, letter)) => (agent, letter.message),
+/// Takes the next message; whose it is and what it says.
+fn message(scheduler: &mut Scheduler<u64>) -> (AgentId, u64) {
+    match scheduler.take() {
+        Some(Next::Message(agent, letter)) => (*scheduler.id(agent).unwrap(), letter.message),
         other => panic!("{other:?}"),
     }
 }
@@ -40,16 +54,16 @@ fn flooded_agent_runs_a_quantum_and_then_lets_the_others() {
     let mut scheduler = scheduler(3, 2);
     for n in 0..10 {
         scheduler
-            .push(&id(1), letter(9, n), Lane::Ordinary)
+            .push(key(&scheduler, 1), letter(9, n), Lane::Ordinary)
             .unwrap();
     }
     scheduler
-        .push(&id(2), letter(9, 100), Lane::Ordinary)
+        .push(key(&scheduler, 2), letter(9, 100), Lane::Ordinary)
         .unwrap();
     let mut order = Vec::new();
     while let Some(Next::Message(agent, letter)) = scheduler.take() {
         order.push(letter.message);
-        scheduler.done(&agent).unwrap();
+        scheduler.done(agent).unwrap();
     }
     assert_eq!(order, [0, 1, 2, 100, 3, 4, 5, 6, 7, 8, 9]);
 }
@@ -58,34 +72,34 @@ fn flooded_agent_runs_a_quantum_and_then_lets_the_others() {
 fn waiting_agent_is_handed_nothing_until_it_is_resumed() {
     let mut scheduler = scheduler(8, 2);
     scheduler
-        .push(&id(1), letter(2, 1), Lane::Ordinary)
+        .push(key(&scheduler, 1), letter(2, 1), Lane::Ordinary)
         .unwrap();
     scheduler
-        .push(&id(1), letter(2, 2), Lane::Reserved)
+        .push(key(&scheduler, 1), letter(2, 2), Lane::Reserved)
         .unwrap();
-    assert_eq!(message(scheduler.take()), (id(1), 2));
-    scheduler.wait(&id(1)).unwrap();
+    assert_eq!(message(&mut scheduler), (id(1), 2));
+    scheduler.wait(key(&scheduler, 1)).unwrap();
     assert!(scheduler.take().is_none() && !scheduler.has_ready());
     scheduler
-        .push(&id(2), letter(1, 3), Lane::Ordinary)
+        .push(key(&scheduler, 2), letter(1, 3), Lane::Ordinary)
         .unwrap();
-    assert_eq!(message(scheduler.take()), (id(2), 3));
-    scheduler.resume(&id(1)).unwrap();
-    scheduler.done(&id(2)).unwrap();
-    assert_eq!(scheduler.take(), Some(Next::Resume(id(1))));
-    scheduler.done(&id(1)).unwrap();
-    assert_eq!(message(scheduler.take()), (id(1), 1));
+    assert_eq!(message(&mut scheduler), (id(2), 3));
+    scheduler.resume(key(&scheduler, 1)).unwrap();
+    scheduler.done(key(&scheduler, 2)).unwrap();
+    assert_eq!(scheduler.take(), Some(Next::Resume(key(&scheduler, 1))));
+    scheduler.done(key(&scheduler, 1)).unwrap();
+    assert_eq!(message(&mut scheduler), (id(1), 1));
 }
 
 #[test]
 fn only_a_waiting_turn_can_be_resumed() {
     let mut scheduler = scheduler(8, 1);
     assert_eq!(
-        scheduler.resume(&id(1)).unwrap_err().kind,
+        scheduler.resume(key(&scheduler, 1)).unwrap_err().kind,
         crate::error::Kind::Conflict
     );
     assert_eq!(
-        scheduler.resume(&id(5)).unwrap_err().kind,
+        scheduler.resume(key(&scheduler, 5)).unwrap_err().kind,
         crate::error::Kind::Unknown
     );
 }
@@ -95,12 +109,14 @@ fn removed_agent_gives_back_what_it_had_not_handled() {
     let mut scheduler = scheduler(8, 2);
     for n in 0..3 {
         scheduler
-            .push(&id(1), letter(2, n), Lane::Ordinary)
+            .push(key(&scheduler, 1), letter(2, n), Lane::Ordinary)
             .unwrap();
     }
-    scheduler.set_timer(&id(1), b"t", 5, letter(1, 9)).unwrap();
+    scheduler
+        .set_timer(key(&scheduler, 1), b"t", 5, letter(1, 9))
+        .unwrap();
     let left: Vec<u64> = scheduler
-        .remove(&id(1))
+        .remove(key(&scheduler, 1))
         .unwrap()
         .into_iter()
         .map(|l| l.message)
@@ -109,11 +125,31 @@ fn removed_agent_gives_back_what_it_had_not_handled() {
     assert!(scheduler.take().is_none());
     assert_eq!(scheduler.next_due(), None);
     assert_eq!(
-        scheduler.push(&id(1), letter(2, 7), Lane::Ordinary),
+        scheduler.push(key(&scheduler, 1), letter(2, 7), Lane::Ordinary),
         Err(Rejected::Unknown(7))
     );
     scheduler.add(id(1)).unwrap();
     assert!(scheduler.take().is_none());
+}
+
+#[test]
+fn key_of_a_removed_agent_names_nobody_when_its_place_has_another_tenant() {
+    let mut scheduler = scheduler(8, 1);
+    let old = key(&scheduler, 1);
+    scheduler.remove(old).unwrap();
+    let new = scheduler.add(id(2)).unwrap();
+    assert_eq!(new.place(), old.place());
+    assert_eq!(
+        scheduler.push(old, letter(3, 7), Lane::Ordinary),
+        Err(Rejected::Unknown(7))
+    );
+    assert!(scheduler.id(old).is_none() && scheduler.done(old).is_err());
+    assert!(scheduler.take().is_none());
+}
+
+#[test]
+fn sleeping_agent_costs_its_slot_and_no_queue() {
+    assert!(size_of::<Slot>() <= 56, "{}", size_of::<Slot>());
 }
 
 #[test]
@@ -122,7 +158,7 @@ fn cell_bounds_the_bytes_of_all_mailboxes_together() {
         total_bytes: 10,
         ..Limits::default()
     };
-    let mut scheduler = Scheduler::new(limits).unwrap();
+    let mut scheduler = Scheduler::new(limits, SEED).unwrap();
     scheduler.add(id(1)).unwrap();
     scheduler.add(id(2)).unwrap();
     let big = |message| Letter {
@@ -130,35 +166,49 @@ fn cell_bounds_the_bytes_of_all_mailboxes_together() {
         size: 6,
         message,
     };
-    scheduler.push(&id(1), big(1), Lane::Ordinary).unwrap();
+    scheduler
+        .push(key(&scheduler, 1), big(1), Lane::Ordinary)
+        .unwrap();
     assert_eq!(
-        scheduler.push(&id(2), big(2), Lane::Ordinary),
+        scheduler.push(key(&scheduler, 2), big(2), Lane::Ordinary),
         Err(Rejected::Full(2))
     );
-    assert_eq!(scheduler.counters(&id(2)).unwrap().refused, 1);
-    message(scheduler.take());
-    scheduler.done(&id(1)).unwrap();
-    scheduler.push(&id(2), big(2), Lane::Ordinary).unwrap();
+    assert_eq!(scheduler.counters(key(&scheduler, 2)).unwrap().refused, 1);
+    message(&mut scheduler);
+    scheduler.done(key(&scheduler, 1)).unwrap();
+    scheduler
+        .push(key(&scheduler, 2), big(2), Lane::Ordinary)
+        .unwrap();
 }
 
 #[test]
 fn timers_fire_in_order_once_and_a_renewed_one_replaces_the_old() {
     let mut scheduler = scheduler(8, 1);
-    scheduler.set_timer(&id(1), b"a", 20, letter(1, 1)).unwrap();
-    scheduler.set_timer(&id(1), b"b", 10, letter(1, 2)).unwrap();
-    scheduler.set_timer(&id(1), b"a", 30, letter(1, 3)).unwrap();
-    scheduler.set_timer(&id(1), b"c", 10, letter(1, 4)).unwrap();
+    scheduler
+        .set_timer(key(&scheduler, 1), b"a", 20, letter(1, 1))
+        .unwrap();
+    scheduler
+        .set_timer(key(&scheduler, 1), b"b", 10, letter(1, 2))
+        .unwrap();
+    scheduler
+        .set_timer(key(&scheduler, 1), b"a", 30, letter(1, 3))
+        .unwrap();
+    scheduler
+        .set_timer(key(&scheduler, 1), b"c", 10, letter(1, 4))
+        .unwrap();
     assert_eq!(
-        scheduler.cancel_timer(&id(1), b"c").map(|l| l.message),
+        scheduler
+            .cancel_timer(key(&scheduler, 1), b"c")
+            .map(|l| l.message),
         Some(4)
     );
-    assert!(scheduler.cancel_timer(&id(1), b"c").is_none());
+    assert!(scheduler.cancel_timer(key(&scheduler, 1), b"c").is_none());
     assert_eq!((scheduler.next_due(), scheduler.advance(9)), (Some(10), 0));
     assert_eq!(scheduler.advance(40), 2);
     assert_eq!(scheduler.advance(40), 0);
-    assert_eq!(message(scheduler.take()).1, 2);
-    scheduler.done(&id(1)).unwrap();
-    assert_eq!(message(scheduler.take()).1, 3);
+    assert_eq!(message(&mut scheduler).1, 2);
+    scheduler.done(key(&scheduler, 1)).unwrap();
+    assert_eq!(message(&mut scheduler).1, 3);
 }
 
 #[test]
@@ -166,12 +216,12 @@ fn timers_of_one_agent_are_bounded() {
     let mut scheduler = scheduler(8, 1);
     for n in 0..64u64 {
         scheduler
-            .set_timer(&id(1), &n.to_be_bytes(), n, letter(1, n))
+            .set_timer(key(&scheduler, 1), &n.to_be_bytes(), n, letter(1, n))
             .unwrap();
     }
     assert!(
         scheduler
-            .set_timer(&id(1), b"one more", 1, letter(1, 1))
+            .set_timer(key(&scheduler, 1), b"one more", 1, letter(1, 1))
             .is_err()
     );
 }
@@ -201,7 +251,7 @@ proptest! {
     fn every_message_comes_out_once_in_order_and_in_turn(acts in acts(), quantum in 1u32..5) {
         let bounds = Bounds { messages: 6, bytes: 1000, reserved: 2 };
         let mut scheduler =
-            Scheduler::new(Limits { quantum, mailbox: bounds, ..Limits::default() }).unwrap();
+            Scheduler::new(Limits { quantum, mailbox: bounds, ..Limits::default() }, SEED).unwrap();
         for n in 1..5 {
             scheduler.add(id(n)).unwrap();
         }
@@ -217,7 +267,7 @@ proptest! {
                 Act::Push(to, from, first) => {
                     serial += 1;
                     let lane = if first { Lane::Reserved } else { Lane::Ordinary };
-                    match scheduler.push(&id(to), letter(from, serial), lane) {
+                    match scheduler.push(key(&scheduler, to), letter(from, serial), lane) {
                         Ok(()) => {
                             accepted.insert(serial);
                             if first { reserved.insert(serial); }
@@ -226,23 +276,24 @@ proptest! {
                     }
                 }
                 Act::Step(wait) => {
-                    let before: Vec<AgentId> = scheduler.ready.iter().copied().collect();
+                    let before: Vec<AgentId> = scheduler.ready.iter().map(|key| *scheduler.id(*key).unwrap()).collect();
                     let Some(next) = scheduler.take() else {
                         runs = (None, 0);
                         for n in 1..5 {
-                            if let Ok(counters) = scheduler.counters(&id(n)) {
+                            if let Some(counters) = scheduler.counters(key(&scheduler, n)) {
                                 prop_assert!(counters.depth == 0 || waiting.contains(&id(n)));
                             }
                         }
                         continue;
                     };
-                    let agent = match &next { Next::Message(agent, _) | Next::Resume(agent) => *agent };
+                    let running = match &next { Next::Message(key, _) | Next::Resume(key) => *key };
+                    let agent = *scheduler.id(running).unwrap();
                     let others_ready = before.iter().any(|other| *other != agent);
                     let count = if runs.0 == Some(agent) { runs.1 + 1 } else { 1 };
                     runs = (Some(agent), if others_ready { count } else { 0 });
                     prop_assert!(runs.1 <= quantum, "{agent} ran {} times while others were ready", runs.1);
                     match next {
-                        Next::Message(agent, letter) => {
+                        Next::Message(_, letter) => {
                             prop_assert!(!waiting.contains(&agent));
                             prop_assert!(accepted.contains(&letter.message));
                             prop_assert!(seen.insert(letter.message), "handed out twice");
@@ -250,21 +301,21 @@ proptest! {
                             let before = last.insert((letter.sender, agent, lane), letter.message);
                             prop_assert!(before.is_none_or(|before| before < letter.message));
                         }
-                        Next::Resume(agent) => prop_assert!(waiting.remove(&agent)),
+                        Next::Resume(_) => prop_assert!(waiting.remove(&agent)),
                     }
                     if wait {
-                        scheduler.wait(&agent).unwrap();
+                        scheduler.wait(running).unwrap();
                         waiting.insert(agent);
                     } else {
-                        scheduler.done(&agent).unwrap();
+                        scheduler.done(running).unwrap();
                     }
                 }
                 Act::Resume(n) => {
-                    let could = scheduler.is_waiting(&id(n));
-                    prop_assert_eq!(scheduler.resume(&id(n)).is_ok(), could);
+                    let could = scheduler.is_waiting(key(&scheduler, n));
+                    prop_assert_eq!(scheduler.resume(key(&scheduler, n)).is_ok(), could);
                 }
                 Act::Remove(n) => {
-                    if let Ok(left) = scheduler.remove(&id(n)) {
+                    if let Ok(left) = scheduler.remove(key(&scheduler, n)) {
                         for letter in left {
                             prop_assert!(seen.insert(letter.message), "removed and handed out");
                         }
@@ -273,18 +324,19 @@ proptest! {
                 }
             }
             for n in 1..5 {
-                if let Ok(counters) = scheduler.counters(&id(n)) {
+                if let Some(counters) = scheduler.counters(key(&scheduler, n)) {
                     prop_assert!(counters.depth <= bounds.messages + bounds.reserved);
                 }
             }
         }
         let waits: Vec<AgentId> = waiting.iter().copied().collect();
         for agent in waits {
-            scheduler.abandon(&agent).unwrap();
+            let key = scheduler.find(&agent).unwrap();
+            scheduler.abandon(key).unwrap();
         }
         while let Some(Next::Message(agent, letter)) = scheduler.take() {
             prop_assert!(seen.insert(letter.message));
-            scheduler.done(&agent).unwrap();
+            scheduler.done(agent).unwrap();
         }
         prop_assert_eq!(seen, accepted);
         prop_assert_eq!(scheduler.bytes, 0);

@@ -1,6 +1,9 @@
 //! `_core.cell`: what runs inside a cell. One file a noun in `cell/`, one `use` here.
+mod context;
 mod coroutine;
+mod face;
 mod message;
+mod page;
 mod scheduler;
 mod schema;
 mod seal;
@@ -10,6 +13,10 @@ use pyo3::prelude::*;
 
 #[pymodule(submodule)]
 pub mod cell {
+    #[pymodule_export]
+    use super::context::ContextBase;
+    #[pymodule_export]
+    use super::context::Sent;
     #[pymodule_export]
     use super::coroutine::Suspension;
     #[pymodule_export]

@@ -11,6 +11,7 @@ import_exception!(queenright.errors, InvalidProof);
 import_exception!(queenright.errors, InvalidSignature);
 import_exception!(queenright.errors, MailboxFull);
 import_exception!(queenright.errors, Malformed);
+import_exception!(queenright.errors, StepOverlap);
 import_exception!(queenright.errors, Unknown);
 import_exception!(queenright.errors, WrongPassphrase);
 

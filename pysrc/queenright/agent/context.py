@@ -13,8 +13,9 @@ from queenright.agent.message import Message, body_of, find_type, message_from, 
 from queenright.agent.ref import AgentRef
 from queenright.agent.results import Found, Shell
 from queenright.agent.rules import Rule, grant_request
-from queenright.agent.step import Gather, Sent, Step
+from queenright.agent.step import Gather, Step
 from queenright.core import canonical, decode
+from queenright.core.cell import ContextBase, Sent
 from queenright.errors import CallCycle, CallTooDeep, Malformed, StepFailed
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ T = TypeVar("T")
 MAX_CHAIN = 16  # open calls in a chain (design section 6, point 8)
 MAX_RUN_VALUE = 64 * 1024  # what ctx.run may record; larger things belong in the workspace
 OWN_WORKSPACE = "ws:self"
-_SENT = Sent()
 
 
 def _id(agent: AgentRef | bytes) -> bytes:
@@ -44,13 +44,22 @@ def _ms(seconds: float, what: str) -> int:
     return round(seconds * 1000)
 
 
-class Context:
+class Context(ContextBase):
     """One turn's view of the world. Valid until the turn ends."""
 
-    __slots__ = ("_turn",)
+    __slots__ = ()
 
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
+    if TYPE_CHECKING:  # in the core, for the sake of messages that never leave the cell
+        _turn: Turn
+
+        @property
+        def sender(self) -> AgentRef | None:
+            """Who sent the message, by the core's word; None for the runtime."""
+
+        def send(self, agent: AgentRef | bytes, message: Message) -> Sent:
+            """Send and go on. A durable message leaves with the turn's next record; one that cannot be delivered comes
+            back as `Undelivered`. A volatile one goes at once; raises MailboxFull with the message if its target here
+            is full."""
 
     # --- who -------------------------------------------------------------------------------------------------------
 
@@ -65,24 +74,15 @@ class Context:
         return self._turn.parent
 
     @property
-    def sender(self) -> AgentRef | None:
-        """Who sent the message, by the core's word; None for the runtime."""
-        return self._turn.sender
-
-    @property
     def args(self) -> dict[str, Any]:
         """The arguments it was born with."""
         return self._turn.args
 
     # --- messages --------------------------------------------------------------------------------------------------
 
-    def send(self, agent: AgentRef | bytes, message: Message) -> Sent:
-        """Send and go on. A durable message leaves with the turn's next record; one that cannot be delivered comes back as
-        `Undelivered`. A volatile one goes at once; raises MailboxFull with the message if its target here is full."""
-        if not isinstance(message, Message):
-            raise Malformed(f"only messages can be sent, not {type(message).__name__}")
+    def _send(self, agent: AgentRef | bytes, message: Message) -> None:
+        """`send`, where the core's short way inside one cell does not lead to the receiver."""
         self._turn.send(_id(agent), message)
-        return _SENT
 
     def call(self, agent: AgentRef | bytes, message: Message, timeout: float = 30) -> Step[Any]:
         """Send and wait for the handler's value: a message or None. Raises TimedOut, Parked (the callee waits for a

@@ -106,7 +106,7 @@ class Message(MessageBase):
                 fields.append((name, _kind(hint), has_default, default))
             except TypeError as error:
                 raise TypeError(f"message `{cls.__qualname__}`, field `{name}`: {error}") from None
-        cls.__schema__ = Schema(_wire_name(cls), fields)
+        cls.__schema__ = Schema(_wire_name(cls), fields, volatile)
         cls.__volatile__ = volatile
         type.__setattr__(cls, "__match_args__", tuple(name for name, *_ in fields))
         for at, (name, *_) in enumerate(fields):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from queenright.agent.message import Message
     from queenright.agent.turn import Turn
 
-__all__ = ["Gather", "Sent", "Step"]
+__all__ = ["Gather", "Step"]
 
 T = TypeVar("T")
 
@@ -106,13 +106,3 @@ class Gather(Suspension):
         if self._return_errors:
             return [step.value if step.error is None else step.error for step in self._steps]
         return [step.result() for step in self._steps]
-
-
-class Sent:
-    """What `ctx.send` returns: nothing is left to wait for, so awaiting it costs nothing."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return
-        yield

@@ -39,11 +39,11 @@ class Link:
         """More waits to be written than agents may add to."""
         return len(self._out) > HIGH_WATER
 
-    def pump(self, wait: bool) -> list[Frame]:
-        """Write and read what can be; with `wait`, sleep until something can. Raises LinkClosed, Malformed."""
+    def pump(self, wait_ms: int | None) -> list[Frame]:
+        """Write and read what can be, waiting for it at most that long (None: for ever). Raises LinkClosed, Malformed."""
         self._write()
         self._poll.modify(self._fd, select.POLLIN | (select.POLLOUT if self._out else 0))
-        events = self._poll.poll(None if wait else 0)
+        events = self._poll.poll(wait_ms)
         if not events:
             return []
         if events[0][1] & select.POLLOUT:

@@ -32,7 +32,7 @@ def _page() -> memoryview | None:
             return None
     except OSError:
         return None
-    return memoryview(mmap.mmap(PAGE, PAGE_BYTES))[:USED]
+    return memoryview(mmap.mmap(PAGE, PAGE_BYTES))[:USED].cast("Q")
 
 
 def _refuse(code: int, text: str) -> int:
@@ -48,7 +48,7 @@ def main() -> int:
     scheduler = process.scheduler
     page = _page()
     if page is not None:
-        scheduler.watch(page, clock.boot_ms)
+        scheduler.watch(page)
 
     sys.stdout = Output("stdout", process.log, scheduler.current, sys.stdout)  # type: ignore[arg-type]
     sys.stderr = Output("stderr", process.log, scheduler.current, sys.stderr)  # type: ignore[arg-type]
@@ -56,11 +56,14 @@ def main() -> int:
     try:
         while not process.shutdown:
             runnable = process.busy() and not link.clogged
-            for frame in link.pump(wait=not runnable):
+            for frame in link.pump(0 if runnable else process.rest_in()):
                 process.receive(frame)
             if process.busy() and not link.clogged:
                 with watchdog:
                     process.run(BURST)
+            if process.rest_in() == 0:
+                with watchdog:
+                    process.rest()
         link.drain()
     except LinkClosed as error:
         return _refuse(EXIT_LINK, str(error))

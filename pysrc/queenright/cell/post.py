@@ -18,7 +18,7 @@ from queenright.core.cell import open_sealed, seal
 from queenright.errors import InvalidSignature, Malformed, Unknown
 from queenright.wire.certificate import IncarnationCertificate
 from queenright.wire.envelope import SEAL_INFO, SEALED, Batch, leaf, salted_digest, seal_aad
-from queenright.wire.link import Certified, Frame, NeedSealKey, OpenKey, SealKey
+from queenright.wire.link import Certified, Frame, NeedSealKey, OpenKey, SealKey, Start
 
 __all__ = ["MAX_BODY", "MAX_WAITING", "Parcel", "Post", "Record", "address"]
 
@@ -74,19 +74,33 @@ class Post:
 
     def __init__(
         self,
-        runtime_key: bytes,
+        start: Start,
         send: Callable[[Frame], None],
         lives_here: Callable[[bytes], bool],
         rand: Callable[[int], bytes],
     ) -> None:
-        self._runtime_key = runtime_key
+        self._start = start
+        self._runtime_key = start.runtime_key
         self._send = send
         self._lives_here = lives_here
         self._rand = rand
         self._desks: dict[bytes, _Desk] = {}
 
-    def add(self, keys: Keys) -> None:
-        self._desks[keys.agent] = _Desk(keys)
+    def _desk(self, agent: bytes) -> _Desk:
+        """The agent's desk, set up when it first has something to do with keys."""
+        desk = self._desks.get(agent)
+        if desk is None:
+            desk = self._desks[agent] = _Desk(Keys(agent, self._start, self._rand))
+        return desk
+
+    def keys(self, agent: bytes) -> Keys:
+        return self._desk(agent).keys
+
+    def rest(self, agent: bytes) -> None:
+        """The agent sleeps: a desk that holds no key of this life is cleared away."""
+        desk = self._desks.get(agent)
+        if desk is not None and desk.keys.signing is None and not desk.keys.open_keys and not desk.outbox:
+            del self._desks[agent]
 
     def remove(self, agent: bytes) -> None:
         self._desks.pop(agent, None)
@@ -95,19 +109,20 @@ class Post:
 
     def submit(self, agent: bytes, record: Record) -> None:
         """Send the record when its turn has come and its keys are here. Raises Unknown if the agent is gone."""
-        desk = self._desks.get(agent)
-        if desk is None:
+        if not self._lives_here(agent):
             raise Unknown("the agent has left this cell")
+        desk = self._desk(agent)
         desk.outbox.append(record)
         self._flush(desk)
 
     def waiting(self, agent: bytes) -> int:
         """How many records of the agent wait for keys."""
-        return len(self._desks[agent].outbox)
+        desk = self._desks.get(agent)
+        return len(desk.outbox) if desk is not None else 0
 
     def claim(self, agent: bytes) -> Keys:
         """The agent's keys with a signing key in them, claimed at the runtime."""
-        desk = self._desks[agent]
+        desk = self._desk(agent)
         frame = desk.keys.claim()
         if frame is not None:
             self._send(frame)
@@ -127,9 +142,8 @@ class Post:
             self._flush(desk)
 
     def open_key(self, frame: OpenKey) -> None:
-        desk = self._desks.get(frame.agent)
-        if desk is not None:
-            desk.keys.open_keys[frame.generation] = frame.private_key
+        if self._lives_here(frame.agent):
+            self._desk(frame.agent).keys.open_keys[frame.generation] = frame.private_key
 
     def _flush(self, desk: _Desk) -> None:
         while desk.outbox:
@@ -199,7 +213,7 @@ class Post:
         verify(certificate.public_key, batch.signed_bytes(), sealed["signature"])
         if sealed["counter"] != 0:
             raise Malformed("each message is its own HPKE context; its counter is 0")
-        private_key = self._desks[agent].keys.open_keys.get(sealed["generation"])
+        private_key = self._desk(agent).keys.open_keys.get(sealed["generation"])
         if private_key is None:
             raise Unknown(f"this cell was not given the sealing key of generation {sealed['generation']}")
         aad = seal_aad(sender, agent, sequence, kind)

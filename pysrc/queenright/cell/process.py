@@ -9,17 +9,20 @@ from typing import Any
 from queenright.agent.agent import Agent
 from queenright.agent.message import Message, find_type, message_from
 from queenright.agent.ref import AgentRef
-from queenright.cell.keys import Keys
+from queenright.cell.entry import entry
 from queenright.cell.loader import Loaded, load
 from queenright.cell.mail import RUNTIME, Mail
-from queenright.cell.post import MAX_WAITING, Post, Record, address
+from queenright.cell.post import MAX_WAITING, Post, address
+from queenright.cell.post import Record as MailRecord
+from queenright.cell.record import Record
 from queenright.cell.report import describe
 from queenright.cell.resident import Resident
 from queenright.cell.turn import Turn
-from queenright.cell.volatile import VolatileRun
 from queenright.clock import Clock
+from queenright.core import decode
 from queenright.core.cell import Scheduler
 from queenright.errors import MailboxFull, Malformed, QueenrightError, Unknown
+from queenright.wire.certificate import NO_PARENT
 from queenright.wire.link import (
     Certified,
     Deliver,
@@ -30,11 +33,13 @@ from queenright.wire.link import (
     Log,
     OpenKey,
     Ready,
+    Rest,
     Result,
     SealKey,
     Shutdown,
     Start,
     Stop,
+    Talk,
     Volatile,
 )
 
@@ -43,6 +48,9 @@ __all__ = ["PackageFault", "Process"]
 MAX_LOG = 8 * 1024
 # Characters that one step of a turn may log or print: a loop around `print` must not fill the link.
 MAX_LOG_STEP = 64 * 1024
+REST_MS = 10_000  # an agent with nothing to do for this long is put to sleep: its object goes, its incarnation stays
+REST_EVERY_MS = 1_000
+REST_AT_ONCE = 256  # agents looked at between two looks at the link
 
 
 class PackageFault(Exception):
@@ -63,17 +71,21 @@ class Process:
         self.clock = clock
         self.rand = rand
         self._load = load_packages
-        self.scheduler = Scheduler()
+        self.scheduler = Scheduler(self._wake, self._failed, AgentRef, rand(16))
         self.shutdown = False
         self._start: Start | None = None
         self._post: Post | None = None
         self._behaviours: dict[str, Loaded] = {}
-        self._residents: dict[bytes, Resident] = {}
+        self._numbers: dict[str, int] = {}  # behaviour -> the scheduler's number for it
+        self._names: list[str] = []
+        self._intents: list[bytes] = []
         self._left: list[bytes] = []
+        self._rest_at = 0
         self._log_step = 0
         self._log_used = 0
         self._doers: dict[type[Frame], Callable[[Any], None]] = {
             Start: self._on_start,
+            Talk: self._on_talk,
             Host: self._on_host,
             Deliver: self._on_deliver,
             Result: self._on_result,
@@ -98,7 +110,7 @@ class Process:
 
     def run(self, most: int = 1000) -> int:
         """Let agents work: at most that many steps. The number done."""
-        steps = self.scheduler.run(most)
+        steps = self.scheduler.run(most, self.clock.boot_ms())
         for agent in self._left:
             self._forget(agent)
         self._left.clear()
@@ -106,6 +118,20 @@ class Process:
 
     def busy(self) -> bool:
         return self.scheduler.has_ready()
+
+    def rest_in(self) -> int | None:
+        """Milliseconds until `rest` has something to look at; None while everybody sleeps."""
+        if self.scheduler.awake() == 0:
+            return None
+        return max(0, self._rest_at - self.clock.boot_ms())
+
+    def rest(self) -> int:
+        """Put agents to sleep that had nothing to do for REST_MS; how many. Looks at a few of those awake."""
+        now = self.clock.boot_ms()
+        rested = sum(map(self._put_to_rest, self.scheduler.resting(max(0, now - REST_MS), REST_AT_ONCE)))
+        if rested < REST_AT_ONCE:  # otherwise there are more: go on after a look at the link
+            self._rest_at = now + REST_EVERY_MS
+        return rested
 
     # --- frames ------------------------------------------------------------------------------------------------------
 
@@ -117,12 +143,18 @@ class Process:
 
     def _on_start(self, frame: Start) -> None:
         self._start = frame
-        self._post = Post(frame.runtime_key, self._send, self._needs_no_seal, self.rand)
+        self._post = Post(frame, self._send, self._needs_no_seal, self.rand)
         try:
             self._behaviours = self._load(frame.packages)
         except BaseException as error:  # a package may raise anything while it is imported
             self._send(Fault(describe(error)))
             raise PackageFault(describe(error)) from None
+        for name, loaded in sorted(self._behaviours.items()):
+            handlers = [
+                (kind, entry(getattr(loaded.cls, method))) for kind, method in loaded.cls._handlers.items()
+            ]
+            self._numbers[name] = self.scheduler.behaviour(handlers)
+            self._names.append(name)
         classes = [loaded.describe(name) for name, loaded in sorted(self._behaviours.items())]
         self._send(Ready(frame.cell, ".".join(map(str, sys.version_info[:3])), classes))
 
@@ -132,40 +164,88 @@ class Process:
             raise Malformed(f"behaviour `{frame.behaviour[:64]}` is not in this cell's packages")
         if loaded.package != frame.package:
             raise Malformed(f"behaviour `{frame.behaviour[:64]}` is of another package here")
-        resident = Resident.from_host(frame, loaded.cls, Keys(frame.agent, self._start, self.rand))
+        if not isinstance(decode(frame.args), dict):
+            raise Malformed("an agent's arguments are a map")
+        if frame.intent not in self._intents:
+            self._intents.append(frame.intent)
+        record = Record.of_host(frame, self._numbers[frame.behaviour], self._intents.index(frame.intent))
+        self.scheduler.add(
+            frame.agent,
+            record.behaviour,
+            record.encode(),
+            parent=frame.parent,
+            children=[other for other in frame.kin if other != frame.parent],
+        )
 
-        def handle(parcel: Any, sender: bytes) -> Any:
-            if isinstance(parcel, Turn):
-                return parcel.run()
-            known = self._residents.get(sender)
-            ref = known.me if known is not None else AgentRef(sender)
-            resident.reach.add(sender)
-            return VolatileRun(self, resident, None if sender == RUNTIME else ref).run(parcel)
+    def _on_talk(self, frame: Talk) -> None:
+        try:
+            pairs = [(self._numbers[sender], self._numbers[receiver]) for sender, receiver in frame.pairs]
+        except (KeyError, TypeError, ValueError):
+            raise Malformed("talk is of pairs of this cell's behaviours") from None
+        self.scheduler.talk(pairs)
 
-        def failed(error: BaseException) -> None:
+    # --- awake and asleep ----------------------------------------------------------------------------------------------
+
+    def _wake(self, agent: bytes) -> Resident:
+        """For the scheduler, before the agent's next step."""
+        record = Record.decode(self.scheduler.record(agent))
+        loaded = self._behaviours[self._names[record.behaviour]]
+        parent = None
+        if record.parent != NO_PARENT:
+            parent = AgentRef(record.parent, record.name.rpartition("/")[0])
+        return Resident(
+            process=self,
+            cls=loaded.cls,
+            me=AgentRef(agent, record.name),
+            parent=parent,
+            args=decode(record.args),
+            intent=self._intents[record.intent],
+            package=loaded.package,
+            state_bytes=record.state,
+            state_version=record.state_version,
+        )
+
+    def _failed(self, agent: bytes, turn: int, error: BaseException) -> None:
+        """For the scheduler: a handler raised, or its object could not be made."""
+        resident = self.scheduler.resident(agent) if agent in self.scheduler else None
+        try:
+            text = describe(error)
+        except BaseException:  # its own text hung and was interrupted
+            text = type(error).__name__
+        if resident is not None:
             resident.forget()
-            try:
-                text = describe(error)
-            except BaseException:  # its own text hung and was interrupted
-                text = type(error).__name__
-            if resident.turn is not None:
+            if turn and resident.turn is not None:
                 resident.turn.fail(text)
-            self.log(frame.agent, "error", text)
+        self.log(agent, "error", text)
 
-        self.scheduler.add(frame.agent, handle, failed)
-        self._residents[frame.agent] = resident
-        self.post.add(resident.keys)
+    def _put_to_rest(self, agent: bytes) -> bool:
+        resident = self.scheduler.resident(agent)
+        if resident is None or self.post.waiting(agent):
+            return False
+        try:
+            state = resident.changed_state()
+        except Malformed as error:  # a volatile turn left something that is no state: as if it had raised
+            self.log(agent, "error", f"the state in memory is dropped: {error.message}")
+            state = None
+        if state is not None:
+            resident.accepted(state)
+            self._send(Rest(agent, state, resident.state_version))
+        self.scheduler.sleep(agent, Record.decode(self.scheduler.record(agent)).after(resident).encode())
+        self.post.rest(agent)
+        return True
 
     def _resident(self, agent: bytes) -> Resident:
-        found = self._residents.get(agent)
-        if found is None:
+        """The agent, awake. Raises Malformed if it does not live here."""
+        if agent not in self.scheduler:
             raise Malformed(f"agent {agent.hex()[:12]} does not live in this cell")
-        return found
+        resident: Resident = self.scheduler.awaken(agent)
+        return resident
+
+    # --- mail and turns ------------------------------------------------------------------------------------------------
 
     def _on_deliver(self, frame: Deliver) -> None:
         resident = self._resident(frame.agent)
         mail = Mail.from_map(frame.mail)
-        resident.reach.add(mail.sender)
         if frame.turn == 0:
             self._deliver_volatile(resident, mail)
             return
@@ -212,7 +292,7 @@ class Process:
         self._hand(resident, turn, RUNTIME)
 
     def _on_evict(self, frame: Evict) -> None:
-        if frame.agent in self._residents:  # it may have left by itself while this was under way
+        if frame.agent in self.scheduler:  # it may have left by itself while this was under way
             self._forget(frame.agent)
 
     def _on_shutdown(self, frame: Shutdown) -> None:
@@ -223,10 +303,10 @@ class Process:
         self._left.append(agent)
 
     def _forget(self, agent: bytes) -> None:
-        resident = self._residents.pop(agent, None)
-        if resident is None:
+        if agent not in self.scheduler:
             return
-        if resident.turn is not None:
+        resident = self.scheduler.resident(agent)
+        if resident is not None and resident.turn is not None:
             resident.turn.over = True
         self.post.remove(agent)
         try:
@@ -236,20 +316,19 @@ class Process:
 
     def forget_object(self, agent: bytes) -> None:
         """Throw a behaviour's object away, so that the next turn starts from the state's bytes."""
-        resident = self._residents.get(agent)
+        resident = self.scheduler.resident(agent) if agent in self.scheduler else None
         if resident is not None:
             resident.forget()
 
     def _needs_no_seal(self, receiver: bytes) -> bool:
         """The runtime is the other end of the link; everybody else outside of this cell is across the supervisor."""
-        return receiver == RUNTIME or receiver in self._residents
+        return receiver == RUNTIME or receiver in self.scheduler
 
     # --- for turns ---------------------------------------------------------------------------------------------------
 
     def send_volatile(self, resident: Resident, to: bytes, message: Message) -> None:
         """At once, as an object, if the receiver lives here and is known to this agent; by the supervisor otherwise."""
-        if to in self._residents and to in resident.reach:
-            self.scheduler.send(to, message, message.__size__)
+        if self.scheduler.send(to, message, message.__size__):
             return
         op: dict[str, Any] = {"op": "send", "to": to, "volatile": True}
         agent = resident.me.id
@@ -257,7 +336,7 @@ class Process:
             raise MailboxFull(f"{MAX_WAITING} messages wait for a key to seal them with", undelivered=message)
         parcel = address(op, to, message)
         parcel.always = True  # the supervisor, which checks reach, takes volatile messages only sealed
-        self.post.submit(agent, Record([parcel], lambda: Volatile(agent, op)))
+        self.post.submit(agent, MailRecord([parcel], lambda: Volatile(agent, op)))
 
     def open_seal(self, resident: Resident, sender: bytes, kind: str, sealed: dict[str, Any]) -> bytes:
         """The body of a sealed message. What does not verify is reported, and raised to whoever waits for it."""

@@ -1,4 +1,4 @@
-"""An agent while it lives in this cell: its behaviour, its state as last accepted, and the turn it is in."""
+"""An agent while it is awake in this cell: its behaviour, its state as last accepted, and the turn it is in."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from queenright.agent.agent import Agent
+from queenright.agent.context import Context
 from queenright.agent.message import Message
 from queenright.agent.ref import AgentRef
-from queenright.cell.keys import Keys
 from queenright.cell.state import dump_state, load_state
-from queenright.core import decode
+from queenright.cell.volatile import VolatileRun
 from queenright.errors import Malformed
-from queenright.wire.certificate import NO_PARENT
-from queenright.wire.link import Host
 
 if TYPE_CHECKING:
+    from queenright.cell.keys import Keys
+    from queenright.cell.process import Process
     from queenright.cell.turn import Turn
 
 __all__ = ["Resident"]
@@ -23,8 +23,9 @@ __all__ = ["Resident"]
 
 @dataclass(slots=True, eq=False)
 class Resident:
-    """One agent of this cell. `state_bytes` is the last state a record carried; the object is only a cache of it."""
+    """An awake agent. `state_bytes` is the last state a record carried; the object is only a cache of it."""
 
+    process: Process
     cls: type[Agent]
     me: AgentRef
     parent: AgentRef | None
@@ -33,33 +34,17 @@ class Resident:
     package: bytes
     state_bytes: bytes | None
     state_version: int
-    keys: Keys
-    reach: set[bytes]
     turn: Turn | None = None
-    leaving: bool = False
     _behaviour: Agent | None = field(default=None)
 
-    @classmethod
-    def from_host(cls, host: Host, behaviour: type[Agent], keys: Keys) -> Resident:
-        """Raises Malformed if the arguments are not a canonical map."""
-        args = decode(host.args)
-        if not isinstance(args, dict):
-            raise Malformed("an agent's arguments are a map")
-        parent = None
-        if host.parent != NO_PARENT:
-            parent = AgentRef(host.parent, host.name.rpartition("/")[0])
-        return cls(
-            cls=behaviour,
-            me=AgentRef(host.agent, host.name),
-            parent=parent,
-            args=args,
-            intent=host.intent,
-            package=host.package,
-            state_bytes=host.state,
-            state_version=host.state_version,
-            keys=keys,
-            reach={host.agent, host.parent, *host.kin},
-        )
+    @property
+    def keys(self) -> Keys:
+        """Its keys in this life of the cell: they stay while it sleeps."""
+        return self.process.post.keys(self.me.id)
+
+    def open(self) -> tuple[Agent, Context]:
+        """For the core: the object, and the context of its volatile turns. Raises whatever its state's loading raises."""
+        return self.behaviour, Context(VolatileRun(self.process, self), self.process.scheduler, self.me.id)
 
     @property
     def behaviour(self) -> Agent:
@@ -73,6 +58,8 @@ class Resident:
     def forget(self) -> None:
         """Throw the object away: the next turn starts from the last accepted state."""
         self._behaviour = None
+        if self.me.id in self.process.scheduler:
+            self.process.scheduler.forget(self.me.id)
 
     def changed_state(self) -> bytes | None:
         """The state's bytes if they differ from the last accepted. Raises Malformed if it cannot be written."""

@@ -275,10 +275,6 @@ class Turn:
         except QueenrightError as refused:
             step.fail(refused)
             return
-        if step.kind == "spawn" and isinstance(found, dict):
-            self._resident.reach.add(found["agent"])
-        if step.kind == "discover" and isinstance(found, list):
-            self._resident.reach.update(item["agent"] for item in found)
         step.settle(found)
 
     # --- sends and other ops -------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A turn over a volatile message: never recorded, so it may only send volatile messages and change its state in memory.
 
-The state it leaves becomes durable with the agent's next durable turn, and is lost if the cell ends before.
+The state it leaves becomes durable with the agent's next durable turn or when the agent is put to rest, and is lost if the
+cell ends before. Handlers are called, and sends inside the cell made, by the core; what is left is answered here.
 """
 
 from __future__ import annotations
@@ -9,40 +10,33 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from queenright.agent.agent import Agent
-from queenright.agent.context import Context
 from queenright.agent.message import Message
-from queenright.agent.ref import AgentRef
 from queenright.agent.step import Step
-from queenright.cell.resident import Resident
 from queenright.errors import Malformed, VolatileTurn
 
 if TYPE_CHECKING:
     from queenright.cell.process import Process
+    from queenright.cell.resident import Resident
 
 __all__ = ["VolatileRun"]
 
 
 class VolatileRun:
-    """The `queenright.agent.turn.Turn` of a volatile message."""
+    """The `queenright.agent.turn.Turn` of an agent's volatile messages, one after the other."""
 
-    __slots__ = ("_process", "_resident", "args", "chain", "me", "parent", "sender")
+    __slots__ = ("_process", "_resident", "args", "chain", "me", "parent")
 
-    def __init__(self, process: Process, resident: Resident, sender: AgentRef | None) -> None:
+    def __init__(self, process: Process, resident: Resident) -> None:
         self._process = process
         self._resident = resident
         self.me = resident.me
         self.parent = resident.parent
         self.args = resident.args
         self.chain: tuple[bytes, ...] = ()
-        self.sender = sender
 
-    async def run(self, message: Message) -> None:
-        name = self._resident.handler(type(message))
-        if name is None:
-            raise Malformed(
-                f"{self._resident.cls.__qualname__} has no handler for `{type(message).__qualname__}`"
-            )
-        await getattr(self._resident.behaviour, name)(Context(self), message)
+    @property
+    def sender(self) -> NoReturn:
+        raise Malformed("the core knows who sent a volatile message")
 
     def _refuse(self, what: str) -> NoReturn:
         raise VolatileTurn(

@@ -1,18 +1,23 @@
-"""What the core gives to a cell: the scheduler with its mailboxes, message objects, sealing.
+"""What the core gives to a cell: the scheduler with its mailboxes and sleepers, message objects, contexts, sealing.
 
-`Scheduler` runs agents' handlers: `add(agent, handler, failed)`, where `handler(message, sender)` returns a
-coroutine that is run to its end without an event loop. One that awaits a `Suspension` is parked until
-`resume(agent, value)` or `throw(agent, error)`; awaiting anything else raises ForeignAwaitable into it.
-`send` stamps the running agent as the sender; `deliver` is the runtime's way in. `run(most)` does at most
-that many steps and returns how many it did. `counters(agent)` is (handled, refused, waiting messages,
-waiting bytes). A full mailbox raises MailboxFull with the message.
+`Scheduler(wake, failed, reference, seed)`: `wake(agent)` makes the resident of an agent that slept, with `me` and
+`open() -> (object, context)`; `failed(agent, turn, error)` hears of what a handler raised. `behaviour(handlers)` declares a
+class, `add(agent, behaviour, record)` an agent of it, asleep. A volatile message calls its handler with the object, the
+context and itself; any other thing that is delivered (`turn` not 0) is asked to `run()`. What comes back is a coroutine
+that is run to its end without an event loop. One that awaits a `Suspension` is parked until `resume(agent, value)` or
+`throw(agent, error)`; awaiting anything else raises ForeignAwaitable into it. `send` stamps the running agent as the sender
+and is False where the receiver is not here or not known to it here; `deliver` is the runtime's way in. `run(most, now_ms)`
+does at most that many steps and returns how many it did. `counters(agent)` is (handled, refused, waiting messages, waiting
+bytes). A full mailbox raises MailboxFull with the message.
 """
 
 from queenright._core.cell import (
+    ContextBase,
     Field,
     MessageBase,
     Scheduler,
     Schema,
+    Sent,
     Suspension,
     build_message,
     open_sealed,
@@ -20,10 +25,12 @@ from queenright._core.cell import (
 )
 
 __all__ = [
+    "ContextBase",
     "Field",
     "MessageBase",
     "Scheduler",
     "Schema",
+    "Sent",
     "Suspension",
     "build_message",
     "open_sealed",

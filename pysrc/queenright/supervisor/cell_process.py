@@ -45,6 +45,10 @@ class CellProcess:
     wanted: bool = False  # the supervisor asked for the end
     reason: str = ""
     idle_since: int | None = None
+    seen_step: tuple[int, int] = (
+        0,
+        0,
+    )  # the step in its page and the boot ms at which it was first seen there
     log_second: int = 0
     log_lines: int = 0
     _transport: asyncio.Transport | None = None

@@ -31,10 +31,12 @@ from queenright.wire.link import (
     NeedSealKey,
     OpenKey,
     Ready,
+    Rest,
     SealKey,
     Shutdown,
     Start,
     Step,
+    Talk,
     Volatile,
 )
 
@@ -188,7 +190,17 @@ class Cells:
                 now_ms=rt.clock.wall_ms(),
             )
         )
+        self.tell_talk(cell)
         return cell
+
+    def tell_talk(self, cell: CellProcess) -> None:
+        """Who may talk to whom inside the cell: at its start and when its intent is amended."""
+        classes = [
+            f"{package.name}.{name}"
+            for package in map(self._rt.packages.get, cell.packages)
+            for name in sorted(package.classes)
+        ]
+        cell.send(Talk(self._rt.reach.pairs(cell.intent, classes)))
 
     async def _follow_output(self, cell: CellProcess, descriptor: int) -> None:
         """A cell's stdout and stderr go to the bounded log of its agents: untrusted text."""
@@ -244,6 +256,8 @@ class Cells:
                     self._rt.turns.on_end(cell, frame)
                 case Volatile():
                     self._on_volatile(cell, frame)
+                case Rest():
+                    self._rt.turns.on_rest(cell, frame)
                 case Incarnation():
                     self._on_incarnation(cell, frame)
                 case NeedSealKey():

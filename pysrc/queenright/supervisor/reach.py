@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from queenright.supervisor.agents import Agent
 
@@ -23,6 +23,13 @@ class Reach:
     def set_intent(self, intent: bytes, talk: TalkRule) -> None:
         """The talk clauses of an intent, computed when it is applied."""
         self._talk[intent] = talk
+
+    def pairs(self, intent: bytes, behaviours: Sequence[str]) -> list[list[str]]:
+        """Of these behaviours of one intent, the pairs (sender, target) whose agents may write to each other as such."""
+        talk = self._talk.get(intent)
+        if talk is None:
+            return []
+        return [[sender, target] for sender in behaviours for target in behaviours if talk(sender, target)]
 
     def allows(self, sender: Agent, target: Agent, now_boot: int) -> bool:
         """Whether `sender` may write to `target` now. Fails closed for an intent that was never set."""

@@ -205,11 +205,16 @@ class Runtime:
         return noted.agent if noted is not None and noted.agent in cell.agents else None
 
     def page_stuck(self, cell: CellProcess, now_boot: int, limit_ms: int) -> str | None:
-        """The agent whose turn has held the interpreter for longer than the limit, by name."""
+        """The agent whose step has held the interpreter since it was first seen, that long ago or longer; by name."""
         noted = page.read(cell.page)
-        if noted is None or noted.agent not in cell.agents or now_boot - noted.since_ms < limit_ms:
+        if noted is None or noted.agent not in cell.agents:
+            cell.seen_step = (0, now_boot)
             return None
-        return self.agents.get(noted.agent).name
+        step, since = cell.seen_step
+        if noted.step != step:
+            cell.seen_step = (noted.step, now_boot)
+            return None
+        return self.agents.get(noted.agent).name if now_boot - since >= limit_ms else None
 
     def settle(self, ask: bytes) -> None:
         """An ask is no longer open: its turn goes on, watchers are told."""

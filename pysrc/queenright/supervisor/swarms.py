@@ -73,6 +73,8 @@ class Swarms:
             change, rt.grants.amend(after.intent, first), rt.book.intent_applied(after, "intent.amended")
         )
         self._begin(after.intent)
+        for cell in rt.cells.of_intent(after.intent.id):
+            rt.cells.tell_talk(cell)
         return after
 
     def _installed(self, document: bytes) -> dict[str, bytes]:

@@ -18,7 +18,7 @@ from queenright.supervisor.agents import Agent
 from queenright.supervisor.cell_process import CellProcess
 from queenright.supervisor.outcome import Outcome
 from queenright.supervisor.turn import STEPS, TURNS, OpenTurn, StepRow
-from queenright.wire.link import Deliver, End, Result, Step, Stop
+from queenright.wire.link import Deliver, End, Rest, Result, Step, Stop
 from queenright.wire.step import op_digest
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ class Turns:
             return
         changes, wake = self._ops(agent, frame.ops)
         if frame.state is not None:
-            state = canonical({"v": 1, "version": frame.state_version, "state": frame.state})
-            changes.append(Change((("put", STATE, agent.id, state),)))
+            changes.append(self._state(agent, frame.state_version, frame.state))
         if turn.key:
             mail = self._rt.mail.read(turn.key)
             if mail["call"] is not None:
@@ -192,6 +191,25 @@ class Turns:
             self._rt.lives.stop(agent, "stopped itself")
         else:
             self.pump(agent.id)
+
+    def on_rest(self, cell: CellProcess, frame: Rest) -> None:
+        """An agent was let go between two turns: what volatile turns had made of its state is durable from here on."""
+        agent = self._rt.agents.find(frame.agent)
+        if agent is None or agent.incarnation != cell.number:
+            raise Malformed("a state of an agent that this cell does not host")
+        if agent.id not in cell.agents:
+            return  # evicted while the frame was under way
+        if len(frame.state) > MAX_STATE:
+            text = f"state of {len(frame.state)} bytes is over the limit of {MAX_STATE}: it is not kept"
+            self._rt.logs.line(agent.id, "runtime", text, error=True)
+            self._rt.cells.evict(agent)
+            return
+        self._commit(cell, [self._state(agent, frame.state_version, frame.state)])
+
+    @staticmethod
+    def _state(agent: Agent, version: int, state: bytes) -> Change:
+        row = canonical({"v": 1, "version": version, "state": state})
+        return Change((("put", STATE, agent.id, row),))
 
     def _commit(self, cell: CellProcess, changes: list[Change]) -> bool:
         """One record, one commit. A store that refuses to write stops the cell: nothing unrecorded may go on."""

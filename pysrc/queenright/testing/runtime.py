@@ -30,6 +30,7 @@ from queenright.wire.link import (
     Log,
     NeedSealKey,
     Ready,
+    Rest,
     Result,
     Start,
     Step,
@@ -223,7 +224,7 @@ class Runtime:
                 return  # evicted or ended while the frame was under way
             doer = {
                 Step: self._on_step, End: self._on_end, Incarnation: self._on_incarnation,
-                NeedSealKey: self._on_need_seal_key, Volatile: self._on_volatile,
+                NeedSealKey: self._on_need_seal_key, Volatile: self._on_volatile, Rest: self._on_rest,
             }.get(type(frame))  # fmt: skip
             if doer is None:
                 raise Malformed(f"`{frame.t}` is a frame that the supervisor sends")
@@ -234,6 +235,9 @@ class Runtime:
     def _on_incarnation(self, agent: AgentRecord, frame: Incarnation) -> None:
         assert agent.cell is not None
         agent.cell.send(self.identity.certify(agent, agent.cell, frame))
+
+    def _on_rest(self, agent: AgentRecord, frame: Rest) -> None:
+        agent.state, agent.state_version = frame.state, frame.state_version
 
     def _on_need_seal_key(self, agent: AgentRecord, frame: NeedSealKey) -> None:
         receiver = self.agents.get(frame.receiver)

@@ -51,12 +51,14 @@ __all__ = [
     "NeedSealKey",
     "OpenKey",
     "Ready",
+    "Rest",
     "Result",
     "SealKey",
     "Shutdown",
     "Start",
     "Step",
     "Stop",
+    "Talk",
     "Volatile",
     "decode",
     "encode",
@@ -96,6 +98,15 @@ class Start(Frame):
     nonce: bytes
     packages: list[Any]
     now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Talk(Frame):
+    """From now on exactly these pairs of this cell's behaviours may write to each other beside kin and who wrote lately:
+    [[sender's "package.Class", receiver's]]. A speed-up: what leaves the cell is decided by the supervisor."""
+
+    t: ClassVar[str] = "talk"
+    pairs: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +267,16 @@ class Volatile(Frame):
     t: ClassVar[str] = "volatile"
     agent: bytes
     op: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest(Frame):
+    """The agent's object was let go, between two turns; `state` is what volatile turns had made of it in memory."""
+
+    t: ClassVar[str] = "rest"
+    agent: bytes
+    state: bytes
+    state_version: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::iterator::PySendResult;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyType};
-use queenright_core::agent_id::AgentId;
+use pyo3::types::{PyDict, PyIterator, PyType};
 
 use crate::error::ForeignAwaitable;
 
@@ -28,8 +27,20 @@ pub enum Answer {
     Raise(Py<PyAny>),
 }
 
+/// What makes the coroutine.
+pub enum Call<'py> {
+    /// An object with `run()`: a turn of the supervisor's.
+    Run(Bound<'py, PyAny>),
+    Handle {
+        handler: Bound<'py, PyAny>,
+        object: Bound<'py, PyAny>,
+        context: Bound<'py, PyAny>,
+        message: Bound<'py, PyAny>,
+    },
+}
+
 pub enum Entry<'py> {
-    Start(Bound<'py, PyAny>, AgentId),
+    Start(Call<'py>),
     Go(Bound<'py, PyIterator>, Answer),
 }
 
@@ -40,21 +51,27 @@ pub enum Ended<'py> {
 }
 
 /// Begin the handler, or go on where it waits, until it ends or waits (again).
-pub fn enter<'py>(py: Python<'py>, handler: &Py<PyAny>, entry: Entry<'py>) -> Ended<'py> {
+pub fn enter<'py>(py: Python<'py>, entry: Entry<'py>) -> Ended<'py> {
     let (coroutine, mut answer) = match entry {
         Entry::Go(coroutine, answer) => (coroutine, answer),
-        Entry::Start(message, sender) => {
-            let made = match handler
-                .bind(py)
-                .call1((message, PyBytes::new(py, &sender.0)))
-            {
+        Entry::Start(call) => {
+            let made = match call {
+                Call::Run(turn) => turn.call_method0(intern!(py, "run")),
+                Call::Handle {
+                    handler,
+                    object,
+                    context,
+                    message,
+                } => handler.call1((object, context, message)),
+            };
+            let made = match made {
                 Ok(made) => made,
                 Err(error) => return Ended::Failed(error),
             };
             if made.is_none() {
                 return Ended::Done;
             }
-            match coroutine_of(py, &made) {
+            match coroutine_of(py, made) {
                 Ok(coroutine) => (coroutine, Answer::Value(py.None())),
                 Err(error) => return Ended::Failed(error),
             }
@@ -79,18 +96,18 @@ pub fn enter<'py>(py: Python<'py>, handler: &Py<PyAny>, entry: Entry<'py>) -> En
     }
 }
 
-fn coroutine_of<'py>(
-    py: Python<'py>,
-    made: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyIterator>> {
+/// The iterator that steps what a handler returned: a generator-based coroutine (see `queenright.cell.entry`) is its own.
+fn coroutine_of<'py>(py: Python<'py>, made: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    static GENERATOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static COROUTINE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    if !made
-        .get_type()
-        .is(COROUTINE.import(py, "types", "CoroutineType")?)
-    {
+    let kind = made.get_type();
+    if kind.is(GENERATOR.import(py, "types", "GeneratorType")?) {
+        return Ok(made.cast_into::<PyIterator>()?);
+    }
+    if !kind.is(COROUTINE.import(py, "types", "CoroutineType")?) {
         return Err(PyTypeError::new_err(format!(
             "a handler is an `async def`; this one returned {}",
-            made.get_type().name()?
+            kind.name()?
         )));
     }
     Ok(made

@@ -27,6 +27,14 @@ impl MessageBase {
         self.size
     }
 
+    pub fn is_volatile(&self) -> bool {
+        self.schema.get().volatile
+    }
+
+    pub fn field(&self, at: usize) -> Option<&Py<PyAny>> {
+        self.fields.get(at)
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (&str, &Py<PyAny>)> {
         self.schema
             .get()

@@ -1,57 +1,144 @@
 //! The scheduler's Python face: it calls handlers and steps their coroutines; who runs next is the core's decision.
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+//!
+//! A volatile message goes from its sender's `ctx.send` to its receiver's handler without leaving this file: no frame, no
+//! encoding, no Python of ours in between. A turn of the supervisor's is an object with `run()`.
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::buffer::PyBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList};
 use queenright_core::agent_id::AgentId;
 use queenright_core::error::{Error, Kind};
 use queenright_core::mailbox::{Bounds, Lane, Letter};
-use queenright_core::scheduler::{Limits, Next, Rejected, Scheduler as Core};
+use queenright_core::reach::{Heard, Talk};
+use queenright_core::scheduler::{Key, Limits, Next, Rejected, Scheduler as Core};
 
-use crate::cell::coroutine::{Answer, Ended, Entry, enter};
-use crate::error::{MailboxFull, Mapped};
+use crate::cell::coroutine::{Answer, Call, Ended, Entry, enter};
+use crate::cell::face::{Awake, Behaviour, Face};
+use crate::cell::page::Progress;
+use crate::error::{MailboxFull, Malformed, Mapped, StepOverlap};
 
+/// A volatile message, or (`turn` is not 0) an object whose `run()` is a turn of the supervisor's.
 struct Parcel {
     message: Py<PyAny>,
     turn: u64,
 }
 
-struct Slot {
-    handler: Py<PyAny>,
-    failed: Py<PyAny>,
-    turn: u64,
-    coroutine: Option<Py<PyIterator>>,
-    answer: Option<Answer>,
-}
-
 struct Inner {
     core: Core<Parcel>,
-    slots: HashMap<AgentId, Slot>,
-    current: Option<AgentId>,
+    behaviours: Vec<Behaviour>,
+    talk: Talk,
+    /// By the place of the core's keys.
+    faces: Vec<Option<Face>>,
+    /// Who is awake, the longest first; looked through a few at a time.
+    awake: VecDeque<Key>,
+    current: Option<Key>,
+    sender: AgentId,
+    now_ms: u64,
 }
 
-/// Layout of the shared page (`queenright.wire.page`), little-endian: 32 bytes agent, u64 turn, u64 the clock's reading
-/// when the step began, 0 between steps.
-const PAGE_USED: usize = 48;
+impl Inner {
+    fn face(&self, key: Key) -> Option<&Face> {
+        self.core.id(key)?;
+        self.faces.get(key.place())?.as_ref()
+    }
 
-struct Page {
-    buffer: PyBuffer<u8>,
-    clock: Py<PyAny>,
+    fn face_mut(&mut self, key: Key) -> Option<&mut Face> {
+        self.core.id(key)?;
+        self.faces.get_mut(key.place())?.as_mut()
+    }
+
+    fn awake_mut(&mut self, key: Key) -> Option<&mut Awake> {
+        self.face_mut(key)?.awake.as_deref_mut()
+    }
+
+    /// Whether the behaviours' pair or kinship lets `sender` write to `target`.
+    fn related(&self, sender: Key, target: Key) -> bool {
+        let (Some(from), Some(to)) = (self.face(sender), self.face(target)) else {
+            return false;
+        };
+        self.talk.allows(from.behaviour, to.behaviour)
+            || to.parent == Some(sender)
+            || from.parent == Some(target)
+            || sender == target
+    }
+
+    fn may_write(&self, sender: Key, target: Key) -> bool {
+        self.related(sender, target)
+            || self.core.id(target).is_some_and(|id| {
+                self.face(sender)
+                    .and_then(|face| face.heard.as_ref())
+                    .is_some_and(|heard| heard.lately(id, self.now_ms))
+            })
+    }
+
+    /// Refuses (Unknown) a behaviour that was not declared. What had the place before is given back.
+    fn add(
+        &mut self,
+        agent: AgentId,
+        behaviour: u16,
+        record: &[u8],
+        parent: Option<AgentId>,
+        children: &[[u8; 32]],
+    ) -> Result<Option<Face>, Error> {
+        if usize::from(behaviour) >= self.behaviours.len() {
+            return Err(Error::unknown(format!(
+                "no behaviour has the number {behaviour}"
+            )));
+        }
+        let key = self.core.add(agent)?;
+        let face = Face {
+            behaviour,
+            parent: parent.and_then(|parent| self.core.find(&parent)),
+            record: record.into(),
+            heard: None,
+            awake: None,
+        };
+        if self.faces.len() <= key.place() {
+            self.faces.resize_with(key.place() + 1, || None);
+        }
+        let old = self
+            .faces
+            .get_mut(key.place())
+            .and_then(|at| at.replace(face));
+        for child in children {
+            if let Some(child) = self.core.find(&AgentId(*child))
+                && let Some(face) = self.face_mut(child)
+            {
+                face.parent = Some(key);
+            }
+        }
+        Ok(old)
+    }
+
+    /// The target may answer for an hour, if nothing else lets it.
+    fn note(&mut self, sender: Key, target: Key) {
+        if self.related(target, sender) {
+            return;
+        }
+        let now = self.now_ms;
+        let Some(id) = self.core.id(sender).copied() else {
+            return;
+        };
+        if let Some(face) = self.face_mut(target) {
+            face.heard
+                .get_or_insert_with(|| Box::new(Heard::default()))
+                .note(id, now);
+        }
+    }
 }
 
 /// See `queenright.core.cell.Scheduler`.
 #[pyclass(frozen, module = "queenright._core.cell")]
 pub struct Scheduler {
     inner: Mutex<Inner>,
-    page: Mutex<Option<Page>>,
-    /// Counts steps; read by a signal handler, so it must not need the lock.
-    progress: AtomicU64,
-    stepping: AtomicBool,
+    progress: Progress,
     running: AtomicBool,
+    wake: Py<PyAny>,
+    failed: Py<PyAny>,
+    reference: Py<PyAny>,
 }
 
 impl Scheduler {
@@ -60,153 +147,346 @@ impl Scheduler {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mark(&self, py: Python<'_>, agent: Option<(AgentId, u64)>) {
-        if agent.is_some() {
-            self.progress.fetch_add(1, Ordering::Relaxed);
-        }
-        self.stepping.store(agent.is_some(), Ordering::Relaxed);
-        let page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(page) = page.as_ref() else { return };
-        let mut image = [0; PAGE_USED];
-        if let Some((agent, turn)) = agent {
-            let since = page
-                .clock
-                .bind(py)
-                .call0()
-                .and_then(|now| now.extract::<u64>())
-                .unwrap_or(0);
-            image[..32].copy_from_slice(&agent.0);
-            image[32..40].copy_from_slice(&turn.to_le_bytes());
-            image[40..].copy_from_slice(&since.to_le_bytes());
-        }
-        // It was checked to be writable and of this length; a page that fails later must not end a turn.
-        drop(page.buffer.copy_from_slice(py, &image));
+    fn find(&self, agent: &[u8]) -> PyResult<Key> {
+        let agent = AgentId::from_slice(agent).mapped()?;
+        // The lock ends with this statement: making an exception is Python code.
+        let key = self.lock().core.key(&agent);
+        key.mapped()
     }
 
-    fn step(&self, py: Python<'_>, next: Next<Parcel>) -> PyResult<()> {
-        let (agent, turn, ended, failed) = {
-            let (agent, handler, failed, turn, entry) = match next {
-                Next::Message(agent, letter) => {
-                    let mut inner = self.lock();
-                    let Some(slot) = inner.slots.get_mut(&agent) else {
-                        return Ok(());
-                    };
-                    slot.turn = letter.message.turn;
-                    let (handler, failed) = (slot.handler.clone_ref(py), slot.failed.clone_ref(py));
-                    inner.current = Some(agent);
-                    let entry = Entry::Start(letter.message.message.into_bound(py), letter.sender);
-                    (agent, handler, failed, letter.message.turn, entry)
-                }
-                Next::Resume(agent) => {
-                    let mut inner = self.lock();
-                    let Some(slot) = inner.slots.get_mut(&agent) else {
-                        return Ok(());
-                    };
-                    let (Some(coroutine), Some(answer)) =
-                        (slot.coroutine.take(), slot.answer.take())
-                    else {
-                        return Err(Error::conflict(format!(
-                            "{agent} was resumed without an answer"
-                        )))
-                        .mapped();
-                    };
-                    let (handler, failed, turn) = (
-                        slot.handler.clone_ref(py),
-                        slot.failed.clone_ref(py),
-                        slot.turn,
-                    );
-                    inner.current = Some(agent);
-                    (
-                        agent,
-                        handler,
-                        failed,
-                        turn,
-                        Entry::Go(coroutine.into_bound(py), answer),
-                    )
-                }
-            };
-            self.mark(py, Some((agent, turn)));
-            let ended = enter(py, &handler, entry);
-            self.mark(py, None);
-            (agent, turn, ended, failed)
+    pub fn key_of(&self, agent: &[u8]) -> PyResult<Key> {
+        self.find(agent)
+    }
+
+    pub fn is_reference(&self, agent: &Bound<'_, PyAny>) -> bool {
+        agent.get_type().is(self.reference.bind(agent.py()))
+    }
+
+    /// From the agent whose turn runs to one of this cell that it may write to. False: not here, or not known to it
+    /// here, so that the supervisor decides.
+    pub fn send_here(
+        &self,
+        py: Python<'_>,
+        from: Key,
+        to: &AgentId,
+        message: &Bound<'_, PyAny>,
+        size: usize,
+    ) -> PyResult<bool> {
+        let mut inner = self.lock();
+        if inner.current != Some(from) {
+            drop(inner);
+            return Err(over(py));
+        }
+        let Some(target) = inner.core.find(to) else {
+            return Ok(false);
         };
+        let Some(sender) = inner.core.id(from).copied() else {
+            return Ok(false);
+        };
+        if !inner.may_write(from, target) {
+            return Ok(false);
+        }
+        let letter = Letter {
+            sender,
+            size,
+            message: Parcel {
+                message: message.clone().unbind(),
+                turn: 0,
+            },
+        };
+        let pushed = inner.core.push(target, letter, Lane::Ordinary);
+        if pushed.is_ok() {
+            inner.note(from, target);
+        }
+        drop(inner);
+        match pushed {
+            Ok(()) => Ok(true),
+            Err(Rejected::Full(parcel)) => Err(full(py, *to, parcel.message)),
+            Err(Rejected::Unknown(_)) => Ok(false),
+        }
+    }
+
+    /// Who sent the message of the volatile turn that `agent` runs now.
+    pub fn sender_of<'py>(&self, py: Python<'py>, agent: Key) -> PyResult<Bound<'py, PyAny>> {
+        let inner = self.lock();
+        if inner.current != Some(agent) {
+            drop(inner);
+            return Err(over(py));
+        }
+        let sender = inner.sender;
+        if sender == AgentId::RUNTIME {
+            return Ok(py.None().into_bound(py));
+        }
+        let known = inner
+            .core
+            .find(&sender)
+            .and_then(|key| inner.face(key)?.awake.as_ref())
+            .map(|awake| awake.me.clone_ref(py));
+        drop(inner);
+        match known {
+            Some(me) => Ok(me.into_bound(py)),
+            None => self
+                .reference
+                .bind(py)
+                .call1((PyBytes::new(py, &sender.0),)),
+        }
+    }
+
+    /// The Python objects of an agent's life, made from its record where it slept.
+    fn wake(&self, py: Python<'_>, key: Key) -> PyResult<()> {
+        let id = {
+            let inner = self.lock();
+            match inner.face(key) {
+                Some(face) if face.awake.is_none() => inner.core.id(key).copied(),
+                _ => None,
+            }
+        };
+        let Some(id) = id else { return Ok(()) };
+        let resident = self.wake.bind(py).call1((PyBytes::new(py, &id.0),))?;
+        let me = resident.getattr(intern!(py, "me"))?.unbind();
+        let awake = Box::new(Awake {
+            resident: resident.unbind(),
+            me,
+            opened: None,
+            turn: 0,
+            coroutine: None,
+            answer: None,
+            used_ms: 0,
+        });
+        let mut inner = self.lock();
+        if let Some(face) = inner.face_mut(key) {
+            face.awake = Some(awake);
+            inner.awake.push_back(key);
+        }
+        Ok(())
+    }
+
+    /// The behaviour's object and context of an awake agent, made by its resident where they were thrown away.
+    fn open(&self, py: Python<'_>, key: Key) -> PyResult<()> {
+        let resident = {
+            let mut inner = self.lock();
+            match inner.awake_mut(key) {
+                Some(awake) if awake.opened.is_none() => Some(awake.resident.clone_ref(py)),
+                _ => None,
+            }
+        };
+        let Some(resident) = resident else {
+            return Ok(());
+        };
+        let opened = resident
+            .bind(py)
+            .call_method0(intern!(py, "open"))?
+            .extract()?;
+        let replaced = self
+            .lock()
+            .awake_mut(key)
+            .and_then(|awake| awake.opened.replace(opened));
+        drop(replaced);
+        Ok(())
+    }
+
+    /// Hand out one message or let a turn go on. The agent may be removed by its own handler at any time.
+    fn step(&self, py: Python<'_>, next: Next<Parcel>) -> PyResult<()> {
+        match next {
+            Next::Message(key, letter) if letter.message.turn == 0 => {
+                self.step_volatile(py, key, letter)
+            }
+            Next::Message(key, letter) => {
+                self.wake(py, key)?;
+                let run = letter.message.message.into_bound(py);
+                let Some(id) = self.enter(key, letter.sender, Some(letter.message.turn)) else {
+                    return Ok(());
+                };
+                self.progress.begin(py, &id, letter.message.turn);
+                let ended = enter(py, Entry::Start(Call::Run(run)));
+                self.settle(py, key, id, letter.message.turn, ended)
+            }
+            Next::Resume(key) => {
+                let Some(id) = self.enter(key, AgentId::RUNTIME, None) else {
+                    return Ok(());
+                };
+                let (turn, parts) = {
+                    let mut inner = self.lock();
+                    let awake = inner.awake_mut(key);
+                    awake.map_or((0, None), |awake| {
+                        (awake.turn, awake.coroutine.take().zip(awake.answer.take()))
+                    })
+                };
+                let Some((coroutine, answer)) = parts else {
+                    return Err(Error::conflict(format!(
+                        "{id} was resumed without an answer"
+                    )))
+                    .mapped();
+                };
+                self.progress.begin(py, &id, turn);
+                let ended = enter(py, Entry::Go(coroutine.into_bound(py), answer));
+                self.settle(py, key, id, turn, ended)
+            }
+        }
+    }
+
+    fn step_volatile(&self, py: Python<'_>, key: Key, letter: Letter<Parcel>) -> PyResult<()> {
+        let message = letter.message.message.into_bound(py);
+        let kind = message.get_type();
+        let mut tried = false;
+        let (id, call) = loop {
+            let mut inner = self.lock();
+            let Some(id) = inner.core.id(key).copied() else {
+                return Ok(());
+            };
+            let now = inner.now_ms;
+            let Some(face) = inner.faces.get_mut(key.place()).and_then(Option::as_mut) else {
+                return Ok(());
+            };
+            let behaviour = usize::from(face.behaviour);
+            let opened = face.awake.as_mut().and_then(|awake| {
+                awake.used_ms = now;
+                awake.opened.as_ref()
+            });
+            if let Some((object, context)) = opened {
+                let (object, context) = (object.clone_ref(py), context.clone_ref(py));
+                let handler = inner
+                    .behaviours
+                    .get(behaviour)
+                    .and_then(|behaviour| behaviour.handler(kind.as_any()))
+                    .map(|handler| handler.clone_ref(py));
+                inner.current = Some(key);
+                inner.sender = letter.sender;
+                drop(inner);
+                let Some(handler) = handler else {
+                    let error = Malformed::new_err(format!(
+                        "{} has no handler for `{}`",
+                        object.bind(py).get_type().name()?,
+                        kind.name()?
+                    ));
+                    return self.settle(py, key, id, 0, Ended::Failed(error));
+                };
+                break (
+                    id,
+                    Call::Handle {
+                        handler: handler.into_bound(py),
+                        object: object.into_bound(py),
+                        context: context.into_bound(py),
+                        message,
+                    },
+                );
+            }
+            inner.current = Some(key);
+            inner.sender = letter.sender;
+            drop(inner);
+            self.progress.begin(py, &id, 0);
+            // Loading its state runs the author's code.
+            let opened = if tried {
+                Err(Malformed::new_err("its object did not stay"))
+            } else {
+                self.wake(py, key).and_then(|()| self.open(py, key))
+            };
+            tried = true;
+            if let Err(error) = opened {
+                return self.settle(py, key, id, 0, Ended::Failed(error));
+            }
+        };
+        self.progress.begin(py, &id, 0);
+        let ended = enter(py, Entry::Start(call));
+        self.settle(py, key, id, 0, ended)
+    }
+
+    /// The agent runs from here on. None if it does not live here any more.
+    fn enter(&self, key: Key, sender: AgentId, turn: Option<u64>) -> Option<AgentId> {
+        let mut inner = self.lock();
+        let id = inner.core.id(key).copied()?;
+        inner.current = Some(key);
+        inner.sender = sender;
+        let now = inner.now_ms;
+        if let Some(awake) = inner.awake_mut(key) {
+            awake.used_ms = now;
+            if let Some(turn) = turn {
+                awake.turn = turn;
+            }
+        }
+        Some(id)
+    }
+
+    fn settle(
+        &self,
+        py: Python<'_>,
+        key: Key,
+        id: AgentId,
+        turn: u64,
+        ended: Ended<'_>,
+    ) -> PyResult<()> {
         let mut inner = self.lock();
         inner.current = None;
         match ended {
             // The agent may have been removed by its own handler: then there is nothing to write down.
-            Ended::Done => drop(inner.core.done(&agent)),
+            Ended::Done => drop(inner.core.done(key)),
             Ended::Waits(coroutine) => {
                 let mut left = Some(coroutine.unbind());
-                if inner.core.wait(&agent).is_ok()
-                    && let Some(slot) = inner.slots.get_mut(&agent)
+                if inner.core.wait(key).is_ok()
+                    && let Some(awake) = inner.awake_mut(key)
                 {
-                    slot.coroutine = left.take();
+                    awake.coroutine = left.take();
                 }
                 drop(inner);
-                self.close(py, agent, turn, left)?;
+                self.close(py, &id, turn, left)?;
             }
             Ended::Failed(error) => {
-                drop(inner.core.done(&agent));
+                drop(inner.core.done(key));
                 drop(inner);
-                failed.bind(py).call1((error.into_value(py),))?;
+                let error = error.into_value(py);
+                self.failed
+                    .bind(py)
+                    .call1((PyBytes::new(py, &id.0), turn, error))?;
             }
         }
         Ok(())
-    }
-
-    fn queue(
-        &self,
-        to: &[u8],
-        parcel: Parcel,
-        size: usize,
-        sender: AgentId,
-        lane: Lane,
-    ) -> PyResult<()> {
-        let to = AgentId::from_slice(to).mapped()?;
-        let pushed = self.lock().core.push(
-            &to,
-            Letter {
-                sender,
-                size,
-                message: parcel,
-            },
-            lane,
-        );
-        match pushed {
-            Ok(()) => Ok(()),
-            Err(Rejected::Full(parcel)) => Err(Python::attach(|py| full(py, to, parcel.message))),
-            Err(Rejected::Unknown(_)) => {
-                Err(Error::unknown(format!("{to} does not live here"))).mapped()
-            }
-        }
     }
 
     fn answer(&self, agent: &[u8], answer: Answer) -> PyResult<()> {
-        let agent = AgentId::from_slice(agent).mapped()?;
-        let mut inner = self.lock();
-        inner.core.resume(&agent).mapped()?;
-        if let Some(slot) = inner.slots.get_mut(&agent) {
-            slot.answer = Some(answer);
-        }
-        Ok(())
+        let key = self.find(agent)?;
+        let (resumed, replaced) = {
+            let mut inner = self.lock();
+            let resumed = inner.core.resume(key);
+            let replaced = if resumed.is_ok() {
+                inner
+                    .awake_mut(key)
+                    .and_then(|awake| awake.answer.replace(answer))
+            } else {
+                Some(answer)
+            };
+            (resumed, replaced)
+        };
+        drop(replaced);
+        resumed.mapped()
     }
 
     /// Close a coroutine whose turn will not go on. Its `finally` blocks run, so it counts as a step.
     fn close(
         &self,
         py: Python<'_>,
-        agent: AgentId,
-        slot_turn: u64,
+        id: &AgentId,
+        turn: u64,
         coroutine: Option<Py<PyIterator>>,
     ) -> PyResult<()> {
         let Some(coroutine) = coroutine else {
             return Ok(());
         };
-        self.mark(py, Some((agent, slot_turn)));
+        self.progress.begin(py, id, turn);
         let closed = coroutine.bind(py).call_method0(intern!(py, "close"));
-        self.mark(py, None);
+        self.progress.end(py);
         closed.map(drop)
     }
+}
+
+fn over(py: Python<'_>) -> PyErr {
+    let facts = PyDict::new(py);
+    let built = facts
+        .set_item("hint", "use the ctx that the handler was given")
+        .and_then(|()| {
+            py.get_type::<StepOverlap>()
+                .call(("this turn is over",), Some(&facts))
+        });
+    built.map_or_else(|broken| broken, PyErr::from_value)
 }
 
 fn full(py: Python<'_>, to: AgentId, message: Py<PyAny>) -> PyErr {
@@ -224,8 +504,13 @@ fn full(py: Python<'_>, to: AgentId, message: Py<PyAny>) -> PyErr {
 #[pymethods]
 impl Scheduler {
     #[new]
-    #[pyo3(signature = (quantum=32, mailbox_messages=1000, mailbox_bytes=8_388_608, reserved=64, total_bytes=268_435_456))]
+    #[pyo3(signature = (wake, failed, reference, seed, *, quantum=32, mailbox_messages=1000, mailbox_bytes=8_388_608, reserved=64, total_bytes=268_435_456))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
+        wake: Py<PyAny>,
+        failed: Py<PyAny>,
+        reference: Py<PyAny>,
+        seed: [u8; 16],
         quantum: u32,
         mailbox_messages: usize,
         mailbox_bytes: usize,
@@ -237,77 +522,206 @@ impl Scheduler {
             bytes: mailbox_bytes,
             reserved,
         };
-        let core = Core::new(Limits {
+        let limits = Limits {
             quantum,
             mailbox,
             total_bytes,
             ..Limits::default()
-        })
-        .mapped()?;
+        };
         Ok(Self {
             inner: Mutex::new(Inner {
-                core,
-                slots: HashMap::new(),
+                core: Core::new(limits, seed).mapped()?,
+                behaviours: Vec::new(),
+                talk: Talk::default(),
+                faces: Vec::new(),
+                awake: VecDeque::new(),
                 current: None,
+                sender: AgentId::RUNTIME,
+                now_ms: 0,
             }),
-            page: Mutex::new(None),
-            progress: AtomicU64::new(0),
-            stepping: AtomicBool::new(false),
+            progress: Progress::default(),
             running: AtomicBool::new(false),
+            wake,
+            failed,
+            reference,
         })
     }
 
-    fn add(&self, agent: &[u8], handler: Py<PyAny>, failed: Py<PyAny>) -> PyResult<()> {
+    /// `handlers`: (message class, function of object, context and message). The number `add` takes.
+    fn behaviour(&self, handlers: Vec<(Py<PyAny>, Py<PyAny>)>) -> PyResult<u16> {
+        let behaviour = Behaviour::new(handlers);
+        let number = {
+            let mut inner = self.lock();
+            let number = u16::try_from(inner.behaviours.len());
+            if number.is_ok() {
+                inner.behaviours.push(behaviour);
+            }
+            number
+        };
+        number
+            .map_err(|_| Error::conflict("a cell has at most 65,536 behaviours"))
+            .mapped()
+    }
+
+    /// From now on exactly these pairs of behaviours, sender first, may talk without being kin.
+    fn talk(&self, pairs: Vec<(u16, u16)>) {
+        let mut talk = Talk::default();
+        for (sender, target) in pairs {
+            talk.allow(sender, target);
+        }
+        self.lock().talk = talk;
+    }
+
+    #[pyo3(signature = (agent, behaviour, record, *, parent=None, children=Vec::new()))]
+    fn add(
+        &self,
+        agent: &[u8],
+        behaviour: u16,
+        record: &[u8],
+        parent: Option<&[u8]>,
+        children: Vec<[u8; 32]>,
+    ) -> PyResult<()> {
         let agent = AgentId::from_slice(agent).mapped()?;
-        let mut inner = self.lock();
-        inner.core.add(agent).mapped()?;
-        inner.slots.insert(
-            agent,
-            Slot {
-                handler,
-                failed,
-                turn: 0,
-                coroutine: None,
-                answer: None,
-            },
-        );
-        Ok(())
+        let parent = parent.map(AgentId::from_slice).transpose().mapped()?;
+        let added = self.lock().add(agent, behaviour, record, parent, &children);
+        // What had the place before is let go outside of the lock.
+        added.map(drop).mapped()
     }
 
     fn remove(&self, py: Python<'_>, agent: &[u8]) -> PyResult<Vec<Py<PyAny>>> {
-        let agent = AgentId::from_slice(agent).mapped()?;
-        let (letters, slot) = {
+        let id = AgentId::from_slice(agent).mapped()?;
+        let key = self.find(agent)?;
+        let (letters, face) = {
             let mut inner = self.lock();
-            let letters = inner.core.remove(&agent).mapped()?;
-            (letters, inner.slots.remove(&agent))
+            let face = inner.faces.get_mut(key.place()).and_then(Option::take);
+            (inner.core.remove(key), face)
         };
         let left = letters
+            .mapped()?
             .into_iter()
             .map(|letter| letter.message.message)
             .collect();
-        if let Some(slot) = slot {
-            self.close(py, agent, slot.turn, slot.coroutine)?;
+        if let Some(awake) = face.and_then(|face| face.awake) {
+            self.close(py, &id, awake.turn, awake.coroutine)?;
         }
         Ok(left)
     }
 
-    fn send(&self, to: &[u8], message: Py<PyAny>, size: usize) -> PyResult<()> {
-        let sender = self.lock().current;
-        let sender = sender
+    /// What the agent was added or put to sleep with.
+    fn record<'py>(&self, py: Python<'py>, agent: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let key = self.find(agent)?;
+        let inner = self.lock();
+        let record = inner.face(key).map_or(&[][..], |face| &face.record);
+        Ok(PyBytes::new(py, record))
+    }
+
+    /// The awake agent's resident, or None while it sleeps.
+    fn resident(&self, py: Python<'_>, agent: &[u8]) -> PyResult<Option<Py<PyAny>>> {
+        let key = self.find(agent)?;
+        let mut inner = self.lock();
+        Ok(inner
+            .awake_mut(key)
+            .map(|awake| awake.resident.clone_ref(py)))
+    }
+
+    /// As `resident`, waking it.
+    fn awaken(&self, py: Python<'_>, agent: &[u8]) -> PyResult<Py<PyAny>> {
+        let key = self.find(agent)?;
+        self.wake(py, key)?;
+        let resident = self.resident(py, agent)?;
+        resident
+            .ok_or_else(|| Error::unknown("that agent has left this cell"))
+            .mapped()
+    }
+
+    /// Throw the behaviour's object away; the next turn makes it anew from the last accepted state.
+    fn forget(&self, agent: &[u8]) -> PyResult<()> {
+        let key = self.find(agent)?;
+        let opened = self
+            .lock()
+            .awake_mut(key)
+            .and_then(|awake| awake.opened.take());
+        drop(opened);
+        Ok(())
+    }
+
+    /// Up to `most` agents that are awake, idle, and ran nothing since `before_ms`.
+    fn resting<'py>(
+        &self,
+        py: Python<'py>,
+        before_ms: u64,
+        most: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let mut found = Vec::new();
+        {
+            let mut inner = self.lock();
+            for _ in 0..most.min(inner.awake.len()) {
+                let Some(key) = inner.awake.pop_front() else {
+                    break;
+                };
+                let idle = inner.core.is_idle(key);
+                let Some(awake) = inner.awake_mut(key) else {
+                    continue;
+                };
+                if idle && awake.used_ms < before_ms && awake.coroutine.is_none() {
+                    found.extend(inner.core.id(key).map(|id| id.0));
+                }
+                inner.awake.push_back(key);
+            }
+        }
+        PyList::new(py, found.iter().map(|id| PyBytes::new(py, id)))
+    }
+
+    /// Let go of an idle agent's objects; `record` makes them again. Refuses (Conflict) one that is not idle.
+    fn sleep(&self, agent: &[u8], record: &[u8]) -> PyResult<()> {
+        let key = self.find(agent)?;
+        let mut inner = self.lock();
+        if !inner.core.is_idle(key) || inner.current == Some(key) {
+            drop(inner);
+            return Err(Error::conflict(
+                "an agent with something to do cannot sleep",
+            ))
+            .mapped();
+        }
+        let now = inner.now_ms;
+        let gone = inner.face_mut(key).and_then(|face| {
+            if face.heard.as_mut().is_some_and(|heard| heard.forget(now)) {
+                face.heard = None;
+            }
+            face.record = record.into();
+            face.awake.take()
+        });
+        drop(inner);
+        drop(gone);
+        Ok(())
+    }
+
+    /// How many agents may be awake: those that slept or left since they were last looked at are counted too.
+    fn awake(&self) -> usize {
+        self.lock().awake.len()
+    }
+
+    /// From the agent whose turn runs. False: not here, or not known to it here, so that the supervisor decides.
+    fn send(
+        &self,
+        py: Python<'_>,
+        to: &[u8],
+        message: &Bound<'_, PyAny>,
+        size: usize,
+    ) -> PyResult<bool> {
+        let to = AgentId::from_slice(to).mapped()?;
+        let current = self.lock().current;
+        let current = current
             .ok_or_else(|| Error::conflict("nobody's turn runs, so nobody can send"))
             .mapped()?;
-        self.queue(
-            to,
-            Parcel { message, turn: 0 },
-            size,
-            sender,
-            Lane::Ordinary,
-        )
+        self.send_here(py, current, &to, message, size)
     }
 
     #[pyo3(signature = (to, message, size, *, sender=None, reserved=true, turn=0))]
+    #[allow(clippy::too_many_arguments)]
     fn deliver(
         &self,
+        py: Python<'_>,
         to: &[u8],
         message: Py<PyAny>,
         size: usize,
@@ -315,6 +729,7 @@ impl Scheduler {
         reserved: bool,
         turn: u64,
     ) -> PyResult<()> {
+        let to = AgentId::from_slice(to).mapped()?;
         let sender = sender
             .map_or(Ok(AgentId::RUNTIME), AgentId::from_slice)
             .mapped()?;
@@ -323,11 +738,34 @@ impl Scheduler {
         } else {
             Lane::Ordinary
         };
-        self.queue(to, Parcel { message, turn }, size, sender, lane)
+        let key = self.find(&to.0)?;
+        let pushed = {
+            let mut inner = self.lock();
+            if let Some(sender) = inner.core.find(&sender) {
+                inner.note(sender, key);
+            }
+            let message = Parcel { message, turn };
+            inner.core.push(
+                key,
+                Letter {
+                    sender,
+                    size,
+                    message,
+                },
+                lane,
+            )
+        };
+        match pushed {
+            Ok(()) => Ok(()),
+            Err(Rejected::Full(parcel) | Rejected::Unknown(parcel)) => {
+                Err(full(py, to, parcel.message))
+            }
+        }
     }
 
-    #[pyo3(signature = (most=1000))]
-    fn run(&self, py: Python<'_>, most: usize) -> PyResult<usize> {
+    /// `now_ms`: of the clock that `resting` and the hour of answering are read against.
+    #[pyo3(signature = (most=1000, now_ms=0))]
+    fn run(&self, py: Python<'_>, most: usize, now_ms: u64) -> PyResult<usize> {
         if self.running.swap(true, Ordering::Acquire) {
             return Err(
                 Error::new(Kind::Conflict, "the scheduler runs already").hint("await instead")
@@ -336,12 +774,14 @@ impl Scheduler {
         }
         let mut steps = 0;
         let mut outcome = Ok(());
+        self.lock().now_ms = now_ms;
         while steps < most && outcome.is_ok() {
             let next = self.lock().core.take();
             let Some(next) = next else { break };
             outcome = self.step(py, next);
             steps += 1;
         }
+        self.progress.end(py);
         self.running.store(false, Ordering::Release);
         outcome.map(|()| steps)
     }
@@ -356,19 +796,23 @@ impl Scheduler {
     }
 
     fn abandon(&self, py: Python<'_>, agent: &[u8]) -> PyResult<()> {
-        let agent = AgentId::from_slice(agent).mapped()?;
-        let (turn, coroutine) = {
+        let id = AgentId::from_slice(agent).mapped()?;
+        let key = self.find(agent)?;
+        let (abandoned, turn, coroutine) = {
             let mut inner = self.lock();
-            inner.core.abandon(&agent).mapped()?;
-            let slot = inner.slots.get_mut(&agent);
-            slot.map_or((0, None), |slot| (slot.turn, slot.coroutine.take()))
+            let abandoned = inner.core.abandon(key);
+            let (turn, coroutine) = inner
+                .awake_mut(key)
+                .map_or((0, None), |awake| (awake.turn, awake.coroutine.take()));
+            (abandoned, turn, coroutine)
         };
-        self.close(py, agent, turn, coroutine)
+        abandoned.mapped()?;
+        self.close(py, &id, turn, coroutine)
     }
 
     fn is_waiting(&self, agent: &[u8]) -> PyResult<bool> {
-        let agent = AgentId::from_slice(agent).mapped()?;
-        Ok(self.lock().core.is_waiting(&agent))
+        let key = self.find(agent)?;
+        Ok(self.lock().core.is_waiting(key))
     }
 
     fn has_ready(&self) -> bool {
@@ -376,8 +820,8 @@ impl Scheduler {
     }
 
     fn counters(&self, agent: &[u8]) -> PyResult<(u64, u64, usize, usize)> {
-        let agent = AgentId::from_slice(agent).mapped()?;
-        let counters = self.lock().core.counters(&agent).mapped()?;
+        let key = self.find(agent)?;
+        let counters = self.lock().core.counters(key).unwrap_or_default();
         Ok((
             counters.handled,
             counters.refused,
@@ -386,61 +830,19 @@ impl Scheduler {
         ))
     }
 
-    fn set_timer(
-        &self,
-        agent: &[u8],
-        timer: &[u8],
-        due_ms: u64,
-        message: Py<PyAny>,
-        size: usize,
-    ) -> PyResult<()> {
-        let agent = AgentId::from_slice(agent).mapped()?;
-        let letter = Letter {
-            sender: AgentId::RUNTIME,
-            size,
-            message: Parcel { message, turn: 0 },
-        };
-        let replaced = self.lock().core.set_timer(&agent, timer, due_ms, letter);
-        // Dropped only here: the end of a Python object may run Python code, which must not happen under the lock.
-        replaced.map(drop).mapped()
-    }
-
-    fn cancel_timer(&self, agent: &[u8], timer: &[u8]) -> PyResult<bool> {
-        let agent = AgentId::from_slice(agent).mapped()?;
-        let cancelled = self.lock().core.cancel_timer(&agent, timer);
-        Ok(cancelled.is_some())
-    }
-
-    fn next_due(&self) -> Option<u64> {
-        self.lock().core.next_due()
-    }
-
-    fn advance(&self, now_ms: u64) -> usize {
-        self.lock().core.advance(now_ms)
-    }
-
     /// The number of the step in progress, 0 between steps. Safe to call from a signal handler.
     fn progress(&self) -> u64 {
-        if self.stepping.load(Ordering::Relaxed) {
-            self.progress.load(Ordering::Relaxed)
-        } else {
-            0
-        }
+        self.progress.now()
     }
 
     fn current<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.lock().current.map(|agent| PyBytes::new(py, &agent.0))
+        let inner = self.lock();
+        let id = inner.core.id(inner.current?)?;
+        Some(PyBytes::new(py, &id.0))
     }
 
-    fn watch(&self, py: Python<'_>, page: &Bound<'_, PyAny>, clock: Py<PyAny>) -> PyResult<()> {
-        let buffer = PyBuffer::<u8>::get(page)?;
-        if buffer.readonly() || buffer.item_count() != PAGE_USED || !buffer.is_c_contiguous() {
-            let wants = format!("the used part of a shared page is {PAGE_USED} writable bytes");
-            return Err(Error::malformed(wants)).mapped();
-        }
-        *self.page.lock().unwrap_or_else(PoisonError::into_inner) = Some(Page { buffer, clock });
-        self.mark(py, None);
-        Ok(())
+    fn watch(&self, page: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.progress.share(page)
     }
 
     fn __len__(&self) -> usize {
@@ -448,6 +850,6 @@ impl Scheduler {
     }
 
     fn __contains__(&self, agent: &[u8]) -> bool {
-        AgentId::from_slice(agent).is_ok_and(|agent| self.lock().core.contains(&agent))
+        AgentId::from_slice(agent).is_ok_and(|agent| self.lock().core.find(&agent).is_some())
     }
 }

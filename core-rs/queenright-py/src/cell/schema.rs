@@ -103,6 +103,8 @@ pub struct Schema {
     pub name: String,
     pub fields: Vec<FieldSpec>,
     pub index: HashMap<String, usize>,
+    /// Never journaled.
+    pub volatile: bool,
 }
 
 type Given<'py> = (String, Bound<'py, PyAny>, bool, Bound<'py, PyAny>);
@@ -110,7 +112,8 @@ type Given<'py> = (String, Bound<'py, PyAny>, bool, Bound<'py, PyAny>);
 #[pymethods]
 impl Schema {
     #[new]
-    fn new(name: String, fields: Vec<Given<'_>>) -> PyResult<Self> {
+    #[pyo3(signature = (name, fields, volatile=false))]
+    fn new(name: String, fields: Vec<Given<'_>>, volatile: bool) -> PyResult<Self> {
         let mut specs = Vec::with_capacity(fields.len());
         let mut index = HashMap::new();
         for (at, (field, given, has_default, default)) in fields.into_iter().enumerate() {
@@ -136,6 +139,7 @@ impl Schema {
             name,
             fields: specs,
             index,
+            volatile,
         })
     }
 
