@@ -75,11 +75,13 @@ class Pair:
         self.opened: set[tuple[bytes, int]] = set()
         package = {"name": "cellwork", "digest": DIGEST, "path": str(PACKAGE), "classes": CLASSES}
         loaded: dict[str, Any] = {}
+
+        def known(packages: list[Any]) -> dict[str, Any]:
+            return loaded
+
         for number, agent in enumerate(self.records):
             store.commit(agents.add(agent))
-            cell = Process(
-                self.out[number].append, clock, os.urandom, *([lambda _: loaded] if number else [])
-            )
+            cell = Process(self.out[number].append, clock, os.urandom, *([known] if number else []))
             self.cells.append(cell)
             end = starts.open_cell(partial(self.give, number), [package], shared=False)
             agent.cell, agent.incarnation = end.id, end.number
