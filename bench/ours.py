@@ -16,7 +16,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.work import START_IN_S, Params, next_link, percent_cpu, pick, rss_bytes, spaced, until
+from bench.work import (
+    START_IN_S,
+    Params,
+    end_in_order,
+    next_link,
+    percent_cpu,
+    pick,
+    rss_bytes,
+    spaced,
+    until,
+)
 from queenright.clock import SystemClock
 from queenright.core import canonical
 from queenright.testing.loopback import CellProcess
@@ -247,6 +257,7 @@ WORKLOADS: dict[str, Callable[[Params], dict[str, Any]]] = {
 
 
 def main() -> int:
+    end_in_order()
     params = Params.of_argv(sys.argv[2:])
     print(json.dumps(WORKLOADS[sys.argv[1]](params)))
     return 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.ours import CLASSES, DIGEST, INTENT, PACKAGE, agent_id, host, volatile
-from bench.work import Params
+from bench.work import Params, end_in_order
 from queenright.cell.process import Process
 from queenright.clock import SystemClock
 from queenright.core import SigningKey, canonical
@@ -157,6 +157,7 @@ def signed(params: Params) -> dict[str, Any]:
 
 
 def main() -> int:
+    end_in_order()
     if sys.argv[1] != "signed":
         raise SystemExit(f"no workload {sys.argv[1]}")
     print(json.dumps(signed(Params.of_argv(sys.argv[2:]))))

@@ -12,6 +12,7 @@ from bench.question import FULL, MODES, Question
 from bench.results import RESULTS, write
 from bench.run import REPETITIONS, ask
 from bench.table import table
+from bench.work import end_in_order
 
 __all__ = ["main"]
 
@@ -34,6 +35,7 @@ def main(questions: list[Question], argv: list[str] | None = None) -> int:
     repetitions = REPETITIONS[args.mode] if args.repetitions is None else args.repetitions
     if repetitions < 1:
         parser.error(f"--repetitions is at least 1, not {repetitions}")
+    end_in_order()
     machine, outcomes = describe(), []
     for question in questions:
         if args.ids and question.id not in args.ids:

@@ -25,6 +25,7 @@ __all__ = ["REPETITIONS", "Outcome", "ask", "figures"]
 
 REPETITIONS = {FULL: 5, QUICK: 1, TINY: 1}
 TIMEOUT_S = 600.0
+END_WITHIN_S = 30.0
 
 
 @dataclass(slots=True)
@@ -157,11 +158,20 @@ def _output(argv: list[str]) -> str:
         raise RuntimeError(f"not done after {TIMEOUT_S:.0f} s") from None
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
     if process.returncode != 0:
         raise RuntimeError(f"ended with {process.returncode}: {err.strip()[-500:]}")
     return out
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ask it to end what it started (a supervisor and its cells are not of its group), then make sure."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(END_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 class _Paced:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.work import Params, cpu_seconds, rss_bytes
+from bench.work import Params, cpu_seconds, end_in_order, rss_bytes
 from queenright.authority.document import INTENT
 from queenright.authority.intent_toml import parse_intent
 from queenright.cli.behaviour import read_package
@@ -172,6 +172,7 @@ def spawn(params: Params) -> dict[str, Any]:
 
 
 def main() -> int:
+    end_in_order()
     workload, params = sys.argv[1], Params.of_argv(sys.argv[2:])
     if workload == "spawn":
         result = spawn(params)

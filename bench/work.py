@@ -6,11 +6,13 @@ Imports nothing of queenright, so that peers in an environment of their own can 
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from dataclasses import dataclass
 
 __all__ = [
-    "START_IN_S", "Params", "cpu_seconds", "next_link", "percent_cpu", "pick", "rss_bytes", "spaced", "until",
+    "START_IN_S", "Params", "cpu_seconds", "end_in_order", "next_link", "percent_cpu", "pick", "rss_bytes", "spaced", "until",
 ]  # fmt: skip
 
 START_IN_S = 0.5  # between making the frames of an open loop and the first of them
@@ -76,6 +78,11 @@ def until(at_ns: int) -> None:
     while (left := at_ns - time.time_ns()) > 0:
         if left > _SPIN_NS:
             time.sleep((left - _SPIN_NS) / 1e9)
+
+
+def end_in_order() -> None:
+    """Make SIGTERM an exception, so that `finally` and context managers end what was started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def rss_bytes(pid: int) -> int:

@@ -1,3 +1,3 @@
 module bench
 
-go 1.26
+go 1.24
