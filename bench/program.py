@@ -25,6 +25,9 @@ def main(questions: list[Question], argv: list[str] | None = None) -> int:
     parser.add_argument("--mode", choices=MODES, default=FULL, help="sizes and repetitions (default: full)")
     parser.add_argument("--repetitions", type=int, help="runs of each contestant, instead of the mode's")
     parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=N", help="another size, such as agents=1000"
+    )
+    parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="only this contestant (and ours)"
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory the JSON is written to")
@@ -36,10 +39,13 @@ def main(questions: list[Question], argv: list[str] | None = None) -> int:
     if repetitions < 1:
         parser.error(f"--repetitions is at least 1, not {repetitions}")
     end_in_order()
+    asked = [question for question in questions if not args.ids or question.id in args.ids]
+    try:
+        asked = [_sized(question, args.set) for question in asked]
+    except ValueError as error:
+        parser.error(str(error))
     machine, outcomes = describe(), []
-    for question in questions:
-        if args.ids and question.id not in args.ids:
-            continue
+    for question in asked:
         outcome = ask(_only(question, args.only), args.mode, repetitions, _say)
         print(table(outcome) + "\n", flush=True)
         outcomes.append(outcome)
@@ -48,6 +54,20 @@ def main(questions: list[Question], argv: list[str] | None = None) -> int:
         f"{machine['cpu']}, {machine['cores']} cores, load before {machine['load_before'][0]}; kept in {path}"
     )
     return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+
+def _sized(question: Question, words: list[str]) -> Question:
+    """With other sizes, in every mode. Raises ValueError for a name the question has not, or a value that is no number."""
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in question.sizes[FULL]:
+            raise ValueError(f"{question.id} has no size `{name}`; it has {', '.join(question.sizes[FULL])}")
+        if not value.isdecimal():
+            raise ValueError(f"--set {name}=N takes a whole number, not `{value}`")
+        question = replace(
+            question, sizes={mode: sizes | {name: int(value)} for mode, sizes in question.sizes.items()}
+        )
+    return question
 
 
 def _only(question: Question, names: list[str]) -> Question:

@@ -22,7 +22,7 @@ def write(machine: dict[str, Any], outcomes: list[Outcome], directory: Path) -> 
     """A new file named after the time and the revision."""
     directory.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
-    path = directory / f"{now:%Y%m%dT%H%M%SZ}-{machine['revision'][:8]}.json"
+    path = directory / f"{now:%Y%m%dT%H%M%S.%fZ}-{machine['revision'][:8]}.json"
     run = {
         "v": VERSION,
         "at": now.isoformat(timespec="seconds"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from bench.contestants import PROGRAMS, Program
+from bench.program import main
 from bench.question import RATE, Bar, Question, Rival
 from bench.results import compare, read, write
 from bench.run import Outcome, ask
@@ -42,6 +43,7 @@ def contestants(monkeypatch: pytest.MonkeyPatch) -> None:
         "absent": Program(lambda: ["/nonexistent"], lambda: "make bench-peers"),
     }.items():
         monkeypatch.setitem(PROGRAMS, name, program)
+    monkeypatch.setattr("bench.program.end_in_order", lambda: None)  # pytest's own signals stay as they are
 
 
 def run(asked: Question, repetitions: int = 2) -> Outcome:
@@ -147,3 +149,20 @@ def test_every_question_has_sizes_for_each_mode_a_first_contestant_of_ours_and_b
             assert bar.ours in labels
             assert bar.peer is None or bar.peer in labels
             assert bar.measure in {measure.key for measure in each.measures}
+
+
+@pytest.mark.usefixtures("contestants")
+def test_a_size_the_question_has_not_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for words, why in (("hops=3", "T1 has no size `hops`; it has messages"), ("messages=many", "not `many`")):
+        with pytest.raises(SystemExit):
+            main([question("ours")], ["--set", words, "--results", str(tmp_path)])
+        assert why in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("contestants")
+def test_a_program_ends_with_1_if_somebody_failed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["--results", str(tmp_path), "--repetitions", "1"]
+    assert main([question("ours")], words) == 0
+    assert main([question("ours", "dead")], words) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+    assert "dead: FAILED" in capsys.readouterr().out
