@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.machine import describe
 from bench.question import FULL, MODES, Question
-from bench.results import RESULTS, write
+from bench.results import RESULTS, place, write
 from bench.run import REPETITIONS, ask
 from bench.table import table
 from bench.work import end_in_order
@@ -45,11 +45,12 @@ def main(questions: list[Question], argv: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     machine, outcomes = describe(), []
+    path = place(machine, args.results)
     for question in asked:
         outcome = ask(_only(question, args.only), args.mode, repetitions, _say)
         print(table(outcome) + "\n", flush=True)
         outcomes.append(outcome)
-    path = write(machine, outcomes, args.results)
+        write(path, machine, outcomes)  # after each question: a long run that is ended keeps what it has
     print(
         f"{machine['cpu']}, {machine['cores']} cores, load before {machine['load_before'][0]}; kept in {path}"
     )

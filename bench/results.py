@@ -12,25 +12,29 @@ from bench.contestants import ROOT
 from bench.run import Outcome
 from bench.table import number
 
-__all__ = ["RESULTS", "compare", "read", "write"]
+__all__ = ["RESULTS", "compare", "place", "read", "write"]
 
 RESULTS = ROOT / "bench" / "results"
 VERSION = 1
 
 
-def write(machine: dict[str, Any], outcomes: list[Outcome], directory: Path) -> Path:
-    """A new file named after the time and the revision."""
+def place(machine: dict[str, Any], directory: Path) -> Path:
+    """Where a run that begins now is kept: named after the time and the revision."""
     directory.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(UTC)
-    path = directory / f"{now:%Y%m%dT%H%M%S.%fZ}-{machine['revision'][:8]}.json"
+    return directory / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{machine['revision'][:8]}.json"
+
+
+def write(path: Path, machine: dict[str, Any], outcomes: list[Outcome]) -> None:
+    """The run as far as it has come, whole or not at all."""
     run = {
         "v": VERSION,
-        "at": now.isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine,
         "questions": [outcome.to_json() for outcome in outcomes],
     }
-    path.write_text(json.dumps(run, indent=1) + "\n")
-    return path
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(run, indent=1) + "\n")
+    part.replace(path)
 
 
 def read(path: Path) -> dict[str, Any]:

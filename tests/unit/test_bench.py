@@ -11,7 +11,7 @@ import pytest
 from bench.contestants import PROGRAMS, Program
 from bench.program import main
 from bench.question import RATE, Bar, Question, Rival
-from bench.results import compare, read, write
+from bench.results import compare, place, read, write
 from bench.run import Outcome, ask
 from bench.table import table
 from bench.work import Params, next_link, pick, spaced
@@ -94,7 +94,8 @@ def test_a_bar_without_its_peer_is_not_judged() -> None:
 
 @pytest.mark.usefixtures("contestants")
 def test_results_are_kept_whole_and_two_runs_stand_side_by_side(tmp_path: Path) -> None:
-    path = write(MACHINE, [run(question("ours", "slow"))], tmp_path)
+    path = place(MACHINE, tmp_path)
+    write(path, MACHINE, [run(question("ours", "slow"))])
     kept = read(path)
     assert kept["machine"] == MACHINE
     assert kept["questions"][0]["samples"]["slow"]["rate"] == [2.5, 2.5]
