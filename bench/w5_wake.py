@@ -7,7 +7,7 @@ import sys
 from bench.program import main
 from bench.question import WAKE, Bar, Question, Rival
 
-PEERS = (Rival("asyncio"), Rival("uvloop"), Rival("BEAM"), Rival("Go"), Rival("tokio"))
+PEERS = (Rival("asyncio"), Rival("uvloop"), Rival("BEAM"), Rival("Go"), Rival("tokio", quick=False))
 
 QUESTION = Question(
     id="W5",

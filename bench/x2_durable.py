@@ -19,7 +19,7 @@ QUESTION = Question(
     },
     rivals=(
         Rival("ours-supervised", "ours"),
-        Rival("ours-supervised", "ours, 4 processes", {"pairs": 2}),
+        Rival("ours-supervised", "ours, 4 processes", {"pairs": 2}, quick=False),
         Rival("socket", "asyncio + fsync", {"sign": 1, "disk": "fsync"}),
         Rival("socket", "asyncio + SQLite", {"sign": 1, "disk": "sqlite"}),
     ),
