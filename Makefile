@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: demo test check build wheel needs clean format test-rust test-python screenshots
+.PHONY: demo test bench bench-quick bench-peers check build wheel needs clean format test-rust test-python screenshots
 
 demo: build
 	$(VENV)/bin/queenright demo $(DEMO_ARGS)
@@ -34,6 +34,16 @@ $(VENV)/.built: pyproject.toml uv.lock $(RUST)
 	$(UV) sync --frozen --no-install-project --inexact --quiet --python $(VENV)/bin/python
 	$(VENV)/bin/maturin develop --release --locked --uv --quiet
 	touch $@
+
+# How fast, against whom: bench/README.md. Peers that were not got by `bench-peers` are named and left out.
+bench: build
+	$(RUN) python -m bench $(BENCH_ARGS)
+
+bench-quick: build
+	$(RUN) python -m bench --mode quick $(BENCH_ARGS)
+
+bench-peers: build
+	@sh bench/peers/get.sh "$(CURDIR)/$(UV)" "$(CURDIR)/$(VENV)/bin/python"
 
 wheel: build
 	rm -rf dist && $(VENV)/bin/maturin build --release --locked --sdist --out dist

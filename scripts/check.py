@@ -137,6 +137,10 @@ CHECKS: list[tuple[str, Callable[[], str]]] = [
     ("ruff format", command(str(BIN / "ruff"), "format", "--check", ".")),
     ("ruff", command(str(BIN / "ruff"), "check", ".")),
     ("mypy --strict", command(str(BIN / "mypy"))),
+    (
+        "mypy --strict bench",
+        command(str(BIN / "mypy"), "--exclude", r"bench/(peers|behaviours|\.peers)/", "bench"),
+    ),
     ("stubtest", command(str(BIN / "stubtest"), "queenright._core")),
     ("import contracts", command(str(BIN / "lint-imports"), "--no-cache")),
     ("only core imports _core", only_core_imports_the_compiled_core),

@@ -1,0 +1,68 @@
+"""Each program of bench/, at its smallest: it measures ours and a peer that is always there, by the same work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ALWAYS_HERE = ["asyncio", "asyncio, no flood", "asyncio, 4 processes", "asyncio + fsync", "Unix socket"]
+# Processor time has a grain of 10 ms, and a few agents may fit into memory that was there before.
+MAY_BE_NOTHING = {
+    "idle_cpu_percent", "supervisor_us", "bytes_each", "cell_bytes_each", "supervisor_bytes_each",
+}  # fmt: skip
+
+IN_A_CELL = (
+    "w1_ping_pong", "w2_fan_in", "w2b_fan_in", "w3_ring", "w3b_ring", "w4_dormant", "w4m_million", "w5_wake",
+    "w5b_dormant_wake", "w6_sealed", "w7_flood",
+)  # fmt: skip
+BETWEEN_CELLS = ("w4s_spawn", "x1_throughput", "x2_durable", "x3_round_trip", "x4_full_mailbox")
+WITHOUT_PEER = {"w4m_million", "w5b_dormant_wake", "x4_full_mailbox"}
+
+
+def measured(program: str, directory: Path) -> dict[str, Any]:
+    only = [word for name in ALWAYS_HERE for word in ("--only", name)]
+    argv = [sys.executable, "-m", f"bench.{program}", "--mode", "tiny", "--results", str(directory), *only]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = directory.glob("*.json")
+    run = json.loads(path.read_text())
+    (question,) = run["questions"]
+    assert question["failed"] == {}
+    assert question["id"] in done.stdout
+    for figures in question["samples"].values():
+        for name, values in figures.items():
+            assert len(values) == question["repetitions"]
+            for value in values:
+                assert value > 0 or name in MAY_BE_NOTHING
+    # As many messages each, for as many pairs of processes each.
+    pairs = {name: params.get("pairs", 1) for name, params in question["params"].items()}
+    assert len({count // pairs[name] for name, count in question["counts"].items()}) == 1
+    assert bool(set(ALWAYS_HERE) & question["samples"].keys()) == (program not in WITHOUT_PEER)
+    side_by_side = subprocess.run(
+        [ROOT / "bench/compare", path, path], capture_output=True, text=True, check=True
+    )
+    assert "B/A 1.00" in side_by_side.stdout
+    return dict(question)
+
+
+@pytest.mark.parametrize("program", IN_A_CELL)
+def test_a_program_in_a_cell_measures_ours_and_a_peer_by_the_same_work(program: str, tmp_path: Path) -> None:
+    measured(program, tmp_path)
+
+
+@pytest.mark.isolation
+@pytest.mark.parametrize("program", BETWEEN_CELLS)
+def test_a_program_between_cells_measures_real_sandboxed_cells(program: str, tmp_path: Path) -> None:
+    measured(program, tmp_path)
+
+
+def test_no_program_is_left_out_here() -> None:
+    from bench.__main__ import PROGRAMS
+
+    assert set(IN_A_CELL + BETWEEN_CELLS) == set(PROGRAMS)
