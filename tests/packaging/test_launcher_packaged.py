@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "queenright/_bin/queenright-launch"
-# The doctor needs the standard library and the package itself, so no dependency is installed here.
+# The doctor needs the standard library, msgpack and the package itself, so no other dependency is installed here.
 LOOK = "from queenright.doctor.doctor import examine; r = examine(); print(r.as_text()); raise SystemExit(r.exit_code)"
 
 
@@ -51,7 +51,6 @@ def test_an_installed_wheel_makes_sandboxes_without_cargo(tmp_path: Path) -> Non
         "pip",
         "install",
         "--quiet",
-        "--offline",
         "--python",
         python,
         "--no-deps",
