@@ -33,7 +33,7 @@ from queenright.testing.loopback import CellProcess
 from queenright.testing.runtime import Runtime
 from queenright.wire.certificate import NO_PARENT
 from queenright.wire.frame import pack
-from queenright.wire.link import Deliver, Fault, Frame, Host, Log, Ready, encode
+from queenright.wire.link import Deliver, Fault, Frame, Host, Log, Ready, Rest, Talk, encode
 
 PACKAGE = Path(__file__).parent / "behaviours" / "cellwork"
 CLASSES = ["Collector", "Flooder", "Link", "Player", "Sink", "Sleeper", "Source", "Talker"]
@@ -49,13 +49,12 @@ def agent_id(number: int) -> bytes:
     return hashlib.sha256(number.to_bytes(8, "big")).digest()
 
 
-def host(number: int, behaviour: str, writes_to: list[int], state: dict[str, Any] | None = None) -> Host:
-    """The frame that puts an agent into the cell. `writes_to`: agents of its cell it may write to without being asked,
-    which today is said as kin, by id."""
+def host(number: int, behaviour: str, state: dict[str, Any] | None = None) -> Host:
+    """The frame that puts an agent into the cell."""
     return Host(
         agent=agent_id(number), name=f"bench/{number}", behaviour=f"cellwork.{behaviour}", args=canonical({}),
         parent=NO_PARENT, intent=INTENT, package=DIGEST, state=None if state is None else canonical(state),
-        state_version=1, kin=[agent_id(other) for other in writes_to],
+        state_version=1, kin=[],
     )  # fmt: skip
 
 
@@ -78,6 +77,9 @@ class Cell:
         self.ready = False
         package = {"name": "cellwork", "digest": DIGEST, "path": str(PACKAGE), "classes": CLASSES}
         runtime.open_cell(self.process.send, [package], shared=True)
+        names = [f"cellwork.{name}" for name in CLASSES]
+        # What an intent without talk clauses gives: everyone of the swarm may write to everyone.
+        self.process.send(Talk([[sender, receiver] for sender in names for receiver in names]))
         self.wait(lambda: self.ready, "the cell to be ready")
 
     def __enter__(self) -> Cell:
@@ -99,6 +101,8 @@ class Cell:
                 self.ready = True
             elif isinstance(frame, Log) and frame.text.startswith("bench "):
                 self.said.append(json.loads(frame.text.removeprefix("bench ")))
+            elif isinstance(frame, Rest):
+                pass  # an object was let go of
             elif isinstance(frame, Fault):
                 raise RuntimeError(f"the cell: {frame.text}")
             else:
@@ -136,7 +140,7 @@ class Cell:
 
 def ping_pong(params: Params) -> dict[str, Any]:
     with Cell() as cell:
-        cell.send(host(0, "Player", [1]), host(1, "Player", [0]))
+        cell.send(host(0, "Player"), host(1, "Player"))
         result = {}
         for messages in params.warm("messages"):
             # The one that does not serve would have to hit back once more than it can: it never reaches 0.
@@ -149,7 +153,7 @@ def ping_pong(params: Params) -> dict[str, Any]:
 def fan_in(params: Params) -> dict[str, Any]:
     senders = params.whole("senders")
     with Cell() as cell:
-        cell.send(host(0, "Sink", []), *(host(n, "Source", [0]) for n in range(1, senders + 1)))
+        cell.send(host(0, "Sink"), *(host(n, "Source") for n in range(1, senders + 1)))
         result = {}
         for messages in params.warm("messages"):
             cell.send(volatile(0, "Expect", items=messages))
@@ -163,9 +167,9 @@ def ring(params: Params) -> dict[str, Any]:
     agents, tokens = params.whole("agents"), params.whole("tokens")
     collector, entries = agents, spaced(agents, tokens)
     with Cell() as cell:
-        frames = [host(n, "Link", [next_link(n, agents), collector]) for n in range(agents)]
+        frames = [host(n, "Link") for n in range(agents)]
         cell.hosted(
-            iter([*frames, host(collector, "Collector", entries), host(agents + 1, "Sleeper", [])]),
+            iter([*frames, host(collector, "Collector"), host(agents + 1, "Sleeper")]),
             agents + 1,
         )
         result = {}
@@ -196,10 +200,10 @@ def dormant(params: Params) -> dict[str, Any]:
     """Residents that were never woken: what they weigh, what they cost while idle, how fast a cell takes them."""
     agents = params.whole("agents")
     with Cell() as cell:
-        cell.hosted(iter([host(agents, "Sleeper", [])]), agents)
+        cell.hosted(iter([host(agents, "Sleeper")]), agents)
         before, began = rss_bytes(cell.process.pid), time.perf_counter()
-        frames = (host(n, "Sleeper", [], {"woken": 1}) for n in range(agents - 1))
-        cell.hosted(_then(frames, host(agents - 1, "Sleeper", [])), agents - 1)
+        frames = (host(n, "Sleeper", {"woken": 1}) for n in range(agents - 1))
+        cell.hosted(_then(frames, host(agents - 1, "Sleeper")), agents - 1)
         seconds = time.perf_counter() - began
         after = rss_bytes(cell.process.pid)
         idle = percent_cpu(cell.process.pid, params.real("idle_s"))
@@ -220,7 +224,7 @@ def wake(params: Params) -> dict[str, Any]:
     with Cell() as cell:
         state = None if params.flag("warm") else {"woken": 1}
         cell.hosted(
-            (host(n, "Sleeper", [], state) for n in range(agents + 1)), agents
+            (host(n, "Sleeper", state) for n in range(agents + 1)), agents
         )  # agent `agents` only reports
         if params.flag("warm"):
             for n in range(agents):
@@ -232,7 +236,7 @@ def wake(params: Params) -> dict[str, Any]:
             )
             cell.report(agents, 0, 0, clear=True)
         if params.flag("flood"):
-            cell.send(host(agents + 1, "Flooder", [agents + 2]), host(agents + 2, "Sleeper", []))
+            cell.send(host(agents + 1, "Flooder"), host(agents + 2, "Sleeper"))
             cell.send(volatile(agents + 1, "Flood", to=agent_id(agents + 2)))
         start = time.time_ns() + int(START_IN_S * 1e9)
         gap = 1_000_000_000 // params.whole("rate")

@@ -94,8 +94,11 @@ impl<M> Mailbox<M> {
 
     /// Give back room for more than `keep` letters in each lane.
     pub fn shrink(&mut self, keep: usize) {
-        self.reserved.shrink_to(keep);
-        self.ordinary.shrink_to(keep);
+        for queue in [&mut self.reserved, &mut self.ordinary] {
+            if queue.capacity() > keep {
+                queue.shrink_to(keep);
+            }
+        }
     }
 
     /// Everything that waits, in the order it would have been handed out.

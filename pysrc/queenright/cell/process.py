@@ -50,7 +50,9 @@ MAX_LOG = 8 * 1024
 MAX_LOG_STEP = 64 * 1024
 REST_MS = 10_000  # an agent with nothing to do for this long is put to sleep: its object goes, its incarnation stays
 REST_EVERY_MS = 1_000
-REST_AT_ONCE = 256  # agents looked at between two looks at the link
+REST_AT_ONCE = (
+    32  # agents looked at between two looks at the link: a message that comes meanwhile waits for so many
+)
 
 
 class PackageFault(Exception):

@@ -18,7 +18,7 @@ use queenright_core::scheduler::{Key, Limits, Next, Rejected, Scheduler as Core}
 use crate::cell::coroutine::{Answer, Call, Ended, Entry, enter};
 use crate::cell::face::{Awake, Behaviour, Face};
 use crate::cell::page::Progress;
-use crate::error::{MailboxFull, Malformed, Mapped, StepOverlap};
+use crate::error::{MailboxFull, Mapped, StepOverlap, to_python};
 
 /// A volatile message, or (`turn` is not 0) an object whose `run()` is a turn of the supervisor's.
 struct Parcel {
@@ -32,6 +32,8 @@ struct Inner {
     talk: Talk,
     /// By the place of the core's keys.
     faces: Vec<Option<Face>>,
+    /// The behaviour of each place once more, side by side: read for every message that is sent.
+    kinds: Vec<u16>,
     /// Who is awake, the longest first; looked through a few at a time.
     awake: VecDeque<Key>,
     current: Option<Key>,
@@ -50,19 +52,36 @@ impl Inner {
         self.faces.get_mut(key.place())?.as_mut()
     }
 
+    /// The running agent has finished. It may have been removed by its own handler: then there is nothing to write down.
+    fn done(&mut self, key: Key) {
+        self.current = None;
+        drop(self.core.done(key));
+    }
+
     fn awake_mut(&mut self, key: Key) -> Option<&mut Awake> {
         self.face_mut(key)?.awake.as_deref_mut()
     }
 
+    /// Whether the behaviours' pair lets `sender` write to `target`; both live here.
+    fn may_talk(&self, sender: Key, target: Key) -> bool {
+        match (
+            self.kinds.get(sender.place()),
+            self.kinds.get(target.place()),
+        ) {
+            (Some(from), Some(to)) => self.talk.allows(*from, *to),
+            _ => false,
+        }
+    }
+
     /// Whether the behaviours' pair or kinship lets `sender` write to `target`.
     fn related(&self, sender: Key, target: Key) -> bool {
+        if self.may_talk(sender, target) || sender == target {
+            return true;
+        }
         let (Some(from), Some(to)) = (self.face(sender), self.face(target)) else {
             return false;
         };
-        self.talk.allows(from.behaviour, to.behaviour)
-            || to.parent == Some(sender)
-            || from.parent == Some(target)
-            || sender == target
+        to.parent == Some(sender) || from.parent == Some(target)
     }
 
     fn may_write(&self, sender: Key, target: Key) -> bool {
@@ -98,6 +117,10 @@ impl Inner {
         };
         if self.faces.len() <= key.place() {
             self.faces.resize_with(key.place() + 1, || None);
+            self.kinds.resize(key.place() + 1, 0);
+        }
+        if let Some(kind) = self.kinds.get_mut(key.place()) {
+            *kind = behaviour;
         }
         let old = self
             .faces
@@ -285,8 +308,52 @@ impl Scheduler {
         Ok(())
     }
 
+    /// At most `most` steps. One hold of the lock a message: the last one written down, the next one taken and prepared.
+    fn steps(&self, py: Python<'_>, most: usize) -> PyResult<usize> {
+        let mut steps = 0;
+        let mut done: Option<Key> = None;
+        loop {
+            let mut inner = self.lock();
+            if let Some(key) = done.take() {
+                inner.done(key);
+            }
+            if steps >= most {
+                return Ok(steps);
+            }
+            let Some(next) = inner.core.take() else {
+                return Ok(steps);
+            };
+            steps += 1;
+            let (key, letter) = match next {
+                Next::Message(key, letter) if letter.message.turn == 0 => (key, letter),
+                next => {
+                    drop(inner);
+                    done = self.step(py, next)?;
+                    continue;
+                }
+            };
+            let prepared = prepare(&mut inner, py, key, letter);
+            drop(inner);
+            done = match prepared {
+                Prepared::Call(id, call) => {
+                    self.progress.begin(py, &id, 0);
+                    let ended = enter(py, Entry::Start(call));
+                    self.settle(py, key, id, 0, ended)?
+                }
+                Prepared::Unhandled(id, object, message) => self.settle(
+                    py,
+                    key,
+                    id,
+                    0,
+                    Ended::Failed(unhandled(py, &object, &message)),
+                )?,
+                Prepared::Closed(letter) => self.step_volatile(py, key, letter)?,
+            };
+        }
+    }
+
     /// Hand out one message or let a turn go on. The agent may be removed by its own handler at any time.
-    fn step(&self, py: Python<'_>, next: Next<Parcel>) -> PyResult<()> {
+    fn step(&self, py: Python<'_>, next: Next<Parcel>) -> PyResult<Option<Key>> {
         match next {
             Next::Message(key, letter) if letter.message.turn == 0 => {
                 self.step_volatile(py, key, letter)
@@ -295,7 +362,7 @@ impl Scheduler {
                 self.wake(py, key)?;
                 let run = letter.message.message.into_bound(py);
                 let Some(id) = self.enter(key, letter.sender, Some(letter.message.turn)) else {
-                    return Ok(());
+                    return Ok(None);
                 };
                 self.progress.begin(py, &id, letter.message.turn);
                 let ended = enter(py, Entry::Start(Call::Run(run)));
@@ -303,7 +370,7 @@ impl Scheduler {
             }
             Next::Resume(key) => {
                 let Some(id) = self.enter(key, AgentId::RUNTIME, None) else {
-                    return Ok(());
+                    return Ok(None);
                 };
                 let (turn, parts) = {
                     let mut inner = self.lock();
@@ -325,70 +392,40 @@ impl Scheduler {
         }
     }
 
-    fn step_volatile(&self, py: Python<'_>, key: Key, letter: Letter<Parcel>) -> PyResult<()> {
-        let message = letter.message.message.into_bound(py);
-        let kind = message.get_type();
-        let mut tried = false;
-        let (id, call) = loop {
-            let mut inner = self.lock();
-            let Some(id) = inner.core.id(key).copied() else {
-                return Ok(());
-            };
-            let now = inner.now_ms;
-            let Some(face) = inner.faces.get_mut(key.place()).and_then(Option::as_mut) else {
-                return Ok(());
-            };
-            let behaviour = usize::from(face.behaviour);
-            let opened = face.awake.as_mut().and_then(|awake| {
-                awake.used_ms = now;
-                awake.opened.as_ref()
-            });
-            if let Some((object, context)) = opened {
-                let (object, context) = (object.clone_ref(py), context.clone_ref(py));
-                let handler = inner
-                    .behaviours
-                    .get(behaviour)
-                    .and_then(|behaviour| behaviour.handler(kind.as_any()))
-                    .map(|handler| handler.clone_ref(py));
-                inner.current = Some(key);
-                inner.sender = letter.sender;
-                drop(inner);
-                let Some(handler) = handler else {
-                    let error = Malformed::new_err(format!(
-                        "{} has no handler for `{}`",
-                        object.bind(py).get_type().name()?,
-                        kind.name()?
-                    ));
-                    return self.settle(py, key, id, 0, Ended::Failed(error));
-                };
-                break (
-                    id,
-                    Call::Handle {
-                        handler: handler.into_bound(py),
-                        object: object.into_bound(py),
-                        context: context.into_bound(py),
-                        message,
-                    },
-                );
-            }
-            inner.current = Some(key);
-            inner.sender = letter.sender;
-            drop(inner);
-            self.progress.begin(py, &id, 0);
-            // Loading its state runs the author's code.
-            let opened = if tried {
-                Err(Malformed::new_err("its object did not stay"))
-            } else {
-                self.wake(py, key).and_then(|()| self.open(py, key))
-            };
-            tried = true;
-            if let Err(error) = opened {
-                return self.settle(py, key, id, 0, Ended::Failed(error));
-            }
+    /// A volatile message for an agent whose object is not there: it is made first.
+    fn step_volatile(
+        &self,
+        py: Python<'_>,
+        key: Key,
+        letter: Letter<Parcel>,
+    ) -> PyResult<Option<Key>> {
+        let Some(id) = self.enter(key, letter.sender, None) else {
+            return Ok(None);
         };
+        // Loading its state runs the author's code.
         self.progress.begin(py, &id, 0);
-        let ended = enter(py, Entry::Start(call));
-        self.settle(py, key, id, 0, ended)
+        if let Err(error) = self.wake(py, key).and_then(|()| self.open(py, key)) {
+            return self.settle(py, key, id, 0, Ended::Failed(error));
+        }
+        let prepared = prepare(&mut self.lock(), py, key, letter);
+        match prepared {
+            Prepared::Call(id, call) => {
+                self.progress.begin(py, &id, 0);
+                let ended = enter(py, Entry::Start(call));
+                self.settle(py, key, id, 0, ended)
+            }
+            Prepared::Unhandled(id, object, message) => self.settle(
+                py,
+                key,
+                id,
+                0,
+                Ended::Failed(unhandled(py, &object, &message)),
+            ),
+            Prepared::Closed(_) => {
+                let error = to_python(py, &Error::conflict("its object did not stay"));
+                self.settle(py, key, id, 0, Ended::Failed(error))
+            }
+        }
     }
 
     /// The agent runs from here on. None if it does not live here any more.
@@ -407,6 +444,7 @@ impl Scheduler {
         Some(id)
     }
 
+    /// What became of a step. Some: the agent is done with it, which the next look at the core writes down.
     fn settle(
         &self,
         py: Python<'_>,
@@ -414,14 +452,13 @@ impl Scheduler {
         id: AgentId,
         turn: u64,
         ended: Ended<'_>,
-    ) -> PyResult<()> {
-        let mut inner = self.lock();
-        inner.current = None;
+    ) -> PyResult<Option<Key>> {
         match ended {
-            // The agent may have been removed by its own handler: then there is nothing to write down.
-            Ended::Done => drop(inner.core.done(key)),
+            Ended::Done => return Ok(Some(key)),
             Ended::Waits(coroutine) => {
                 let mut left = Some(coroutine.unbind());
+                let mut inner = self.lock();
+                inner.current = None;
                 if inner.core.wait(key).is_ok()
                     && let Some(awake) = inner.awake_mut(key)
                 {
@@ -431,15 +468,14 @@ impl Scheduler {
                 self.close(py, &id, turn, left)?;
             }
             Ended::Failed(error) => {
-                drop(inner.core.done(key));
-                drop(inner);
+                self.lock().done(key);
                 let error = error.into_value(py);
                 self.failed
                     .bind(py)
                     .call1((PyBytes::new(py, &id.0), turn, error))?;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn answer(&self, agent: &[u8], answer: Answer) -> PyResult<()> {
@@ -476,6 +512,72 @@ impl Scheduler {
         self.progress.end(py);
         closed.map(drop)
     }
+}
+
+/// What a volatile message comes to, as far as it can be said while the core is held.
+enum Prepared<'py> {
+    /// The agent runs from here on.
+    Call(AgentId, Call<'py>),
+    /// Its behaviour has no handler for the message.
+    Unhandled(AgentId, Bound<'py, PyAny>, Bound<'py, PyAny>),
+    /// Its object is not there.
+    Closed(Letter<Parcel>),
+}
+
+/// Only counts references: no Python code runs, so the core may be held.
+fn prepare<'py>(
+    inner: &mut Inner,
+    py: Python<'py>,
+    key: Key,
+    letter: Letter<Parcel>,
+) -> Prepared<'py> {
+    let now = inner.now_ms;
+    let face = inner.faces.get_mut(key.place()).and_then(Option::as_mut);
+    let behaviour = face.as_ref().map_or(0, |face| usize::from(face.behaviour));
+    let opened = face
+        .and_then(|face| face.awake.as_deref_mut())
+        .and_then(|awake| {
+            awake.used_ms = now;
+            awake.opened.as_ref()
+        })
+        .map(|(object, context)| (object.bind(py).clone(), context.bind(py).clone()));
+    let (Some((object, context)), Some(id)) = (opened, inner.core.id(key).copied()) else {
+        return Prepared::Closed(letter);
+    };
+    let message = letter.message.message.into_bound(py);
+    let handler = inner
+        .behaviours
+        .get(behaviour)
+        .and_then(|behaviour| behaviour.handler(message.get_type().as_any()))
+        .map(|handler| handler.bind(py).clone());
+    inner.current = Some(key);
+    inner.sender = letter.sender;
+    match handler {
+        Some(handler) => Prepared::Call(
+            id,
+            Call::Handle {
+                handler,
+                object,
+                context,
+                message,
+            },
+        ),
+        None => Prepared::Unhandled(id, object, message),
+    }
+}
+
+fn unhandled(py: Python<'_>, object: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> PyErr {
+    let name = |thing: &Bound<'_, PyAny>| {
+        thing
+            .get_type()
+            .name()
+            .map_or_else(|_| "?".to_owned(), |name| name.to_string())
+    };
+    let text = format!("{} has no handler for `{}`", name(object), name(message));
+    to_python(
+        py,
+        &Error::malformed(text).hint("add a method with @handles for it"),
+    )
 }
 
 fn over(py: Python<'_>) -> PyErr {
@@ -534,6 +636,7 @@ impl Scheduler {
                 behaviours: Vec::new(),
                 talk: Talk::default(),
                 faces: Vec::new(),
+                kinds: Vec::new(),
                 awake: VecDeque::new(),
                 current: None,
                 sender: AgentId::RUNTIME,
@@ -772,18 +875,11 @@ impl Scheduler {
             )
             .mapped();
         }
-        let mut steps = 0;
-        let mut outcome = Ok(());
         self.lock().now_ms = now_ms;
-        while steps < most && outcome.is_ok() {
-            let next = self.lock().core.take();
-            let Some(next) = next else { break };
-            outcome = self.step(py, next);
-            steps += 1;
-        }
+        let outcome = self.steps(py, most);
         self.progress.end(py);
         self.running.store(false, Ordering::Release);
-        outcome.map(|()| steps)
+        outcome
     }
 
     #[pyo3(signature = (agent, value=None))]
