@@ -252,10 +252,9 @@ impl<M> Scheduler<M> {
 
     /// Whether `take` would return something.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-            || self
-                .turn
-                .is_some_and(|(id, _)| self.agents.get(&id).is_some_and(Agent::has_work))
+        let works = |id: &AgentId| self.agents.get(id).is_some_and(Agent::has_work);
+        // An agent whose resumed turn was abandoned may stand in the list with nothing to do.
+        self.ready.iter().any(works) || self.turn.is_some_and(|(id, _)| works(&id))
     }
 
     /// The running agent has finished with what it was handed.
