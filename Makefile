@@ -9,7 +9,8 @@ UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: demo test bench bench-quick bench-peers check build wheel needs clean format test-rust test-python screenshots
+.PHONY: demo test bench bench-quick bench-peers check build wheel needs clean format test-rust test-python \
+	screenshots fuzz fuzz-rust fuzz-python miri asan
 
 demo: build
 	$(VENV)/bin/queenright demo $(DEMO_ARGS)
@@ -56,8 +57,39 @@ format: build
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix --quiet . || true
 
+# Slow checks, each by itself: they need nightly Rust (rustup toolchain install nightly), `cargo install cargo-fuzz --locked`,
+# for miri its component (rustup +nightly component add miri) and a C++ compiler. fuzz/README.md, docs/decisions say what they cover.
+FUZZ_SECONDS ?= 120
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
+fuzz: fuzz-rust fuzz-python
+
+fuzz-rust:
+	cd fuzz && cargo +nightly fuzz build
+	cd fuzz && for target in $(FUZZ_TARGETS); do \
+		mkdir -p corpus/$$target && cargo +nightly fuzz run $$target corpus/$$target seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -rss_limit_mb=1024 || exit 1; \
+	done
+
+fuzz-python: build
+	$(RUN) python scripts/fuzz_python.py $(FUZZ_SECONDS)
+
+# What runs under an interpreter a thousand times slower: the state machines and codecs. Cryptography is left to its vectors.
+miri:
+	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --target-dir target/miri \
+		-p queenright-core --lib --test scheduler_model --test steps -- \
+		--skip signature --skip seal --skip sshsig --skip operator_key
+
+# The one crate with unsafe: its tests, then its launcher in real sandboxes (less what scripts/asan_launcher.py leaves out).
+ASAN := RUSTFLAGS=-Zsanitizer=address cargo +nightly
+asan: build
+	$(ASAN) test --locked --target-dir target/asan --target $(HOST) -p queenright-sandbox
+	$(ASAN) build --locked --target-dir target/asan --target $(HOST) -p queenright-sandbox
+	$(RUN) python scripts/asan_launcher.py target/asan/$(HOST)/debug/queenright-launch
+
 screenshots: build
 	$(RUN) python scripts/screenshots.py
 
 clean:
-	rm -rf $(VENV) target dist
+	rm -rf $(VENV) target dist fuzz/target fuzz/corpus fuzz/artifacts

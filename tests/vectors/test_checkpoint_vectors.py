@@ -50,6 +50,7 @@ def test_a_note_may_carry_others_signatures() -> None:
         VKEY.replace("c74f20a3", "C74F20A3"),
         "",
         "a+b",
+        VKEY[:-1] + "é",
         "two words+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
     ],
 )
@@ -123,6 +124,7 @@ def test_a_checkpoint_is_origin_size_and_root() -> None:
         "origin\n-1\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n",
         "origin\n1\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jx\n",
         "origin\n1\nnot base64!\n",
+        "origin\n1\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2é=\n",
         "origin\n1\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=",
         "origin\n1\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\nx\n",
     ],

@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod agent_id;
+mod atomic;
 pub mod budget;
 pub mod canonical;
 pub mod decision;
@@ -22,4 +23,5 @@ pub mod scheduler;
 pub mod seal;
 pub mod signature;
 pub mod sshsig;
+pub mod steps;
 pub mod view;

@@ -345,10 +345,9 @@ impl<M> Scheduler<M> {
 
     /// Whether `take` would return something.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-            || self
-                .turn
-                .is_some_and(|(key, _)| self.slot(key).is_some_and(Slot::has_work))
+        let works = |key: Key| self.slot(key).is_some_and(Slot::has_work);
+        // An agent whose resumed turn was abandoned may stand in the list with nothing to do.
+        self.ready.iter().any(|key| works(*key)) || self.turn.is_some_and(|(key, _)| works(key))
     }
 
     /// The running agent has finished with what it was handed.

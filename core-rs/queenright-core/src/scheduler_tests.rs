@@ -105,6 +105,21 @@ fn only_a_waiting_turn_can_be_resumed() {
 }
 
 #[test]
+fn abandoned_turn_that_was_resumed_leaves_nothing_ready() {
+    let mut scheduler = scheduler(2, 1);
+    scheduler
+        .push(key(&scheduler, 1), letter(1, 1), Lane::Ordinary)
+        .unwrap();
+    message(&mut scheduler);
+    scheduler.wait(key(&scheduler, 1)).unwrap();
+    assert_eq!(scheduler.take(), None);
+    scheduler.resume(key(&scheduler, 1)).unwrap();
+    scheduler.abandon(key(&scheduler, 1)).unwrap();
+    assert!(!scheduler.has_ready());
+    assert_eq!(scheduler.take(), None);
+}
+
+#[test]
 fn removed_agent_gives_back_what_it_had_not_handled() {
     let mut scheduler = scheduler(8, 2);
     for n in 0..3 {

@@ -1,7 +1,13 @@
-//! Ed25519, strictly (RFC 8032 section 5.1.7, without its leeway).
+//! Ed25519 by one rule, for everything that is ever verified here (RFC 8032 section 5.1.7, without its leeway).
 //!
-//! Refused beyond what the RFC asks: small-order public keys and R, and encodings of a point that are not the one
-//! canonical encoding. So for one key and message no second form of a signature verifies, and no key signs everything.
+//! A signature (R, S) over M by A is accepted if, and only if, all of these hold:
+//! 1. A and R are the canonical encodings of points of the curve: y below p, and no sign bit on x = 0.
+//! 2. Neither A nor R is of small order.
+//! 3. S is below the order L of the base point.
+//! 4. S*B = R + k*A without a cofactor, k = SHA-512(R || A || M) mod L over the bytes as they came.
+//!
+//! So no key signs everything, no second form of a signature verifies, and two verifiers that keep the rule never
+//! disagree. "Many" is many of these, never a batch equation: that one has a cofactor, and accepts what this refuses.
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 
 use crate::error::{Error, Result};

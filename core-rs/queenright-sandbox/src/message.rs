@@ -1,7 +1,10 @@
 //! What crosses the control socket: one msgpack map a packet, every field known, nothing ignored.
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::step::Refusal;
 
@@ -56,6 +59,7 @@ pub struct Spawn {
     pub id: u64,
     pub kind: Kind,
     pub argv: Vec<String>,
+    #[serde(deserialize_with = "each_name_once")]
     pub env: BTreeMap<String, String>,
     pub cwd: String,
     pub binds: Vec<Bind>,
@@ -97,6 +101,7 @@ pub struct Service {
     _op: String,
     pub id: u64,
     pub argv: Vec<String>,
+    #[serde(deserialize_with = "each_name_once")]
     pub env: BTreeMap<String, String>,
     pub cwd: String,
     pub output: String,
@@ -140,7 +145,48 @@ fn whole<'de, T: Deserialize<'de>>(packet: &'de [u8]) -> Result<T, String> {
     }
 }
 
+/// A map's header. What is derived for a struct takes a list of its fields as well, which would be a second spelling.
+fn is_map(packet: &[u8]) -> bool {
+    matches!(packet.first(), Some(0x80..=0x8f | 0xde | 0xdf))
+}
+
+/// The environment; a name twice is refused, because one of the two would be ignored.
+fn each_name_once<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Names;
+
+    impl<'de> Visitor<'de> for Names {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("a map of text to text")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut names = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry::<String, String>()? {
+                match names.entry(name) {
+                    Entry::Vacant(place) => drop(place.insert(value)),
+                    Entry::Occupied(there) => {
+                        return Err(A::Error::custom(format!("{:?} twice", there.key())));
+                    }
+                }
+            }
+            Ok(names)
+        }
+    }
+
+    from.deserialize_map(Names)
+}
+
 pub fn decode(packet: &[u8]) -> Result<Request, Malformed> {
+    if !is_map(packet) {
+        return Err(Malformed {
+            id: None,
+            refusal: Refusal::request("not a request: not a map"),
+        });
+    }
     let head: Head = whole(packet).map_err(|why| Malformed {
         id: None,
         refusal: Refusal::request(format!("not a request: {why}")),
@@ -320,6 +366,52 @@ mod tests {
         assert!(matches!(decode(&bytes), Ok(Request::Kill(7))));
         bytes.push(0xc0);
         assert!(decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_list_of_a_requests_fields_is_no_request() {
+        let bytes = rmp_serde::to_vec(&("kill", 7)).unwrap();
+        let malformed = decode(&bytes).unwrap_err();
+        assert!(malformed.refusal.message().contains("not a map"));
+    }
+
+    #[test]
+    fn a_name_twice_in_the_environment_is_refused() {
+        #[derive(Serialize)]
+        struct Fields<E> {
+            op: &'static str,
+            id: u64,
+            argv: [&'static str; 1],
+            env: E,
+            cwd: &'static str,
+            output: &'static str,
+            pidfile: &'static str,
+        }
+        struct Twice;
+        impl Serialize for Twice {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_map([("PATH", "/usr/bin"), ("PATH", "/tmp")])
+            }
+        }
+        fn with<E: Serialize>(env: E) -> Vec<u8> {
+            let (cwd, output, pidfile) = ("/", "/o", "/p");
+            rmp_serde::to_vec_named(&Fields {
+                op: "service",
+                id: 1,
+                argv: ["/x"],
+                env,
+                cwd,
+                output,
+                pidfile,
+            })
+            .unwrap()
+        }
+        assert!(decode(&with(BTreeMap::from([("PATH", "/usr/bin")]))).is_ok());
+        let malformed = decode(&with(Twice)).unwrap_err();
+        assert!(
+            malformed.refusal.message().contains("\"PATH\" twice"),
+            "{malformed:?}"
+        );
     }
 
     #[test]

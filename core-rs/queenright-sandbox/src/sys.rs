@@ -52,3 +52,6 @@ fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor for us and nobody else knows its number.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,6 @@ The formats are those of golang.org/x/mod/sumdb/note, so any verifier written fo
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ class LogKey:
             )
         try:
             raw = base64.b64decode(parts[2], validate=True)
-        except binascii.Error:
+        except ValueError:  # not base64, or not ASCII
             raise Malformed("a ledger key whose base64 does not decode") from None
         if raw[:1] != _ED25519 or len(raw) != 33 or base64.b64encode(raw).decode() != parts[2]:
             raise Malformed("a ledger key that is not Ed25519")
@@ -72,7 +71,7 @@ class Checkpoint:
             raise Malformed("a note that is no checkpoint")
         try:
             root = base64.b64decode(lines[2], validate=True)
-        except binascii.Error:
+        except ValueError:  # not base64, or not ASCII
             raise Malformed("a checkpoint whose root does not decode") from None
         if len(root) != 32 or base64.b64encode(root).decode() != lines[2]:
             raise Malformed("a checkpoint whose root is not 32 bytes")
@@ -144,7 +143,7 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
         raise Malformed("a note with a malformed signature line")
     try:
         raw = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise Malformed("a note with a malformed signature line") from None
     if len(raw) < 5 or base64.b64encode(raw).decode() != encoded:
         raise Malformed("a note with a malformed signature line")

@@ -262,3 +262,30 @@ fn a_writer_refuses_a_wrong_number_of_items() {
     assert!(out.nil().is_err());
     assert!(Writer::new().finish().is_err());
 }
+
+#[test]
+fn a_refused_call_leaves_the_writer_as_it_was() {
+    let mut writer = Writer::new();
+    writer.open_array(2).unwrap();
+    assert!(writer.float(f64::NAN).is_err());
+    assert!(writer.key("a").is_err());
+    assert!(writer.close().is_err());
+    writer.open_map(1).unwrap();
+    assert!(writer.nil().is_err());
+    writer.key("a").unwrap();
+    assert!(writer.close().is_err());
+    for _ in 2..MAX_DEPTH {
+        writer.open_array(1).unwrap();
+    }
+    assert!(writer.open_array(0).is_err());
+    assert!(writer.open_map(0).is_err());
+    writer.nil().unwrap();
+    for _ in 1..MAX_DEPTH {
+        writer.close().unwrap();
+    }
+    writer.boolean(true).unwrap();
+    writer.close().unwrap();
+    assert!(writer.nil().is_err());
+    let bytes = writer.finish().unwrap();
+    assert!(decode(&bytes, &mut Plain).is_ok());
+}

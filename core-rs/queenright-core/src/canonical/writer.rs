@@ -4,7 +4,7 @@ use rmp::Marker;
 use super::{MAX_DEPTH, MAX_VALUES, too_deep, too_many};
 use crate::error::{Error, Result};
 
-/// Writes one value, top down: a container's header, then its items, then `close`.
+/// Writes one value, top down: a container's header, then its items, then `close`. A refused call leaves it as it was.
 #[derive(Default)]
 pub struct Writer {
     out: Vec<u8>,
@@ -65,22 +65,24 @@ impl Writer {
     }
 
     pub fn float(&mut self, value: f64) -> Result<()> {
-        self.item()?;
         if !value.is_finite() {
             return Err(Error::malformed(format!("{value} has no canonical form")));
         }
+        self.item()?;
         self.tagged(Marker::F64, &value.to_be_bytes());
         Ok(())
     }
 
     pub fn text(&mut self, value: &str) -> Result<()> {
+        let length = length(value.len())?;
         self.item()?;
-        self.put_text(value)
+        self.put_text(length, value);
+        Ok(())
     }
 
     pub fn bytes(&mut self, value: &[u8]) -> Result<()> {
-        self.item()?;
         let length = length(value.len())?;
+        self.item()?;
         if let Ok(short) = u8::try_from(length) {
             self.tagged(Marker::Bin8, &[short]);
         } else if let Ok(short) = u16::try_from(length) {
@@ -94,26 +96,28 @@ impl Writer {
 
     /// Begin a list of exactly `count` items.
     pub fn open_array(&mut self, count: usize) -> Result<()> {
+        let count = self.room_for(count)?;
         self.item()?;
-        let count = length(count)?;
         match u16::try_from(count) {
             Ok(small @ 0..=15) => self.out.push(Marker::FixArray(small as u8).to_u8()),
             Ok(short) => self.tagged(Marker::Array16, &short.to_be_bytes()),
             Err(_) => self.tagged(Marker::Array32, &count.to_be_bytes()),
         }
-        self.push(count, false)
+        self.push(count, false);
+        Ok(())
     }
 
     /// Begin a map of exactly `count` keys, given in the order of their UTF-8 bytes.
     pub fn open_map(&mut self, count: usize) -> Result<()> {
+        let count = self.room_for(count)?;
         self.item()?;
-        let count = length(count)?;
         match u16::try_from(count) {
             Ok(small @ 0..=15) => self.out.push(Marker::FixMap(small as u8).to_u8()),
             Ok(short) => self.tagged(Marker::Map16, &short.to_be_bytes()),
             Err(_) => self.tagged(Marker::Map32, &count.to_be_bytes()),
         }
-        self.push(count, true)
+        self.push(count, true);
+        Ok(())
     }
 
     pub fn key(&mut self, key: &str) -> Result<()> {
@@ -130,9 +134,10 @@ impl Writer {
                 "the key {key:?} is twice or out of order"
             )));
         }
+        let length = length(key.len())?;
         map.items_left -= 1;
         map.awaits_value = true;
-        self.put_text(key)?;
+        self.put_text(length, key);
         let end = self.out.len();
         if let Some(map) = self.open.last_mut() {
             map.last_key = Some((end - key.len(), end));
@@ -141,8 +146,11 @@ impl Writer {
     }
 
     pub fn close(&mut self) -> Result<()> {
-        match self.open.pop() {
-            Some(top) if top.items_left == 0 && !top.awaits_value => Ok(()),
+        match self.open.last() {
+            Some(top) if top.items_left == 0 && !top.awaits_value => {
+                self.open.pop();
+                Ok(())
+            }
             _ => Err(Error::malformed(
                 "a container was closed before its last item",
             )),
@@ -158,11 +166,10 @@ impl Writer {
     }
 
     fn item(&mut self) -> Result<()> {
-        self.values += 1;
-        if self.values > MAX_VALUES {
+        if self.values == MAX_VALUES {
             return Err(too_many());
         }
-        match self.open.last_mut() {
+        let taken = match self.open.last_mut() {
             None if self.out.is_empty() => Ok(()),
             None => Err(Error::malformed("a second value after the first")),
             Some(map) if map.is_map && map.awaits_value => {
@@ -176,20 +183,26 @@ impl Writer {
             Some(_) => Err(Error::malformed(
                 "one item too many, or a value without its key",
             )),
-        }
+        };
+        self.values += usize::from(taken.is_ok());
+        taken
     }
 
-    fn push(&mut self, items_left: u32, is_map: bool) -> Result<()> {
+    /// The count of a container that may be opened here.
+    fn room_for(&self, count: usize) -> Result<u32> {
         if self.open.len() == MAX_DEPTH {
             return Err(too_deep());
         }
+        length(count)
+    }
+
+    fn push(&mut self, items_left: u32, is_map: bool) {
         self.open.push(Open {
             items_left,
             last_key: None,
             is_map,
             awaits_value: false,
         });
-        Ok(())
     }
 
     fn tagged(&mut self, marker: Marker, bytes: &[u8]) {
@@ -212,8 +225,7 @@ impl Writer {
         }
     }
 
-    fn put_text(&mut self, value: &str) -> Result<()> {
-        let length = length(value.len())?;
+    fn put_text(&mut self, length: u32, value: &str) {
         match u16::try_from(length) {
             Ok(small @ 0..=31) => self.out.push(Marker::FixStr(small as u8).to_u8()),
             Ok(small @ 32..=255) => self.tagged(Marker::Str8, &[small as u8]),
@@ -221,7 +233,6 @@ impl Writer {
             Err(_) => self.tagged(Marker::Str32, &length.to_be_bytes()),
         }
         self.out.extend_from_slice(value.as_bytes());
-        Ok(())
     }
 }
 

@@ -1,25 +1,22 @@
-//! The page a cell shares with its supervisor, and the count of steps that its own watchdog reads.
+//! The page a cell shares with its supervisor, beside the count of steps that its own watchdog reads.
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use queenright_core::agent_id::AgentId;
 use queenright_core::error::Error;
+use queenright_core::steps::{Run, Steps};
 
 use crate::error::Mapped;
 
 /// Layout of the page's used part (`queenright.wire.page`): 32 bytes agent, u64 turn, u64 number of the step in
-/// progress, 0 between steps. Little-endian, as words.
+/// progress, 0 between runs. Little-endian, as words.
 const WORDS: usize = 6;
 
-/// One writer, the thread that steps agents; read by a signal handler of the same thread and, through the page, by the
-/// supervisor. Nothing is ordered by these counters, so relaxed is enough.
 #[derive(Default)]
 pub struct Progress {
     page: OnceLock<PyBuffer<u64>>,
-    steps: AtomicU64,
-    now: AtomicU64,
+    steps: Steps,
 }
 
 impl Progress {
@@ -34,16 +31,21 @@ impl Progress {
             .set(buffer)
             .map_err(|_| Error::conflict("the page is shared already"))
             .mapped()?;
-        self.end(page.py());
+        self.write(page.py(), [0; WORDS]);
         Ok(())
     }
 
+    /// The right to step agents; None while somebody has it.
+    pub fn enter(&self) -> Option<Run<'_>> {
+        self.steps.enter()
+    }
+
     /// A step begins: written before any code of the agent's runs.
-    pub fn begin(&self, py: Python<'_>, agent: &AgentId, turn: u64) {
-        let step = self.steps.load(Ordering::Relaxed).wrapping_add(1).max(1);
-        self.steps.store(step, Ordering::Relaxed);
-        self.now.store(step, Ordering::Relaxed);
-        let Some(page) = self.page.get() else { return };
+    pub fn begin(&self, py: Python<'_>, run: &Run<'_>, agent: &AgentId, turn: u64) {
+        let step = run.begin();
+        if self.page.get().is_none() {
+            return;
+        }
         let mut words = [0; WORDS];
         for (word, bytes) in words.iter_mut().zip(agent.0.chunks_exact(8)) {
             let mut eight = [0; 8];
@@ -52,20 +54,24 @@ impl Progress {
         }
         words[4] = turn.to_le();
         words[5] = step.to_le();
-        // It was checked to be writable and of this length; a page that fails later must not end a turn.
-        drop(page.copy_from_slice(py, &words));
+        self.write(py, words);
     }
 
     /// Nobody runs. Between two steps of one run nothing but the core does, so it is enough to say so after the last.
-    pub fn end(&self, py: Python<'_>) {
-        self.now.store(0, Ordering::Relaxed);
+    pub fn leave(&self, py: Python<'_>, run: Run<'_>) {
+        drop(run);
+        self.write(py, [0; WORDS]);
+    }
+
+    fn write(&self, py: Python<'_>, words: [u64; WORDS]) {
         if let Some(page) = self.page.get() {
-            drop(page.copy_from_slice(py, &[0; WORDS]));
+            // It was checked to be writable and of this length; a page that fails later must not end a turn.
+            drop(page.copy_from_slice(py, &words));
         }
     }
 
-    /// The number of the step in progress, 0 between steps.
+    /// The number of the step in progress, 0 between runs.
     pub fn now(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
+        self.steps.now()
     }
 }

@@ -3,7 +3,6 @@
 //! A volatile message goes from its sender's `ctx.send` to its receiver's handler without leaving this file: no frame, no
 //! encoding, no Python of ours in between. A turn of the supervisor's is an object with `run()`.
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::intern;
@@ -14,6 +13,7 @@ use queenright_core::error::{Error, Kind};
 use queenright_core::mailbox::{Bounds, Lane, Letter};
 use queenright_core::reach::{Heard, Talk};
 use queenright_core::scheduler::{Key, Limits, Next, Rejected, Scheduler as Core};
+use queenright_core::steps::Run;
 
 use crate::cell::coroutine::{Answer, Call, Ended, Entry, enter};
 use crate::cell::face::{Awake, Behaviour, Face};
@@ -158,7 +158,6 @@ impl Inner {
 pub struct Scheduler {
     inner: Mutex<Inner>,
     progress: Progress,
-    running: AtomicBool,
     wake: Py<PyAny>,
     failed: Py<PyAny>,
     reference: Py<PyAny>,
@@ -309,7 +308,7 @@ impl Scheduler {
     }
 
     /// At most `most` steps. One hold of the lock a message: the last one written down, the next one taken and prepared.
-    fn steps(&self, py: Python<'_>, most: usize) -> PyResult<usize> {
+    fn steps(&self, py: Python<'_>, run: &Run<'_>, most: usize) -> PyResult<usize> {
         let mut steps = 0;
         let mut done: Option<Key> = None;
         loop {
@@ -328,7 +327,7 @@ impl Scheduler {
                 Next::Message(key, letter) if letter.message.turn == 0 => (key, letter),
                 next => {
                     drop(inner);
-                    done = self.step(py, next)?;
+                    done = self.step(py, run, next)?;
                     continue;
                 }
             };
@@ -336,7 +335,7 @@ impl Scheduler {
             drop(inner);
             done = match prepared {
                 Prepared::Call(id, call) => {
-                    self.progress.begin(py, &id, 0);
+                    self.progress.begin(py, run, &id, 0);
                     let ended = enter(py, Entry::Start(call));
                     self.settle(py, key, id, 0, ended)?
                 }
@@ -347,25 +346,25 @@ impl Scheduler {
                     0,
                     Ended::Failed(unhandled(py, &object, &message)),
                 )?,
-                Prepared::Closed(letter) => self.step_volatile(py, key, letter)?,
+                Prepared::Closed(letter) => self.step_volatile(py, run, key, letter)?,
             };
         }
     }
 
     /// Hand out one message or let a turn go on. The agent may be removed by its own handler at any time.
-    fn step(&self, py: Python<'_>, next: Next<Parcel>) -> PyResult<Option<Key>> {
+    fn step(&self, py: Python<'_>, run: &Run<'_>, next: Next<Parcel>) -> PyResult<Option<Key>> {
         match next {
             Next::Message(key, letter) if letter.message.turn == 0 => {
-                self.step_volatile(py, key, letter)
+                self.step_volatile(py, run, key, letter)
             }
             Next::Message(key, letter) => {
                 self.wake(py, key)?;
-                let run = letter.message.message.into_bound(py);
+                let parcel = letter.message.message.into_bound(py);
                 let Some(id) = self.enter(key, letter.sender, Some(letter.message.turn)) else {
                     return Ok(None);
                 };
-                self.progress.begin(py, &id, letter.message.turn);
-                let ended = enter(py, Entry::Start(Call::Run(run)));
+                self.progress.begin(py, run, &id, letter.message.turn);
+                let ended = enter(py, Entry::Start(Call::Run(parcel)));
                 self.settle(py, key, id, letter.message.turn, ended)
             }
             Next::Resume(key) => {
@@ -385,7 +384,7 @@ impl Scheduler {
                     )))
                     .mapped();
                 };
-                self.progress.begin(py, &id, turn);
+                self.progress.begin(py, run, &id, turn);
                 let ended = enter(py, Entry::Go(coroutine.into_bound(py), answer));
                 self.settle(py, key, id, turn, ended)
             }
@@ -396,6 +395,7 @@ impl Scheduler {
     fn step_volatile(
         &self,
         py: Python<'_>,
+        run: &Run<'_>,
         key: Key,
         letter: Letter<Parcel>,
     ) -> PyResult<Option<Key>> {
@@ -403,14 +403,14 @@ impl Scheduler {
             return Ok(None);
         };
         // Loading its state runs the author's code.
-        self.progress.begin(py, &id, 0);
+        self.progress.begin(py, run, &id, 0);
         if let Err(error) = self.wake(py, key).and_then(|()| self.open(py, key)) {
             return self.settle(py, key, id, 0, Ended::Failed(error));
         }
         let prepared = prepare(&mut self.lock(), py, key, letter);
         match prepared {
             Prepared::Call(id, call) => {
-                self.progress.begin(py, &id, 0);
+                self.progress.begin(py, run, &id, 0);
                 let ended = enter(py, Entry::Start(call));
                 self.settle(py, key, id, 0, ended)
             }
@@ -496,7 +496,8 @@ impl Scheduler {
         resumed.mapped()
     }
 
-    /// Close a coroutine whose turn will not go on. Its `finally` blocks run, so it counts as a step.
+    /// Close a coroutine whose turn will not go on. Its `finally` blocks run, so it counts as a step, or as a part of the
+    /// one in which its agent was removed.
     fn close(
         &self,
         py: Python<'_>,
@@ -507,9 +508,14 @@ impl Scheduler {
         let Some(coroutine) = coroutine else {
             return Ok(());
         };
-        self.progress.begin(py, id, turn);
+        let run = self.progress.enter();
+        if let Some(run) = &run {
+            self.progress.begin(py, run, id, turn);
+        }
         let closed = coroutine.bind(py).call_method0(intern!(py, "close"));
-        self.progress.end(py);
+        if let Some(run) = run {
+            self.progress.leave(py, run);
+        }
         closed.map(drop)
     }
 }
@@ -643,7 +649,6 @@ impl Scheduler {
                 now_ms: 0,
             }),
             progress: Progress::default(),
-            running: AtomicBool::new(false),
             wake,
             failed,
             reference,
@@ -869,16 +874,15 @@ impl Scheduler {
     /// `now_ms`: of the clock that `resting` and the hour of answering are read against.
     #[pyo3(signature = (most=1000, now_ms=0))]
     fn run(&self, py: Python<'_>, most: usize, now_ms: u64) -> PyResult<usize> {
-        if self.running.swap(true, Ordering::Acquire) {
+        let Some(run) = self.progress.enter() else {
             return Err(
                 Error::new(Kind::Conflict, "the scheduler runs already").hint("await instead")
             )
             .mapped();
-        }
+        };
         self.lock().now_ms = now_ms;
-        let outcome = self.steps(py, most);
-        self.progress.end(py);
-        self.running.store(false, Ordering::Release);
+        let outcome = self.steps(py, &run, most);
+        self.progress.leave(py, run);
         outcome
     }
 
