@@ -13,7 +13,8 @@ SIZES: dict[str, dict[str, object]] = {
     "tiny": {"senders": 10, "messages": 1000, "fresh": 1},
 }
 PEERS = (
-    Rival("asyncio"), Rival("uvloop", quick=False), Rival("BEAM"), Rival("Go"), Rival("tokio"), Rival("tokio, 2 threads", quick=False),
+    Rival("asyncio"), Rival("uvloop", quick=False), Rival("BEAM"), Rival("Go"), Rival("tokio"),
+    Rival("tokio, 2 threads", quick=False),
     Rival("ractor", quick=False), Rival("kameo", quick=False), Rival("xoscar", part=50, quick=False),
     Rival("autogen-core", part=100, quick=False), Rival("pykka", part=10, quick=False),
 )  # fmt: skip

@@ -20,8 +20,8 @@ QUESTION = Question(
     sizes={"full": {"agents": 500}, "quick": {"agents": 150}, "tiny": {"agents": 20}},
     rivals=(Rival("ours-supervised", "ours"), Rival("asyncio", extra={"idle_s": 0.1})),
     bars=(Bar("rate", 5, "asyncio", True), Bar("bytes_each", 400, None, False)),
-    notes="The bar is for 100,000 births; with a commit a birth, 500 is what a run can wait for, and the rate falls as the count grows"
-    " (--set agents=N for more). asyncio's bare tasks have no identity, grant or record.",
+    notes="The bar is for 100,000 births; with a commit a birth, 500 is what a run can wait for, and the rate falls as the"
+    " count grows (--set agents=N for more). asyncio's bare tasks have no identity, grant or record.",
 )
 
 if __name__ == "__main__":
