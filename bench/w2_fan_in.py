@@ -9,7 +9,7 @@ from bench.question import RATE, Bar, Question, Rival
 
 SIZES: dict[str, dict[str, object]] = {
     "full": {"senders": 100, "messages": 1_000_000, "fresh": 0},
-    "quick": {"senders": 100, "messages": 200_000, "fresh": 0},
+    "quick": {"senders": 100, "messages": 100_000, "fresh": 0},
     "tiny": {"senders": 10, "messages": 1000, "fresh": 0},
 }
 PEERS = (

@@ -9,11 +9,12 @@ from bench.question import RATE, Question, Rival
 
 SIZES: dict[str, dict[str, object]] = {
     "full": {"senders": 100, "messages": 1_000_000, "fresh": 1},
-    "quick": {"senders": 100, "messages": 200_000, "fresh": 1},
+    "quick": {"senders": 100, "messages": 100_000, "fresh": 1},
     "tiny": {"senders": 10, "messages": 1000, "fresh": 1},
 }
 PEERS = (
-    Rival("asyncio"), Rival("uvloop"), Rival("BEAM"), Rival("Go"), Rival("tokio"), Rival("tokio, 2 threads", quick=False),
+    Rival("asyncio"), Rival("uvloop", quick=False), Rival("BEAM"), Rival("Go"), Rival("tokio"),
+    Rival("tokio, 2 threads", quick=False),
     Rival("ractor", quick=False), Rival("kameo", quick=False), Rival("xoscar", part=50, quick=False),
     Rival("autogen-core", part=100, quick=False), Rival("pykka", part=10, quick=False),
 )  # fmt: skip

@@ -13,7 +13,8 @@ SIZES: dict[str, dict[str, object]] = {
     "tiny": {"agents": 100, "tokens": 10, "hops": 10, "fresh": 1},
 }
 PEERS = (
-    Rival("asyncio"), Rival("uvloop"), Rival("BEAM"), Rival("Go"), Rival("tokio"), Rival("tokio, 2 threads", quick=False),
+    Rival("asyncio"), Rival("uvloop", quick=False), Rival("BEAM"), Rival("Go"), Rival("tokio"),
+    Rival("tokio, 2 threads", quick=False),
     Rival("ractor", quick=False), Rival("kameo", quick=False), Rival("xoscar", part=5, quick=False),
     Rival("autogen-core", part=5, quick=False),
 )  # fmt: skip

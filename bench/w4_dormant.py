@@ -24,7 +24,7 @@ QUESTION = Question(
     measures=MEASURES,
     sizes={
         "full": {"agents": 100_000, "idle_s": 3},
-        "quick": {"agents": 20_000, "idle_s": 1},
+        "quick": {"agents": 10_000, "idle_s": 1},
         "tiny": {"agents": 1000, "idle_s": 0.1},
     },
     rivals=(Rival("ours"), *PEERS),

@@ -19,12 +19,12 @@ QUESTION = Question(
     ),
     sizes={
         "full": {"agents": 1_000_000, "idle_s": 5},
-        "quick": {"agents": 20_000, "idle_s": 1},
+        "quick": {"agents": 10_000, "idle_s": 1},
         "tiny": {"agents": 2000, "idle_s": 0.1},
     },
     rivals=(Rival("ours"), Rival("BEAM", quick=False), Rival("asyncio", quick=False)),
     bars=(Bar("rss_mb", 600, None, False), Bar("idle_cpu_percent", 1, None, False)),
-    notes="A quick run asks for 20,000: its megabytes are not the million's.",
+    notes="A quick run asks for 10,000: its megabytes are not the million's.",
 )
 
 if __name__ == "__main__":

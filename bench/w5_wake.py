@@ -16,7 +16,7 @@ QUESTION = Question(
     measures=WAKE,
     sizes={
         "full": {"agents": 100_000, "count": 5000, "rate": 1000, "warm": 1, "flood": 0},
-        "quick": {"agents": 20_000, "count": 1000, "rate": 1000, "warm": 1, "flood": 0},
+        "quick": {"agents": 10_000, "count": 1000, "rate": 1000, "warm": 1, "flood": 0},
         "tiny": {"agents": 200, "count": 100, "rate": 1000, "warm": 1, "flood": 0},
     },
     rivals=(Rival("ours"), *PEERS),

@@ -14,7 +14,7 @@ QUESTION = Question(
     measures=WAKE,
     sizes={
         "full": {"agents": 100_000, "count": 5000, "rate": 1000, "warm": 0, "flood": 0},
-        "quick": {"agents": 20_000, "count": 1000, "rate": 1000, "warm": 0, "flood": 0},
+        "quick": {"agents": 10_000, "count": 1000, "rate": 1000, "warm": 0, "flood": 0},
         "tiny": {"agents": 200, "count": 100, "rate": 1000, "warm": 0, "flood": 0},
     },
     rivals=(Rival("ours"), Rival("ours", "ours, live", {"warm": 1})),

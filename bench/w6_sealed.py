@@ -14,7 +14,7 @@ QUESTION = Question(
     measures=(RATE,),
     sizes={
         "full": {"messages": 25_600, "size": 256, "window": 256},
-        "quick": {"messages": 5120, "size": 256, "window": 256},
+        "quick": {"messages": 2560, "size": 256, "window": 256},
         "tiny": {"messages": 320, "size": 256, "window": 32},
     },
     rivals=(Rival("ours-sealed", "ours"), Rival("asyncio")),

@@ -14,7 +14,7 @@ QUESTION = Question(
     measures=WAKE,
     sizes={
         "full": {"messages": 1000, "size": 256, "window": 2, "pairs": 1},
-        "quick": {"messages": 1000, "size": 256, "window": 2, "pairs": 1},
+        "quick": {"messages": 500, "size": 256, "window": 2, "pairs": 1},
         "tiny": {"messages": 100, "size": 256, "window": 2, "pairs": 1},
     },
     rivals=(
