@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod agent_id;
+pub mod batch;
 pub mod budget;
 pub mod canonical;
 pub mod decision;

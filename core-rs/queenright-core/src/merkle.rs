@@ -167,14 +167,8 @@ fn split(length: u64) -> u64 {
     1 << (63 - (length - 1).leading_zeros())
 }
 
-/// Check an inclusion proof (RFC 9162 section 2.1.3.2).
-pub fn verify_inclusion(
-    index: u64,
-    size: u64,
-    leaf: &Hash,
-    proof: &[Hash],
-    root: &Hash,
-) -> Result<()> {
+/// The root that an inclusion proof leads to (RFC 9162 section 2.1.3.2), for whoever has the root signed rather than given.
+pub fn root_by_inclusion(index: u64, size: u64, leaf: &Hash, proof: &[Hash]) -> Result<Hash> {
     if index >= size {
         return Err(Error::malformed(format!("no leaf {index} among {size}")));
     }
@@ -199,7 +193,18 @@ pub fn verify_inclusion(
     if last != 0 {
         return Err(refused("shorter than its tree is high"));
     }
-    if hash != *root {
+    Ok(hash)
+}
+
+/// Check an inclusion proof (RFC 9162 section 2.1.3.2).
+pub fn verify_inclusion(
+    index: u64,
+    size: u64,
+    leaf: &Hash,
+    proof: &[Hash],
+    root: &Hash,
+) -> Result<()> {
+    if root_by_inclusion(index, size, leaf, proof)? != *root {
         return Err(refused("for another leaf, place or root"));
     }
     Ok(())

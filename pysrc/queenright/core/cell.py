@@ -6,26 +6,33 @@ coroutine that is run to its end without an event loop. One that awaits a `Suspe
 `send` stamps the running agent as the sender; `deliver` is the runtime's way in. `run(most)` does at most
 that many steps and returns how many it did. `counters(agent)` is (handled, refused, waiting messages,
 waiting bytes). A full mailbox raises MailboxFull with the message.
+
+`Sealer` is one incarnation's way out of the cell and `Opener` the cell's way in (`wire.envelope`): sealing, hashing, signing,
+checking and opening happen many messages in one call, with the interpreter lock released.
 """
 
 from queenright._core.cell import (
     Field,
     MessageBase,
+    Opener,
     Scheduler,
     Schema,
+    Sealer,
     Suspension,
     build_message,
-    open_sealed,
-    seal,
+    decode_message,
+    encode_message,
 )
 
 __all__ = [
     "Field",
     "MessageBase",
+    "Opener",
     "Scheduler",
     "Schema",
+    "Sealer",
     "Suspension",
     "build_message",
-    "open_sealed",
-    "seal",
+    "decode_message",
+    "encode_message",
 ]

@@ -40,6 +40,8 @@ class CellProcess:
     on_end: Callable[[CellProcess, str, bool], None]
     started_ms: int
     agents: set[bytes] = field(default_factory=set)
+    # (agent, incarnation) whose certificate this cell has
+    peers: set[tuple[bytes, int]] = field(default_factory=set)
     state: Literal["starting", "ready", "ended"] = "starting"
     violation: str = ""
     wanted: bool = False  # the supervisor asked for the end

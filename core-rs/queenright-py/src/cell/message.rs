@@ -27,6 +27,14 @@ impl MessageBase {
         self.size
     }
 
+    pub fn schema(&self) -> &Py<Schema> {
+        &self.schema
+    }
+
+    pub fn fields(&self) -> &[Py<PyAny>] {
+        &self.fields
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (&str, &Py<PyAny>)> {
         self.schema
             .get()
@@ -71,7 +79,7 @@ impl MessageBase {
     }
 }
 
-fn schema_of(class: &Bound<'_, PyType>) -> PyResult<Py<Schema>> {
+pub fn schema_of(class: &Bound<'_, PyType>) -> PyResult<Py<Schema>> {
     let schema = class.getattr("__schema__").map_err(|_| {
         PyTypeError::new_err(
             "a message class needs its fields: subclass queenright.agent.Message, not its base",
@@ -241,7 +249,7 @@ fn clip(text: &str) -> String {
 }
 
 /// What canonical bytes decode to, as the kind wants it: lists become tuples, tagged maps messages.
-fn unplain<'py>(kind: &Kind, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub fn unplain<'py>(kind: &Kind, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
     if let Kind::Union(kinds) = kind {
         // The first kind that accepts decides, as it did when the message was made.

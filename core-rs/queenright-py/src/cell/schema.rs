@@ -92,6 +92,8 @@ impl Kind {
 
 pub struct FieldSpec {
     pub name: String,
+    /// The name as the object that maps are asked with.
+    pub key: Py<PyString>,
     pub kind: Kind,
     /// Checked once, with what it counts.
     pub default: Option<(Py<PyAny>, usize)>,
@@ -103,6 +105,8 @@ pub struct Schema {
     pub name: String,
     pub fields: Vec<FieldSpec>,
     pub index: HashMap<String, usize>,
+    /// Positions in the order of the names' UTF-8 bytes, in which they are encoded.
+    pub sorted: Vec<usize>,
 }
 
 type Given<'py> = (String, Bound<'py, PyAny>, bool, Bound<'py, PyAny>);
@@ -110,7 +114,7 @@ type Given<'py> = (String, Bound<'py, PyAny>, bool, Bound<'py, PyAny>);
 #[pymethods]
 impl Schema {
     #[new]
-    fn new(name: String, fields: Vec<Given<'_>>) -> PyResult<Self> {
+    fn new(py: Python<'_>, name: String, fields: Vec<Given<'_>>) -> PyResult<Self> {
         let mut specs = Vec::with_capacity(fields.len());
         let mut index = HashMap::new();
         for (at, (field, given, has_default, default)) in fields.into_iter().enumerate() {
@@ -127,15 +131,19 @@ impl Schema {
             };
             index.insert(field.clone(), at);
             specs.push(FieldSpec {
+                key: PyString::intern(py, &field).unbind(),
                 name: field,
                 kind,
                 default,
             });
         }
+        let mut sorted: Vec<usize> = (0..specs.len()).collect();
+        sorted.sort_by(|left, right| specs[*left].name.cmp(&specs[*right].name));
         Ok(Self {
             name,
             fields: specs,
             index,
+            sorted,
         })
     }
 
