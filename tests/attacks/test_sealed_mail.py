@@ -10,10 +10,22 @@ import pytest
 from cells import Swarm
 
 from queenright.agent import Agent, AgentRef, Context, Message, handles
+from queenright.cell.keys import WINDOW_MESSAGES
 from queenright.core import Letter, SigningKey, canonical, decode
-from queenright.errors import InvalidProof, InvalidSignature, Malformed
+from queenright.errors import Conflict, InvalidProof, InvalidSignature, Malformed, QueenrightError, Unknown
 from queenright.wire.envelope import prove
-from queenright.wire.link import Certified, Deliver, Frame, Incarnation, NeedSealKey, OpenKey, Result, SealKey
+from queenright.wire.link import (
+    Batch,
+    Certified,
+    Deliver,
+    Frame,
+    Incarnation,
+    NeedSealKey,
+    OpenKey,
+    Peer,
+    Result,
+    SealKey,
+)
 
 SECRET = "the password is hunter2"
 
@@ -29,6 +41,19 @@ class Word(Message):
 
 class Blip(Message, volatile=True):
     text: str
+
+
+class Many(Message):
+    to: AgentRef
+    count: int
+
+
+class Ping(Message, volatile=True):
+    n: int
+
+
+class Pong(Message, volatile=True):
+    n: int
 
 
 @dataclass
@@ -50,6 +75,20 @@ class Talker(Agent):
     async def word(self, ctx: Context, message: Word) -> Word:
         self.state.words.append(message.text)
         return Word(f"heard {message.text}")
+
+    @handles
+    async def many(self, ctx: Context, message: Many) -> None:
+        for n in range(message.count):
+            ctx.send(message.to, Ping(n))
+
+    @handles
+    async def ping(self, ctx: Context, message: Ping) -> None:
+        assert ctx.sender is not None
+        ctx.send(ctx.sender, Pong(message.n))
+
+    @handles
+    async def pong(self, ctx: Context, message: Pong) -> None:
+        self.state.words.append(str(message.n))
 
     @handles
     async def blip(self, ctx: Context, message: Blip) -> None:
@@ -96,6 +135,59 @@ def test_nothing_that_crosses_the_supervisor_holds_the_plaintext(pair: Any) -> N
     carriers = [data for data in crossing if b"another secret" in data]
     # The receiver's own state is all that comes out in clear, and that is the journal's to encrypt.
     assert [decode(data)["t"] for data in carriers if decode(data)["t"] != "end"] in ([], ["deliver"])
+
+
+def test_volatile_mail_leaves_once_a_loop_turn_in_batches_and_is_answered_in_order(pair: Any) -> None:
+    swarm, sender, receiver = pair
+    swarm.send(sender, Many(AgentRef(receiver.id), 400))
+    swarm.send(sender, Word("durable"))
+    assert words(sender) == [*map(str, range(400)), "durable"]
+    batches = [frame.agent for frame in swarm.runtime.frames if isinstance(frame, Batch)]
+    assert batches.count(sender.id) == 2  # 256 and the rest
+    assert 1 <= batches.count(receiver.id) <= 4
+    assert sender.errors == receiver.errors == []
+
+
+def test_a_flooder_gets_its_message_back_and_its_window_once_the_receiver_has_taken(pair: Any) -> None:
+    """More than a window at once: MailboxFull in the sender's own turn; nothing is lost silently."""
+    swarm, sender, receiver = pair
+    swarm.send(sender, Many(AgentRef(receiver.id), 100))
+    keys = swarm.process(sender.cell).post._desks[sender.id].keys
+    assert keys.sealer.under_way == (0, 0)
+    swarm.send(sender, Many(AgentRef(receiver.id), WINDOW_MESSAGES + 1))
+    assert "MailboxFull" in sender.errors[0]
+    assert keys.sealer.under_way == (0, 0)
+    swarm.send(sender, Word("goes on"))
+    assert words(sender)[-1] == "goes on"
+
+
+@pytest.mark.parametrize("change", [{"agent": bytes(32)}, {"packet": b"QRB1"}, {"packet": b""}])
+def test_a_batch_altered_on_its_way_to_a_cell_is_refused_by_the_cell_itself(
+    pair: Any, change: dict[str, Any]
+) -> None:
+    swarm, sender, receiver = pair
+    swarm.tamper = lambda frame: replace(frame, **change) if isinstance(frame, Batch) else frame
+    with pytest.raises(QueenrightError):
+        swarm.send(sender, Many(AgentRef(receiver.id), 3))
+    assert words(receiver) == []
+
+
+def test_a_batch_is_never_taken_without_its_senders_certificate_or_twice(pair: Any) -> None:
+    swarm, sender, receiver = pair
+    kept: list[Frame] = []
+
+    def keep(frame: Frame) -> Frame:
+        kept.extend([frame] if isinstance(frame, Batch) else [])
+        return frame
+
+    swarm.tamper = lambda frame: None if isinstance(frame, Peer) else frame
+    with pytest.raises(Unknown, match="certificate has not come"):
+        swarm.send(sender, Many(AgentRef(receiver.id), 3))
+    swarm.runtime.cells[1].peers.clear()
+    swarm.tamper = keep
+    swarm.send(sender, Many(AgentRef(receiver.id), 3))
+    with pytest.raises(Conflict, match="came before"):
+        swarm.process(receiver.cell).receive(kept[0])
 
 
 def test_keys_are_made_once_and_only_when_something_must_be_signed(pair: Any) -> None:

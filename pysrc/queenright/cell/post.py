@@ -137,8 +137,8 @@ class Post:
 
     def leave(self) -> None:
         """Send every bag: called once a turn of the cell's loop."""
-        while self._bags:
-            desk = self._desks[self._bags.pop()]
+        for agent in list(self._bags):
+            desk = self._desks[agent]
             self._cut(desk)
             self._flush(desk)
 
