@@ -40,6 +40,9 @@ class CellProcess:
     on_end: Callable[[CellProcess, str, bool], None]
     started_ms: int
     agents: set[bytes] = field(default_factory=set)
+    left: set[bytes] = field(
+        default_factory=set
+    )  # agents that were taken out of it: a life in it ends for good
     # (agent, incarnation) whose certificate this cell has
     peers: set[tuple[bytes, int]] = field(default_factory=set)
     state: Literal["starting", "ready", "ended"] = "starting"

@@ -98,6 +98,8 @@ class Cells:
                     and cell.intent == agent.intent
                     and cell.packages == (agent.package,)
                     and len(cell.agents) < SHARED_AGENTS
+                    and agent.id
+                    not in cell.left  # its number is the cell's, and no two lives have one number
                 ):
                     self._host(cell, agent)
                     return cell
@@ -289,6 +291,8 @@ class Cells:
 
     def mine(self, cell: CellProcess, agent_id: bytes) -> Agent | None:
         """The agent if this cell has it now; None if it was evicted meanwhile; Malformed if it never had it."""
+        if agent_id in cell.left:
+            return None
         agent = self._rt.agents.find(agent_id)
         if agent is None or agent.incarnation != cell.number:
             raise Malformed("a frame for an agent that this cell does not host")
@@ -353,6 +357,7 @@ class Cells:
         if cell is None:
             return
         cell.agents.discard(agent.id)
+        cell.left.add(agent.id)
         cell.send(Evict(agent.id))
         if not cell.agents:
             cell.idle_since = self._rt.clock.boot_ms() - (0 if cell.shared else IDLE_MS)

@@ -128,11 +128,9 @@ class Turns:
 
     def _current(self, cell: CellProcess, agent_id: bytes, number: int) -> tuple[Agent, OpenTurn] | None:
         """The agent and turn a record is about; None if it came too late; Malformed if it cannot be this cell's."""
-        agent = self._rt.agents.find(agent_id)
-        if agent is None or agent.incarnation != cell.number:
-            raise Malformed("a record for an agent that this cell does not host")
+        agent = self._rt.cells.mine(cell, agent_id)
         turn = self.open.get(agent_id)
-        if agent_id not in cell.agents or turn is None or turn.turn != number or not turn.delivered:
+        if agent is None or turn is None or turn.turn != number or not turn.delivered:
             return None  # evicted or ended while the frame was under way
         return agent, turn
 
@@ -146,10 +144,8 @@ class Turns:
         """Check everything of a record that is sealed. A record that comes too late is a link of its sender's chain all the
         same. Raises Malformed, or InvalidSignature.
         """
-        agent = self._rt.agents.find(agent_id)
-        if agent is None or agent.incarnation != cell.number:
-            raise Malformed("a record for an agent that this cell does not host")
-        if agent_id not in cell.agents:
+        agent = self._rt.cells.mine(cell, agent_id)
+        if agent is None:
             return []
         if len(ops) > MAX_OPS:
             raise Malformed(f"{len(ops)} sends in one record are over the limit of {MAX_OPS}")

@@ -41,8 +41,6 @@ pub struct Expected<'a> {
 struct Seal<'a> {
     sender: &'a Id,
     receiver: &'a Id,
-    generation: u64,
-    enc: &'a [u8; 32],
     sequence: u64,
     counter: u64,
     kind: &'a str,
@@ -136,21 +134,33 @@ impl Opener {
             self.seen
                 .insert((pair.receiver, sender), pair.last_sequence);
         }
+        let ready: Vec<Result<()>> = packet
+            .pairs
+            .iter()
+            .map(|pair| self.prepare(&pair.receiver, &sender, pair.generation, &pair.enc))
+            .collect();
+        let contexts: Vec<Result<&OpenContext>> = packet
+            .pairs
+            .iter()
+            .zip(ready)
+            .map(|(pair, ready)| ready.and_then(|()| self.context(&pair.receiver, &sender)))
+            .collect();
+        let mut aad = Vec::with_capacity(256);
         let opened = packet
             .messages
             .iter()
             .map(|message| {
-                let pair = &packet.pairs[message.pair];
-                let body = self.open(&Seal {
-                    sender: &sender,
-                    receiver: &pair.receiver,
-                    generation: pair.generation,
-                    enc: &pair.enc,
-                    sequence: message.sequence,
-                    counter: message.counter,
-                    kind: &packet.kinds[message.kind],
-                    salted: &message.salted,
-                    ciphertext: packet.ciphertext(message),
+                let body = contexts[message.pair].clone().and_then(|context| {
+                    let seal = Seal {
+                        sender: &sender,
+                        receiver: &packet.pairs[message.pair].receiver,
+                        sequence: message.sequence,
+                        counter: message.counter,
+                        kind: &packet.kinds[message.kind],
+                        salted: &message.salted,
+                        ciphertext: packet.ciphertext(message),
+                    };
+                    seal.open(context, &mut aad)
                 });
                 Opened {
                     pair: message.pair,
@@ -186,61 +196,72 @@ impl Opener {
             ));
         }
         letter.verify(&self.runtime, public_key)?;
-        self.open(&Seal {
-            sender: &letter.head.sender,
+        self.prepare(
+            &letter.receiver,
+            &head.sender,
+            letter.generation,
+            &letter.enc,
+        )?;
+        let seal = Seal {
+            sender: &head.sender,
             receiver: &letter.receiver,
-            generation: letter.generation,
-            enc: &letter.enc,
             sequence: letter.sequence,
             counter: letter.counter,
             kind: &letter.kind,
             salted: &letter.salted,
             ciphertext: letter.ciphertext(),
-        })
+        };
+        let context = self.context(&letter.receiver, &head.sender)?;
+        seal.open(context, &mut Vec::with_capacity(256))
     }
 
-    fn open(&mut self, seal: &Seal<'_>) -> Result<Vec<u8>> {
-        let place = (*seal.receiver, *seal.sender);
+    /// Have the context that this encapsulated key belongs to.
+    fn prepare(
+        &mut self,
+        receiver: &Id,
+        sender: &Id,
+        generation: u64,
+        enc: &[u8; 32],
+    ) -> Result<()> {
+        let place = (*receiver, *sender);
         let known = self
             .contexts
             .get(&place)
-            .is_some_and(|known| known.enc == *seal.enc && known.generation == seal.generation);
-        if !known {
-            let private_key = self
-                .keys
-                .get(&(*seal.receiver, seal.generation))
-                .ok_or_else(|| {
-                    Error::unknown(format!(
-                        "this cell was not given the sealing key of generation {}",
-                        seal.generation
-                    ))
-                })?;
-            let context = OpenContext::new(&private_key[..], seal.enc, SEAL_INFO)?;
-            let context = Context {
-                enc: *seal.enc,
-                generation: seal.generation,
-                context,
-            };
-            self.contexts.insert(place, context);
+            .is_some_and(|known| known.enc == *enc && known.generation == generation);
+        if known {
+            return Ok(());
         }
-        let mut aad = Vec::with_capacity(256);
-        seal_aad(
-            &mut aad,
-            seal.sender,
-            seal.receiver,
-            seal.sequence,
-            seal.kind,
-        );
-        let context = self
-            .contexts
-            .get(&place)
-            .ok_or_else(|| Error::unknown("no sealing context"))?;
-        let mut plaintext = context.context.open(seal.counter, &aad, seal.ciphertext)?;
+        let private_key = self.keys.get(&(*receiver, generation)).ok_or_else(|| {
+            Error::unknown(format!(
+                "this cell was not given the sealing key of generation {generation}"
+            ))
+        })?;
+        let context = Context {
+            enc: *enc,
+            generation,
+            context: OpenContext::new(&private_key[..], enc, SEAL_INFO)?,
+        };
+        self.contexts.insert(place, context);
+        Ok(())
+    }
+
+    fn context(&self, receiver: &Id, sender: &Id) -> Result<&OpenContext> {
+        self.contexts
+            .get(&(*receiver, *sender))
+            .map(|found| &found.context)
+            .ok_or_else(|| Error::unknown("no sealing context"))
+    }
+}
+
+impl Seal<'_> {
+    fn open(&self, context: &OpenContext, aad: &mut Vec<u8>) -> Result<Vec<u8>> {
+        seal_aad(aad, self.sender, self.receiver, self.sequence, self.kind);
+        let mut plaintext = context.open(self.counter, aad, self.ciphertext)?;
         if plaintext.len() < SALT {
             return Err(Error::malformed("a sealed message without its salt"));
         }
         let (salt, body) = plaintext.split_at(SALT);
-        if salted_digest(salt, body) != *seal.salted {
+        if salted_digest(salt, body) != *self.salted {
             return Err(Error::invalid_signature(
                 "the signed digest is not of this plaintext",
             ));

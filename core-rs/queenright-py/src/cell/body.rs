@@ -2,12 +2,12 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
-use queenright_core::canonical::Writer;
+use queenright_core::canonical::{Writer, decode_map};
 use queenright_core::error::Error;
 
-use crate::cell::message::{MessageBase, build_message, schema_of, unplain};
+use crate::cell::message::{MessageBase, clip, schema_of, unplain};
 use crate::error::{Malformed, Mapped};
-use crate::shared::canonical::{decode, text, write_int};
+use crate::shared::canonical::{Failure, Objects, text, write_int};
 
 /// The canonical map of a message's fields; a message inside is {"f": its fields, "t": its type's name}.
 #[pyfunction]
@@ -78,24 +78,43 @@ pub fn decode_message<'py>(class: &Bound<'py, PyType>, body: &[u8]) -> PyResult<
     let py = class.py();
     let schema = schema_of(class)?;
     let schema = schema.get();
-    let found = decode(py, body)?;
-    let Ok(map) = found.cast_exact::<PyDict>() else {
-        return Err(Malformed::new_err(format!(
-            "a message `{}` is a map of its fields",
-            schema.name
-        )));
+    let mut values: Vec<Option<Bound<'py, PyAny>>> = Vec::new();
+    values.resize_with(schema.fields.len(), || None);
+    // Keys come in the order in which the class has them sorted; one that does not is missing before it, or unknown.
+    let mut sorted = schema.sorted.iter();
+    decode_map(body, &mut Objects { py }, |name, value| {
+        let found = sorted.find_map(|at| {
+            schema
+                .fields
+                .get(*at)
+                .filter(|field| field.name == name)
+                .map(|field| (*at, field))
+        });
+        let (at, field) = found.ok_or_else(|| {
+            Malformed::new_err(format!(
+                "a message `{}` has no field `{}`",
+                schema.name,
+                clip(name)
+            ))
+        })?;
+        values[at] = Some(unplain(&field.kind, &value)?);
+        Ok(())
+    })
+    .map_err(|Failure(error)| error)?;
+    let made = if values.iter().all(Option::is_some) {
+        let values: Vec<_> = values.into_iter().flatten().collect();
+        class.call1(PyTuple::new(py, values)?)
+    } else {
+        // A field that is missing takes its default: the sender was older.
+        let given = PyDict::new(py);
+        for (field, value) in schema.fields.iter().zip(values) {
+            if let Some(value) = value {
+                given.set_item(&field.name, value)?;
+            }
+        }
+        class.call((), Some(&given))
     };
-    if map.len() != schema.fields.len() {
-        return build_message(class, map); // an older sender's, or one with a field too many
-    }
-    let mut values = Vec::with_capacity(schema.fields.len());
-    for field in &schema.fields {
-        let Some(value) = map.get_item(field.key.bind(py))? else {
-            return build_message(class, map);
-        };
-        values.push(unplain(&field.kind, &value)?);
-    }
-    class.call1(PyTuple::new(py, values)?).map_err(|error| {
+    made.map_err(|error| {
         if error.is_instance_of::<PyTypeError>(py) {
             Malformed::new_err(format!(
                 "not a message `{}`: {}",

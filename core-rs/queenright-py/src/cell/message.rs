@@ -244,7 +244,7 @@ pub fn build_message<'py>(
     })
 }
 
-fn clip(text: &str) -> String {
+pub fn clip(text: &str) -> String {
     text.chars().take(32).collect()
 }
 

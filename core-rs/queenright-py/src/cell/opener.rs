@@ -102,6 +102,7 @@ impl Opener {
 
     /// The body of a letter, checked alone. `public_key` is of the sender's life that it is said to be of. Raises
     /// InvalidSignature, Malformed, Unknown.
+    #[allow(clippy::too_many_arguments)] // all but the first by name
     #[pyo3(signature = (letter, *, receiver, sender, incarnation, kind, public_key))]
     fn open_letter<'py>(
         &mut self,

@@ -92,8 +92,6 @@ impl Kind {
 
 pub struct FieldSpec {
     pub name: String,
-    /// The name as the object that maps are asked with.
-    pub key: Py<PyString>,
     pub kind: Kind,
     /// Checked once, with what it counts.
     pub default: Option<(Py<PyAny>, usize)>,
@@ -114,7 +112,7 @@ type Given<'py> = (String, Bound<'py, PyAny>, bool, Bound<'py, PyAny>);
 #[pymethods]
 impl Schema {
     #[new]
-    fn new(py: Python<'_>, name: String, fields: Vec<Given<'_>>) -> PyResult<Self> {
+    fn new(name: String, fields: Vec<Given<'_>>) -> PyResult<Self> {
         let mut specs = Vec::with_capacity(fields.len());
         let mut index = HashMap::new();
         for (at, (field, given, has_default, default)) in fields.into_iter().enumerate() {
@@ -131,7 +129,6 @@ impl Schema {
             };
             index.insert(field.clone(), at);
             specs.push(FieldSpec {
-                key: PyString::intern(py, &field).unbind(),
                 name: field,
                 kind,
                 default,

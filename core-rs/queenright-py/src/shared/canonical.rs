@@ -94,12 +94,12 @@ pub fn text(value: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
     })
 }
 
-struct Objects<'py> {
-    py: Python<'py>,
+pub struct Objects<'py> {
+    pub py: Python<'py>,
 }
 
 /// An exception on its way out of the core, whose own refusals become one too.
-struct Failure(PyErr);
+pub struct Failure(pub PyErr);
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
