@@ -106,19 +106,22 @@ def test_batches_arrive_in_order_and_a_forger_is_named_and_taken_out_while_its_c
     supervised.apply(INTENT)
     supervised.until(
         "the forger is caught and the others were heard",
-        lambda: "then" in " ".join(supervised.log("chatter/chatter")) or None,
+        lambda: (
+            "chatter/top" in supervised.agents()
+            and any(line.startswith("then") for line in supervised.log("chatter/top"))
+        ),
     )
     everything = sum(range(400))
-    lines = supervised.log("chatter/chatter")
+    lines = supervised.log("chatter/top")
     assert f"heard 400 {everything} True" in lines
     assert f"then 3 {everything + 1000 + 1000 + 1}" in lines
-    assert "went on" in supervised.log("chatter/chatter/good")
-    bad = supervised.log("chatter/chatter/bad")
+    assert "went on" in supervised.log("chatter/top/good")
+    bad = supervised.log("chatter/top/bad")
     assert "forged" in bad
     assert "went on" not in bad
     rows = supervised.agents()
-    assert rows["chatter/chatter/bad"]["state"] == "suspect"
+    assert rows["chatter/top/bad"]["state"] == "suspect"
     (violation,) = [entry for entry in supervised.entries() if entry["kind"] == "protocol.violation"]
-    assert violation["agent"] in rows["chatter/chatter/bad"]["id"]
+    assert violation["agent"] in rows["chatter/top/bad"]["id"]
     assert "does not verify" in violation["facts"]["what"]
     assert [entry for entry in supervised.entries() if entry["kind"] == "cell.killed"] == []
