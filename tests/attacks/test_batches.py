@@ -161,6 +161,14 @@ def test_what_nobody_can_have_is_dropped_counted_and_credited_at_once(world: Wor
     ]
 
 
+def test_a_cell_that_does_not_keep_up_loses_volatile_mail_and_is_not_ended_by_it(world: World) -> None:
+    sender, receiver = world.agent("s", world.cell(1)), world.agent("r", world.cell(2))
+    world.cell(2).behind = True
+    world.receive(sender, world.packet(sender, world.sealer(sender, receiver), [(receiver, Note(1))]))
+    assert (world.cell(2).of(Batch), world.volatile.dropped) == ([], 1)
+    assert world.lines == ["1 volatile messages dropped: its cell is behind"]
+
+
 def test_one_receivers_mail_under_way_is_bounded_and_comes_back_into_its_senders_window(world: World) -> None:
     here, there = world.cell(1), world.cell(2)
     sender, receiver = world.agent("s", here), world.agent("r", there)

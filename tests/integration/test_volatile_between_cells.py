@@ -22,8 +22,12 @@ class Heard(Message):
     sum: int
     ordered: bool
 
+class Word(Message):
+    n: int
+
 class Talk(Message):
     forge: bool
+    durable: bool = False
 
 @dataclass
 class Seen:
@@ -34,6 +38,10 @@ class Ear(Agent):
 
     @handles
     async def beat(self, ctx: Context, message: Beat) -> None:
+        self.state.beats.append(message.n)
+
+    @handles
+    async def word(self, ctx: Context, message: Word) -> None:
         self.state.beats.append(message.n)
 
     @handles
@@ -51,7 +59,7 @@ class Mouth(Agent):
             for keys in [k for k in gc.get_objects() if type(k) is Keys and k.agent == ctx.self.id]:
                 keys.signing = SigningKey.from_seed(bytes(32))
             ctx.log("forged")
-        ctx.send(ear, Beat(1))
+        ctx.send(ear, Word(5000) if message.durable else Beat(1))
         await ctx.sleep(0.1)
         ctx.log("went on")
 
@@ -73,11 +81,13 @@ class Top(Agent):
         heard = await until(ctx, ear, 400)
         ctx.log(f"heard {heard.n} {heard.sum} {heard.ordered}")
         bad = await ctx.spawn(Mouth, name="bad", exercise=may)
+        worse = await ctx.spawn(Mouth, name="worse", exercise=may)
         good = await ctx.spawn(Mouth, name="good", exercise=may)
         ctx.send(bad, Talk(True))
+        ctx.send(worse, Talk(True, durable=True))
         await ctx.sleep(1)
         ctx.send(good, Talk(False))
-        heard = await until(ctx, ear, 403)
+        heard = await until(ctx, ear, 404)
         ctx.log(f"then {heard.n - 400} {heard.sum}")
 """
 INTENT = """
@@ -111,17 +121,19 @@ def test_batches_arrive_in_order_and_a_forger_is_named_and_taken_out_while_its_c
             and any(line.startswith("then") for line in supervised.log("chatter/top"))
         ),
     )
+    assert supervised.call("status")["volatile_dropped"] == 0
     everything = sum(range(400))
     lines = supervised.log("chatter/top")
     assert f"heard 400 {everything} True" in lines
-    assert f"then 3 {everything + 1000 + 1000 + 1}" in lines
+    assert f"then 4 {everything + 3000 + 1}" in lines
     assert "went on" in supervised.log("chatter/top/good")
-    bad = supervised.log("chatter/top/bad")
-    assert "forged" in bad
-    assert "went on" not in bad
     rows = supervised.agents()
-    assert rows["chatter/top/bad"]["state"] == "suspect"
-    (violation,) = [entry for entry in supervised.entries() if entry["kind"] == "protocol.violation"]
-    assert violation["agent"] in rows["chatter/top/bad"]["id"]
-    assert "does not verify" in violation["facts"]["what"]
+    violations = [entry for entry in supervised.entries() if entry["kind"] == "protocol.violation"]
+    for name in ("chatter/top/bad", "chatter/top/worse"):
+        assert "forged" in supervised.log(name)
+        assert "went on" not in supervised.log(name)
+        assert rows[name]["state"] == "suspect"
+        (violation,) = [entry for entry in violations if entry["agent"] in rows[name]["id"]]
+        assert "does not verify" in violation["facts"]["what"]
+    assert len(violations) == 2
     assert [entry for entry in supervised.entries() if entry["kind"] == "cell.killed"] == []

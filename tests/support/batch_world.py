@@ -39,6 +39,7 @@ class Cell:
     peers: set[tuple[bytes, int]] = field(default_factory=set)
     sent: list[Frame] = field(default_factory=list)
     idle_since: int | None = 0
+    behind: bool = False
 
     def send(self, frame: Frame) -> None:
         self.sent.append(frame)

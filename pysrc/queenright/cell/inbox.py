@@ -31,15 +31,22 @@ class Inbox:
 
     def arrive(self, sender: bytes, life: int, messages: list[Arrived]) -> None:
         """Deliver what there is room for."""
-        deliver = self._deliver
+        deliver, waiting = self._deliver, self._waiting
+        taken: dict[bytes, list[int]] = {}
         for receiver, kind, message, size in messages:
-            queue = self._waiting.get(receiver)
-            if queue is not None:
-                queue.append((sender, life, kind, message, size))
+            if receiver in waiting:
+                waiting[receiver].append((sender, life, kind, message, size))
             elif deliver(receiver, sender, kind, message):
-                self._take(sender, life, receiver, size)
+                count = taken.get(receiver)
+                if count is None:
+                    taken[receiver] = [1, size]
+                else:
+                    count[0] += 1
+                    count[1] += size
             else:
-                self._waiting[receiver] = deque([(sender, life, kind, message, size)])
+                waiting[receiver] = deque([(sender, life, kind, message, size)])
+        for receiver, (many, size) in taken.items():
+            self._take(sender, life, receiver, size, many)
         self._acknowledge()
 
     def feed(self) -> None:
@@ -63,13 +70,10 @@ class Inbox:
             self._take(sender, life, receiver, size)
         self._acknowledge()
 
-    def _take(self, sender: bytes, life: int, receiver: bytes, size: int) -> None:
-        taken = self._taken.get((sender, life, receiver))
-        if taken is None:
-            self._taken[sender, life, receiver] = [1, size]
-        else:
-            taken[0] += 1
-            taken[1] += size
+    def _take(self, sender: bytes, life: int, receiver: bytes, size: int, messages: int = 1) -> None:
+        taken = self._taken.setdefault((sender, life, receiver), [0, 0])
+        taken[0] += messages
+        taken[1] += size
 
     def _acknowledge(self) -> None:
         if self._taken:

@@ -20,6 +20,8 @@ __all__ = ["CellProcess"]
 
 # What may wait unread for a cell before it counts as stuck: a window of large messages, no more.
 UNREAD_BYTES = 64 * 1024 * 1024
+# Above this, volatile mail for it is dropped: what others send must never be what ends a cell.
+BEHIND_BYTES = UNREAD_BYTES // 4
 LOG_LINES_A_SECOND = 1_000  # of all agents of a cell together
 
 
@@ -88,6 +90,11 @@ class CellProcess:
         self._transport.write(pack(encode(frame)))
         if self._transport.get_write_buffer_size() > UNREAD_BYTES:
             self.kill("does not read its link")
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits unread that only mail which must arrive may be added."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > BEHIND_BYTES
 
     def may_log(self, now_boot: int) -> bool:
         """Whether this second has room for one more line; a flood of them is dropped, not stored and not waited for."""

@@ -100,6 +100,8 @@ class VolatileMail:
             return "out of reach"
         if home is None or not target.runnable:
             return "the agent is not running"
+        if home.behind:
+            return "its cell is behind"
         load = self._loads.get(target.id)
         if load is not None and (
             load.messages + messages > MAILBOX_MESSAGES or load.size + size > MAILBOX_BYTES

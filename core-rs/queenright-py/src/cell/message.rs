@@ -3,6 +3,7 @@
 //! A message passes between agents of one cell as an object, so nothing in it may ever change. Its fields live here, out
 //! of reach of Python, and hold only None, bool, int, float, str, bytes, tuples of these and other messages.
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
@@ -80,11 +81,13 @@ impl MessageBase {
 }
 
 pub fn schema_of(class: &Bound<'_, PyType>) -> PyResult<Py<Schema>> {
-    let schema = class.getattr("__schema__").map_err(|_| {
-        PyTypeError::new_err(
-            "a message class needs its fields: subclass queenright.agent.Message, not its base",
-        )
-    })?;
+    let schema = class
+        .getattr(intern!(class.py(), "__schema__"))
+        .map_err(|_| {
+            PyTypeError::new_err(
+                "a message class needs its fields: subclass queenright.agent.Message, not its base",
+            )
+        })?;
     Ok(schema.cast_into::<Schema>()?.unbind())
 }
 
