@@ -494,7 +494,6 @@ class Runtime:
         homes: dict[int, tuple[CellEnd, list[bytes]]] = {}
         for receiver, generation, messages, size, _, _ in packet.pairs:
             target = self.agents.get(receiver)
-            agent.sent += [(receiver, "", None)] * messages
             if target is None or target.ended or target.cell is None:
                 assert agent.cell is not None
                 agent.cell.send(Credit(agent.id, messages, size, messages))

@@ -67,7 +67,7 @@ impl Packet {
         let signature = read.signature()?;
         let mut pairs = Vec::new();
         let mut known = HashSet::new();
-        for _ in 0..read.u16()? {
+        for _ in 0..read.table(&head)? {
             let pair = PairOfPacket::new(read.array()?, read.u64()?, read.array()?);
             if !known.insert(pair.receiver) {
                 return Err(read.refuse("a receiver twice"));
@@ -75,9 +75,10 @@ impl Packet {
             pairs.push(pair);
         }
         let mut kinds: Vec<String> = Vec::new();
-        for _ in 0..read.u16()? {
+        let mut known = HashSet::new();
+        for _ in 0..read.table(&head)? {
             let kind = read.kind()?;
-            if kinds.iter().any(|known| known == kind) {
+            if !known.insert(kind) {
                 return Err(read.refuse("a message type twice"));
             }
             kinds.push(kind.to_owned());
@@ -186,7 +187,7 @@ impl Packet {
             .iter()
             .map(|pair| wanted(&pair.receiver))
             .collect();
-        let mut new = Tables::default();
+        let mut new = Tables::new(self.pairs.len(), self.kinds.len());
         let mut entries = Vec::with_capacity(self.data.len());
         let mut next = 0;
         for message in self.messages.iter().filter(|message| keep[message.pair]) {
@@ -194,13 +195,13 @@ impl Packet {
                 put_other(&mut entries, leaf);
             }
             next = message.index as usize + 1;
-            let pair = new.pair(message.pair)?;
-            let kind = new.kind(message.kind)?;
+            let pair = new.pairs.place(message.pair)?;
+            let kind = new.kinds.place(message.kind)?;
             put_place(&mut entries, pair, kind);
             let (start, end) = message.entry;
             entries.extend_from_slice(&self.data[start + 5..end]);
         }
-        if new.pairs.is_empty() {
+        if new.pairs.order.is_empty() {
             return Err(Error::unknown("no message of this batch is for them"));
         }
         for leaf in &self.leaves[next..] {
@@ -210,13 +211,13 @@ impl Packet {
         out.extend_from_slice(MAGIC);
         put_head(&mut out, &self.head);
         out.extend_from_slice(&self.signature);
-        out.extend_from_slice(&(new.pairs.len() as u16).to_be_bytes());
-        for at in &new.pairs {
+        out.extend_from_slice(&(new.pairs.order.len() as u16).to_be_bytes());
+        for at in &new.pairs.order {
             let pair = &self.pairs[*at];
             put_pair(&mut out, &pair.receiver, pair.generation, &pair.enc);
         }
-        out.extend_from_slice(&(new.kinds.len() as u16).to_be_bytes());
-        for at in &new.kinds {
+        out.extend_from_slice(&(new.kinds.order.len() as u16).to_be_bytes());
+        for at in &new.kinds.order {
             put_kind(&mut out, &self.kinds[*at]);
         }
         out.extend_from_slice(&entries);
@@ -293,31 +294,42 @@ pub(super) fn put_place(out: &mut Vec<u8>, pair: u16, kind: u16) {
     out.extend_from_slice(&kind.to_be_bytes());
 }
 
-/// Old positions in the order of their first use.
-#[derive(Default)]
 struct Tables {
-    pairs: Vec<usize>,
-    kinds: Vec<usize>,
+    pairs: Table,
+    kinds: Table,
 }
 
 impl Tables {
-    fn pair(&mut self, old: usize) -> Result<u16> {
-        place(&mut self.pairs, old)
-    }
-
-    fn kind(&mut self, old: usize) -> Result<u16> {
-        place(&mut self.kinds, old)
+    fn new(pairs: usize, kinds: usize) -> Self {
+        Self {
+            pairs: Table::new(pairs),
+            kinds: Table::new(kinds),
+        }
     }
 }
 
-fn place(table: &mut Vec<usize>, old: usize) -> Result<u16> {
-    // The last one is the usual one; a table is as long as the packet has receivers, or types.
-    let at = table
-        .iter()
-        .rposition(|known| *known == old)
-        .unwrap_or_else(|| {
-            table.push(old);
-            table.len() - 1
-        });
-    u16::try_from(at).map_err(|_| Error::malformed("too many receivers in one batch"))
+/// Old positions in the order of their first use.
+struct Table {
+    order: Vec<usize>,
+    new: Vec<Option<u16>>,
+}
+
+impl Table {
+    fn new(length: usize) -> Self {
+        Self {
+            order: Vec::new(),
+            new: vec![None; length],
+        }
+    }
+
+    fn place(&mut self, old: usize) -> Result<u16> {
+        if let Some(at) = self.new[old] {
+            return Ok(at);
+        }
+        let at = u16::try_from(self.order.len())
+            .map_err(|_| Error::malformed("too many receivers in one batch"))?;
+        self.order.push(old);
+        self.new[old] = Some(at);
+        Ok(at)
+    }
 }

@@ -83,6 +83,15 @@ impl<'a> Bytes<'a> {
         Ok(head)
     }
 
+    /// The length of a table: each entry is for a message, so there are no more than messages.
+    pub(super) fn table(&mut self, head: &Head) -> Result<u16> {
+        let length = self.u16()?;
+        if u32::from(length) > head.count {
+            return Err(self.refuse("a table with more entries than messages"));
+        }
+        Ok(length)
+    }
+
     pub(super) fn signature(&mut self) -> Result<[u8; SIGNATURE_LENGTH]> {
         self.array()
     }

@@ -1,4 +1,6 @@
 //! What the supervisor sees of sealed mail: who sent it to whom, and that it was signed; never what it says.
+use std::collections::HashSet;
+
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -43,7 +45,7 @@ impl Packet {
         let receivers = receivers
             .iter()
             .map(|receiver| id(receiver))
-            .collect::<CoreResult<Vec<_>>>()
+            .collect::<CoreResult<HashSet<_>>>()
             .mapped()?;
         let data = py
             .detach(|| self.0.only(|receiver| receivers.contains(receiver)))
