@@ -10,9 +10,22 @@ import pytest
 from cells import Swarm
 
 from queenright.agent import Agent, AgentRef, Context, Message, handles
-from queenright.core import SigningKey, canonical, decode
-from queenright.errors import InvalidSignature, Malformed
-from queenright.wire.link import Certified, Deliver, Frame, Incarnation, NeedSealKey, OpenKey, Result, SealKey
+from queenright.cell.keys import WINDOW_MESSAGES
+from queenright.core import Letter, SigningKey, canonical, decode
+from queenright.errors import Conflict, InvalidProof, InvalidSignature, Malformed, QueenrightError, Unknown
+from queenright.wire.envelope import prove
+from queenright.wire.link import (
+    Batch,
+    Certified,
+    Deliver,
+    Frame,
+    Incarnation,
+    NeedSealKey,
+    OpenKey,
+    Peer,
+    Result,
+    SealKey,
+)
 
 SECRET = "the password is hunter2"
 
@@ -28,6 +41,19 @@ class Word(Message):
 
 class Blip(Message, volatile=True):
     text: str
+
+
+class Many(Message):
+    to: AgentRef
+    count: int
+
+
+class Ping(Message, volatile=True):
+    n: int
+
+
+class Pong(Message, volatile=True):
+    n: int
 
 
 @dataclass
@@ -51,6 +77,20 @@ class Talker(Agent):
         return Word(f"heard {message.text}")
 
     @handles
+    async def many(self, ctx: Context, message: Many) -> None:
+        for n in range(message.count):
+            ctx.send(message.to, Ping(n))
+
+    @handles
+    async def ping(self, ctx: Context, message: Ping) -> None:
+        assert ctx.sender is not None
+        ctx.send(ctx.sender, Pong(message.n))
+
+    @handles
+    async def pong(self, ctx: Context, message: Pong) -> None:
+        self.state.words.append(str(message.n))
+
+    @handles
     async def blip(self, ctx: Context, message: Blip) -> None:
         self.state.words.append("blip")
 
@@ -71,7 +111,8 @@ def test_mail_to_another_cell_is_sealed_and_arrives_once_in_order(pair: Any) -> 
     swarm.send(sender, Tell(AgentRef(receiver.id)))
     assert words(receiver) == [SECRET, "blip", "call"]
     assert words(sender) == ["heard call"]
-    assert [body for _, _, body in sender.sent] == [None] * 3
+    assert [body for _, _, body in sender.sent] == [None] * 2
+    assert len([frame for frame in swarm.runtime.frames if isinstance(frame, Batch)]) == 1
     assert sender.errors == receiver.errors == []
 
 
@@ -97,6 +138,59 @@ def test_nothing_that_crosses_the_supervisor_holds_the_plaintext(pair: Any) -> N
     assert [decode(data)["t"] for data in carriers if decode(data)["t"] != "end"] in ([], ["deliver"])
 
 
+def test_volatile_mail_leaves_once_a_loop_turn_in_batches_and_is_answered_in_order(pair: Any) -> None:
+    swarm, sender, receiver = pair
+    swarm.send(sender, Many(AgentRef(receiver.id), 400))
+    swarm.send(sender, Word("durable"))
+    assert words(sender) == [*map(str, range(400)), "durable"]
+    batches = [frame.agent for frame in swarm.runtime.frames if isinstance(frame, Batch)]
+    assert batches.count(sender.id) == 2  # 256 and the rest
+    assert 1 <= batches.count(receiver.id) <= 4
+    assert sender.errors == receiver.errors == []
+
+
+def test_a_flooder_gets_its_message_back_and_its_window_once_the_receiver_has_taken(pair: Any) -> None:
+    """More than a window at once: MailboxFull in the sender's own turn; nothing is lost silently."""
+    swarm, sender, receiver = pair
+    swarm.send(sender, Many(AgentRef(receiver.id), 100))
+    keys = swarm.process(sender.cell).post._desks[sender.id].keys
+    assert keys.sealer.under_way == (0, 0)
+    swarm.send(sender, Many(AgentRef(receiver.id), WINDOW_MESSAGES + 1))
+    assert "MailboxFull" in sender.errors[0]
+    assert keys.sealer.under_way == (0, 0)
+    swarm.send(sender, Word("goes on"))
+    assert words(sender)[-1] == "goes on"
+
+
+@pytest.mark.parametrize("change", [{"agent": bytes(32)}, {"packet": b"QRB1"}, {"packet": b""}])
+def test_a_batch_altered_on_its_way_to_a_cell_is_refused_by_the_cell_itself(
+    pair: Any, change: dict[str, Any]
+) -> None:
+    swarm, sender, receiver = pair
+    swarm.tamper = lambda frame: replace(frame, **change) if isinstance(frame, Batch) else frame
+    with pytest.raises(QueenrightError):
+        swarm.send(sender, Many(AgentRef(receiver.id), 3))
+    assert words(receiver) == []
+
+
+def test_a_batch_is_never_taken_without_its_senders_certificate_or_twice(pair: Any) -> None:
+    swarm, sender, receiver = pair
+    kept: list[Frame] = []
+
+    def keep(frame: Frame) -> Frame:
+        kept.extend([frame] if isinstance(frame, Batch) else [])
+        return frame
+
+    swarm.tamper = lambda frame: None if isinstance(frame, Peer) else frame
+    with pytest.raises(Unknown, match="certificate has not come"):
+        swarm.send(sender, Many(AgentRef(receiver.id), 3))
+    swarm.runtime.cells[1].peers.clear()
+    swarm.tamper = keep
+    swarm.send(sender, Many(AgentRef(receiver.id), 3))
+    with pytest.raises(Conflict, match="came before"):
+        swarm.process(receiver.cell).receive(kept[0])
+
+
 def test_keys_are_made_once_and_only_when_something_must_be_signed(pair: Any) -> None:
     swarm, sender, receiver = pair
     kinds = [type(frame) for frame in swarm.runtime.frames]
@@ -120,31 +214,31 @@ def test_sequences_of_a_pair_rise_across_the_lives_of_the_sender(pair: Any) -> N
     assert sender.errors == receiver.errors == []
 
 
-def _flip(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+# Where a letter's fields lie (core-rs/queenright-core/src/batch/letter.rs).
+LETTER = {
+    "magic": 0, "sender": 4, "incarnation": 43, "first": 51, "count": 55, "previous": 56, "signature": 88,
+    "receiver": 152, "generation": 191, "encapsulated key": 192, "type": 225, "ciphertext": -1,
+}  # fmt: skip
+
+
+def _flip(name: str, at: int | None = None) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def change(sealed: dict[str, Any]) -> dict[str, Any]:
         value = bytearray(sealed[name])
-        value[len(value) // 2] ^= 1
+        value[len(value) // 2 if at is None else at] ^= 1
         return sealed | {name: bytes(value)}
 
     return change
 
 
 TAMPERED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "ciphertext": _flip("ct"),
-    "encapsulated key": _flip("enc"),
-    "salted digest": _flip("salted"),
-    "signature": _flip("signature"),
+    **{name: _flip("letter", at) for name, at in LETTER.items()},
     "certificate": _flip("certificate"),
     "the runtime's signature": _flip("certified"),
-    "previous batch": _flip("previous"),
-    "sequence": lambda sealed: sealed | {"sequence": sealed["sequence"] + 1},
-    "incarnation": lambda sealed: sealed | {"incarnation": sealed["incarnation"] + 1},
-    "counter": lambda sealed: sealed | {"counter": 1},
-    "generation": lambda sealed: sealed | {"generation": 7},
-    "short ciphertext": lambda sealed: sealed | {"ct": sealed["ct"][:10]},
+    "short letter": lambda sealed: sealed | {"letter": sealed["letter"][:-10]},
+    "long letter": lambda sealed: sealed | {"letter": sealed["letter"] + b"x"},
     "extra field": lambda sealed: sealed | {"more": 1},
     "missing field": lambda sealed: {name: sealed[name] for name in sealed if name != "certified"},
-    "wrong type": lambda sealed: sealed | {"ct": 5},
+    "wrong type": lambda sealed: sealed | {"letter": 5},
 }
 
 
@@ -205,7 +299,9 @@ def test_a_tampered_answer_is_an_error_of_the_call(pair: Any) -> None:
         if isinstance(frame, Result) and frame.agent == sender.id and frame.value:
             value = decode(frame.value)
             if isinstance(value, dict) and value.get("sealed"):
-                return replace(frame, value=canonical(value | {"sealed": _flip("ct")(value["sealed"])}))
+                return replace(
+                    frame, value=canonical(value | {"sealed": _flip("letter", -1)(value["sealed"])})
+                )
         return frame
 
     swarm.tamper = tamper
@@ -262,20 +358,48 @@ def test_without_its_key_a_cell_cannot_open_mail(pair: Any) -> None:
 def test_the_supervisors_side_refuses_replays_and_broken_chains(pair: Any) -> None:
     """What the loopback runtime checks is what the product's router checks; both refuse a record sent twice."""
     swarm, sender, receiver = pair
+    seen: list[bytes] = []
+    accept = swarm.runtime.identity.check_record
+
+    def watch(of: Any, places: Any) -> None:
+        seen.extend(place["sealed"] for _, place in places if of is sender)
+        accept(of, places)
+
+    swarm.runtime.identity.check_record = watch
     swarm.send(sender, Tell(AgentRef(receiver.id)))
-    sealed = next(
-        op["sealed"]
-        for frame in swarm.runtime.frames
-        if hasattr(frame, "ops")
-        for op in frame.ops
-        if op.get("sealed")
-    )
-    with pytest.raises(Malformed):
-        swarm.runtime.identity.check_seal(sender, receiver.id, "tests.Word", sealed)
-    swarm.runtime.identity.sequences.clear()
-    sender.batch = sealed["previous"]
-    with pytest.raises((InvalidSignature, Malformed)):
-        swarm.runtime.identity.check_seal(sender, receiver.id, "tests.Other", sealed)
+    identity = swarm.runtime.identity
+    letter = Letter.parse(seen[0])
+    place = {"type": letter.kind, "sealed": seen[0]}
+    with pytest.raises(Malformed, match="used before"):
+        accept(sender, [(receiver.id, dict(place))])
+    identity.sequences.clear()
+    with pytest.raises(Malformed, match="does not follow"):
+        accept(sender, [(receiver.id, dict(place))])
+    sender.batch, sender.signed = letter.previous, letter.first
+    identity.sequences.clear()
+    with pytest.raises(Malformed, match="another receiver or type"):
+        accept(sender, [(receiver.id, place | {"type": "tests.Other"})])
+
+
+def test_a_stored_letter_proves_its_sender_to_whoever_has_the_runtimes_key(pair: Any) -> None:
+    swarm, sender, receiver = pair
+    stored: list[dict[str, Any]] = []
+
+    def keep(frame: Frame) -> Frame:
+        if isinstance(frame, Deliver) and frame.mail["sealed"] is not None:
+            stored.append(frame.mail["sealed"])
+        return frame
+
+    swarm.tamper = keep
+    swarm.send(sender, Tell(AgentRef(receiver.id)))
+    key = swarm.runtime.identity.public_key
+    letter = prove(stored[0], key)
+    assert (letter.sender, letter.receiver) == (sender.id, receiver.id)
+    for at in LETTER.values():
+        with pytest.raises((InvalidProof, InvalidSignature, Malformed)):
+            prove(_flip("letter", at)(stored[0]), key)
+    with pytest.raises(InvalidSignature):
+        prove(stored[0], SigningKey.from_seed(bytes(32)).public_key)
 
 
 def test_a_sender_without_a_key_never_sends_unsealed(pair: Any) -> None:

@@ -12,7 +12,6 @@ import msgpack
 from decoders import ASK, BIRTH, DECODERS, ID, INTENT, KEY, MAIL
 
 from queenright.core import canonical, leaf_hash
-from queenright.core.cell import seal
 from queenright.core.host import sealing_keypair
 from queenright.core.operator import OperatorKey, sshsig_payload
 from queenright.wire import link
@@ -39,7 +38,13 @@ OPERATOR = OperatorKey.generate(bytes([3]) * 32, "ana@ops")
 NAMESPACE = "order@queenright.v1"
 SIGNATURE = KEY.sign(b"message")
 _, PUBLIC = sealing_keypair(b"s" * 32, ID, 1)
-ENCAPSULATED, CIPHERTEXT = seal(PUBLIC, b"info", b"aad", b"plaintext", bytes([4]) * 32)
+_, ENCAPSULATED = sealing_keypair(b"t" * 32, ID, 1)
+CIPHERTEXT = hashlib.sha256(b"nobody sealed this").digest()[:25]
+BATCH = [
+    line.split(" ", 1)
+    for line in (Path(__file__).parents[1] / "vectors" / "batch.txt").read_text().splitlines()
+    if not line.startswith("#")
+]
 SMALL_ORDER = (
     bytes(32),
     b"\1" + bytes(31),
@@ -116,6 +121,10 @@ RUST: dict[str, dict[str, bytes]] = {
             ("marks", 0, 90, "e\u0301\u0302\u0303\u0304 \u200b\u2800"), ("wide", 0, 9, "漢字かな🐝🐝"), ("hebrew", 0, 30, "שלום"),
         )
     },
+    "batch_letter": {
+        str(at): bytes.fromhex(value) for at, value in enumerate(value for name, value in BATCH if name == "letter")
+    },
+    "batch_packet": {name: bytes.fromhex(value) for name, value in BATCH if name in ("packet", "forwarded")},
     "seal_given": {
         "other": parts(PUBLIC, ENCAPSULATED, b"info", b"aad", CIPHERTEXT),
         "zero": parts(bytes(32), bytes(32), b"", b"", b""), "short": parts(PUBLIC[:31], ENCAPSULATED[:31], b"", b"", b"x"),

@@ -6,7 +6,7 @@
 mod reader;
 mod writer;
 
-pub use reader::{Build, decode};
+pub use reader::{Build, decode, decode_map};
 pub use writer::Writer;
 
 use crate::error::Error;

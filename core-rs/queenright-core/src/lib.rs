@@ -3,6 +3,7 @@
 
 pub mod agent_id;
 mod atomic;
+pub mod batch;
 pub mod budget;
 pub mod canonical;
 pub mod decision;

@@ -36,11 +36,19 @@ pub fn empty_root() -> Hash {
 /// The root over leaf hashes, for the one-off trees (a batch of births, the members of a group of asks).
 #[must_use]
 pub fn root(leaf_hashes: &[Hash]) -> Hash {
-    let mut tree = MerkleTree::new();
-    for leaf in leaf_hashes {
-        tree.append(*leaf);
+    let mut level = leaf_hashes.to_vec();
+    let mut length = level.len();
+    while length > 1 {
+        for at in 0..length / 2 {
+            level[at] = node_hash(&level[2 * at], &level[2 * at + 1]);
+        }
+        if length % 2 == 1 {
+            // One without a sibling goes up as it is: the left subtree is the largest full one (RFC 9162 section 2.1.1).
+            level[length / 2] = level[length - 1];
+        }
+        length = length.div_ceil(2);
     }
-    tree.subtree(0, tree.size())
+    level.first().copied().unwrap_or_else(empty_root)
 }
 
 /// A growing tree that can prove any of its earlier states.
@@ -167,14 +175,8 @@ fn split(length: u64) -> u64 {
     1 << (63 - (length - 1).leading_zeros())
 }
 
-/// Check an inclusion proof (RFC 9162 section 2.1.3.2).
-pub fn verify_inclusion(
-    index: u64,
-    size: u64,
-    leaf: &Hash,
-    proof: &[Hash],
-    root: &Hash,
-) -> Result<()> {
+/// The root that an inclusion proof leads to (RFC 9162 section 2.1.3.2), for whoever has the root signed rather than given.
+pub fn root_by_inclusion(index: u64, size: u64, leaf: &Hash, proof: &[Hash]) -> Result<Hash> {
     if index >= size {
         return Err(Error::malformed(format!("no leaf {index} among {size}")));
     }
@@ -199,7 +201,18 @@ pub fn verify_inclusion(
     if last != 0 {
         return Err(refused("shorter than its tree is high"));
     }
-    if hash != *root {
+    Ok(hash)
+}
+
+/// Check an inclusion proof (RFC 9162 section 2.1.3.2).
+pub fn verify_inclusion(
+    index: u64,
+    size: u64,
+    leaf: &Hash,
+    proof: &[Hash],
+    root: &Hash,
+) -> Result<()> {
+    if root_by_inclusion(index, size, leaf, proof)? != *root {
         return Err(refused("for another leaf, place or root"));
     }
     Ok(())

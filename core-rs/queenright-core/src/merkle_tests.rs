@@ -154,3 +154,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_root_of_a_one_off_tree_is_that_of_a_growing_one() {
+    let leaves: Vec<Hash> = (0..130_u8).map(|number| leaf_hash(&[number])).collect();
+    let mut tree = MerkleTree::new();
+    assert_eq!(root(&[]), tree.root(0).unwrap());
+    for (size, leaf) in (1..).zip(&leaves) {
+        tree.append(*leaf);
+        assert_eq!(
+            root(&leaves[..size]),
+            tree.root(size as u64).unwrap(),
+            "{size} leaves"
+        );
+    }
+}

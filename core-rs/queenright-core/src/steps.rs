@@ -32,9 +32,10 @@ impl Steps {
     ///
     /// Acquire: what the last runner wrote, its count of steps among it, is seen by this one.
     pub fn enter(&self) -> Option<Run<'_>> {
-        if self.running.swap(true, Ordering::Acquire) {
-            return None;
-        }
+        // Who comes in vain writes nothing, so it cannot undo what the runner gives back.
+        self.running
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
         Some(Run { steps: self })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The fuzzers of `fuzz/` run these functions for as long as they are let; `tests/seeds.rs` runs them over every file
 //! of `fuzz/seeds` in `make test`. No product code depends on this crate.
+pub mod batch;
 pub mod canonical;
 pub mod filter;
 pub mod input;
@@ -20,6 +21,8 @@ pub type Property = fn(&[u8]);
 
 /// Every target by the name of its fuzzer and of its directory of seeds.
 pub const TARGETS: &[(&str, Property)] = &[
+    ("batch_letter", batch::letter),
+    ("batch_packet", batch::packet),
     ("canonical_read", canonical::read),
     ("canonical_write", canonical::write),
     ("filter", filter::any_query_over_any_row),

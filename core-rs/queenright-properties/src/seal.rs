@@ -1,7 +1,32 @@
 //! Seals: they open only for whom and what they were made.
-use queenright_core::seal::{KEY, TAG, agent_keypair, keypair, open, seal};
+use queenright_core::error::Result;
+use queenright_core::seal::{KEY, OpenContext, SealContext, TAG, agent_keypair, keypair};
 
 use crate::input::{Input, edit};
+
+/// The first message of a new context.
+fn seal(
+    receiver: &[u8],
+    info: &[u8],
+    aad: &[u8],
+    plaintext: &[u8],
+    seed: &[u8; KEY],
+) -> Result<([u8; KEY], Vec<u8>)> {
+    let (mut context, encapsulated) = SealContext::new(receiver, info, seed)?;
+    let mut ciphertext = Vec::new();
+    context.seal(aad, &[plaintext], &mut ciphertext)?;
+    Ok((encapsulated, ciphertext))
+}
+
+fn open(
+    private_key: &[u8],
+    encapsulated: &[u8],
+    info: &[u8],
+    aad: &[u8],
+    ciphertext: &[u8],
+) -> Result<Vec<u8>> {
+    OpenContext::new(private_key, encapsulated, info)?.open(0, aad, ciphertext)
+}
 
 /// Any encapsulated key and ciphertext: nothing that was not sealed opens, and any receiver's key is used or refused.
 pub fn given(data: &[u8]) {

@@ -1,18 +1,22 @@
 //! `_core.cell`: what runs inside a cell. One file a noun in `cell/`, one `use` here.
+mod body;
 mod context;
 mod coroutine;
 mod face;
 mod message;
+mod opener;
 mod page;
 mod scheduler;
 mod schema;
-mod seal;
+mod sealer;
 mod value;
 
 use pyo3::prelude::*;
 
 #[pymodule(submodule)]
 pub mod cell {
+    #[pymodule_export]
+    use super::body::{decode_message, encode_message};
     #[pymodule_export]
     use super::context::ContextBase;
     #[pymodule_export]
@@ -26,11 +30,11 @@ pub mod cell {
     #[pymodule_export]
     use super::message::build_message;
     #[pymodule_export]
+    use super::opener::Opener;
+    #[pymodule_export]
     use super::scheduler::Scheduler;
     #[pymodule_export]
     use super::schema::Schema;
     #[pymodule_export]
-    use super::seal::open_sealed;
-    #[pymodule_export]
-    use super::seal::seal_message;
+    use super::sealer::Sealer;
 }

@@ -1,9 +1,10 @@
 //! `_core.shared`: what every process needs.
-mod canonical;
+pub mod canonical;
 mod digest;
+pub mod letter;
 mod merkle;
 mod sanitize;
-mod signature;
+pub mod signature;
 mod sshsig;
 mod view;
 
@@ -15,6 +16,8 @@ pub mod shared {
     use super::canonical::{canonical, decode};
     #[pymodule_export]
     use super::digest::digest;
+    #[pymodule_export]
+    use super::letter::Letter;
     #[pymodule_export]
     use super::merkle::{
         MerkleTree, leaf_hash, merkle_root, node_hash, verify_consistency, verify_inclusion,

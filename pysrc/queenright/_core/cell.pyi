@@ -5,13 +5,71 @@ from typing import Any, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
 
+from queenright._core.shared import SigningKey
+
 _M = TypeVar("_M", bound="MessageBase")
 
-def seal(receiver: bytes, info: bytes, aad: bytes, plaintext: bytes, seed: bytes) -> tuple[bytes, bytes]: ...
-def open_sealed(
-    private_key: bytes, encapsulated: bytes, info: bytes, aad: bytes, ciphertext: bytes
-) -> bytes: ...
 def build_message(class_: type[_M], map: dict[str, Any], /) -> _M: ...
+def encode_message(message: MessageBase) -> bytes:
+    """The canonical bytes of a message's fields. Raises Malformed for text with a lone surrogate."""
+
+def decode_message(class_: type[_M], /, body: bytes) -> _M:
+    """The message in canonical bytes. Raises Malformed for unknown, missing or wrong fields."""
+
+@final
+class Sealer:
+    """One incarnation's outgoing mail. `messages`, `bytes`: how much volatile mail may be under way."""
+
+    def __new__(
+        cls, runtime_key: bytes, agent: bytes, incarnation: int, messages: int, bytes: int
+    ) -> Sealer: ...
+    def learn(self, receiver: bytes, public_key: bytes, generation: int, sequence: int, seed: bytes) -> None:
+        """Seal for `receiver` from now on: its certified key, the pair's next sequence, 32 fresh random bytes."""
+
+    def knows(self, receiver: bytes) -> bool: ...
+    def add(self, to: bytes, message: MessageBase) -> int:
+        """Put a volatile message into the open bag; how many are in it. Raises MailboxFull, with the message."""
+
+    def cut(self) -> bool:
+        """Close the open bag; whether there was anything in it."""
+
+    def bag(self) -> int:
+        """How many messages the bag that leaves next holds; 0 if none waits."""
+
+    def missing(self) -> list[bytes]:
+        """The receivers of that bag whose keys are not here."""
+
+    def seal_bag(self, key: SigningKey, salts: bytes) -> bytes:
+        """That bag as a signed packet. `salts`: 16 random bytes for each message."""
+
+    def seal_letters(
+        self, key: SigningKey, drafts: Sequence[tuple[bytes, str, bytes]], salts: bytes
+    ) -> list[bytes]:
+        """(receiver, type, body) under one signature, a letter each. `salts`: 16 random bytes for each."""
+
+    def credit(self, messages: int, bytes: int) -> None: ...
+    @property
+    def under_way(self) -> tuple[int, int]: ...
+
+@final
+class Opener:
+    """One cell's incoming mail."""
+
+    def __new__(cls, runtime_key: bytes) -> Opener: ...
+    def introduce(self, sender: bytes, incarnation: int, public_key: bytes) -> None:
+        """A sender's key in a life, from a verified certificate. Raises Conflict for an earlier life or a second key."""
+
+    def give_key(self, agent: bytes, generation: int, private_key: bytes) -> None: ...
+    def forget(self, agent: bytes) -> None: ...
+    def open_packet(
+        self, packet: bytes, find: Callable[[str], type[MessageBase] | None]
+    ) -> tuple[bytes, int, list[tuple[bytes, str, Any, int]]]:
+        """(sender, its life, [(receiver, type, message or what refused it, bytes of ciphertext)])."""
+
+    def open_letter(
+        self, letter: bytes, *, receiver: bytes, sender: bytes, incarnation: int, kind: str, public_key: bytes
+    ) -> bytes:
+        """The body of one letter. Raises InvalidSignature, InvalidProof, Malformed, Unknown."""
 
 @disjoint_base
 class MessageBase:

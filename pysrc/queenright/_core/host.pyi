@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
+from queenright._core.shared import Letter
+
 _Record = tuple[Any, ...]
 
 class Refused(Exception):
@@ -10,6 +12,9 @@ class Refused(Exception):
     reason: str
 
 def harden_process() -> None: ...
+def verify_record(letters: Sequence[Letter], runtime_key: bytes, public_key: bytes) -> bytes:
+    """Check that these are exactly one batch in its order, under one signature; its digest."""
+
 def restrict_self(read: Sequence[str], write: Sequence[str]) -> int: ...
 def sealing_keypair(subkey: bytes, agent: bytes, generation: int) -> tuple[bytes, bytes]: ...
 
@@ -28,6 +33,34 @@ class Store:
     def drop_leaves_below(self, index: int) -> None: ...
     def backup(self, path: str) -> None: ...
     def close(self) -> None: ...
+
+@final
+class Packet:
+    """A batch of volatile mail. Well formed, and worth nothing before `verify`."""
+
+    @staticmethod
+    def parse(data: bytes) -> Packet: ...
+    def verify(self, runtime_key: bytes, public_key: bytes) -> bytes:
+        """Check the one signature; the batch's digest. Raises InvalidSignature, or Malformed for a key that is none."""
+
+    def only(self, receivers: Sequence[bytes]) -> bytes:
+        """The packet with these receivers' messages, and of the others the leaves' hashes."""
+
+    @property
+    def sender(self) -> bytes: ...
+    @property
+    def incarnation(self) -> int: ...
+    @property
+    def first(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def previous(self) -> bytes: ...
+    @property
+    def pairs(self) -> list[tuple[bytes, int, int, int, int, int]]:
+        """(receiver, generation, messages, bytes of ciphertext, first sequence, last sequence)"""
+
+    def __len__(self) -> int: ...
 
 _Use = tuple[bytes, int]
 """(agent, wall ms)"""

@@ -173,3 +173,38 @@ class View:
         """Where a row stands; None if it is hidden or not there."""
     def window(self, offset: int, count: int) -> list[tuple[bytes, int, bool, bool, list[Any]]]:
         """(row id, depth, has children, is open, values) of at most `count` rows from `offset`."""
+
+@final
+class Letter:
+    """One message with its proof (`wire.envelope`). Well formed, and worth nothing before `verify`."""
+
+    @staticmethod
+    def parse(data: bytes) -> Letter:
+        """Raises Malformed."""
+
+    def verify(self, runtime_key: bytes, public_key: bytes) -> bytes:
+        """Check alone that the key signed a batch with this message; the batch's digest. Raises InvalidSignature,
+        InvalidProof, Malformed.
+        """
+
+    @property
+    def sender(self) -> bytes: ...
+    @property
+    def receiver(self) -> bytes: ...
+    @property
+    def incarnation(self) -> int: ...
+    @property
+    def first(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def previous(self) -> bytes: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def size(self) -> int:
+        """Bytes of ciphertext."""

@@ -10,9 +10,7 @@ import types
 import typing
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
-from queenright.core import canonical, decode
-from queenright.core.cell import Field, MessageBase, Schema, build_message
-from queenright.errors import Malformed
+from queenright.core.cell import Field, MessageBase, Schema, decode_message, encode_message
 
 __all__ = ["Message", "body_of", "declare_package", "find_type", "message_from", "package_of", "type_name"]
 
@@ -134,12 +132,9 @@ def find_type(name: str) -> type[Message] | None:
 
 def body_of(message: Message) -> bytes:
     """The canonical bytes of a message's fields."""
-    return canonical(message.__plain__())
+    return encode_message(message)
 
 
 def message_from(cls: type[M], body: bytes) -> M:
     """The message in canonical bytes. Raises Malformed for unknown, missing or wrong fields."""
-    fields = decode(body)
-    if not isinstance(fields, dict):
-        raise Malformed(f"a message `{type_name(cls)}` is a map of its fields")
-    return build_message(cls, fields)
+    return decode_message(cls, body)

@@ -1,25 +1,21 @@
-"""An agent's keys in this life: the signing key made here, its certificate, and the private halves mail is sealed to."""
+"""An agent's keys in this life: the signing key made here, its certificate, and the sealer of what leaves the cell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from queenright.core import SigningKey
+from queenright.core.cell import Sealer
 from queenright.errors import InvalidSignature, Malformed
 from queenright.wire.certificate import IncarnationCertificate, SealingCertificate, incarnation_claim
 from queenright.wire.link import Certified, Incarnation, SealKey, Start
 
-__all__ = ["Keys", "Receiver"]
+__all__ = ["WINDOW_BYTES", "WINDOW_MESSAGES", "Keys"]
 
-
-@dataclass(slots=True)
-class Receiver:
-    """What one sender needs to seal for one receiver: the certified key and the pair's next sequence."""
-
-    public_key: bytes
-    generation: int
-    sequence: int
+# Volatile mail of one agent that may be under way between cells: half of a mailbox, so that one flooding sender fills nobody's.
+WINDOW_MESSAGES = 512
+WINDOW_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -31,10 +27,22 @@ class Keys:
     rand: Callable[[int], bytes]
     signing: SigningKey | None = None
     certificate: bytes = b""
-    certified: bytes = b""
-    previous: bytes = bytes(32)  # digest of the last batch this incarnation signed
-    open_keys: dict[int, bytes] = field(default_factory=dict)  # generation -> private X25519 key
-    receivers: dict[bytes, Receiver] = field(default_factory=dict)
+    _sealer: Sealer | None = None
+
+    @property
+    def sealer(self) -> Sealer:
+        """Made when the first message leaves: most agents of a large cell never write to another."""
+        if self._sealer is None:
+            start = self.start
+            self._sealer = Sealer(start.runtime_key, self.agent, start.number, WINDOW_MESSAGES, WINDOW_BYTES)
+        return self._sealer
+
+    @property
+    def signer(self) -> SigningKey:
+        """Raises Malformed before `claim`."""
+        if self.signing is None:
+            raise Malformed("this incarnation has no key yet")
+        return self.signing
 
     def claim(self) -> Incarnation | None:
         """Make the signing key; the frame that claims it, or None if it was made before."""
@@ -49,9 +57,7 @@ class Keys:
 
     def sign(self, message: bytes) -> bytes:
         """Raises Malformed before `claim`."""
-        if self.signing is None:
-            raise Malformed("this incarnation has no key yet")
-        return self.signing.sign(message)
+        return self.signer.sign(message)
 
     def certify(self, frame: Certified) -> None:
         """Take the runtime's certificate. Raises InvalidSignature or Malformed if it is not over this key and life."""
@@ -59,14 +65,11 @@ class Keys:
         mine = self.signing.public_key if self.signing is not None else b""
         if (found.agent, found.number, found.public_key) != (self.agent, self.start.number, mine):
             raise InvalidSignature("the certificate is over another agent, life or key")
-        self.certificate, self.certified = frame.certificate, frame.signature
+        self.certificate = frame.certificate
 
     def learn(self, frame: SealKey) -> None:
         """Take a receiver's key. Raises InvalidSignature or Malformed if the runtime did not certify it for that agent."""
         found = SealingCertificate.verify(frame.certificate, frame.signature, self.start.runtime_key)
         if (found.agent, found.generation) != (frame.agent, frame.generation):
             raise InvalidSignature("the sealing key is certified for another agent or generation")
-        known = self.receivers.get(frame.agent)
-        # The pair's sequence only rises: an answer that was under way may know less than this cell.
-        sequence = max(frame.sequence, known.sequence if known is not None else 0)
-        self.receivers[frame.agent] = Receiver(found.public_key, found.generation, sequence)
+        self.sealer.learn(frame.agent, found.public_key, found.generation, frame.sequence, self.rand(32))

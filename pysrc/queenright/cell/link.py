@@ -27,6 +27,8 @@ class Link:
         os.set_blocking(descriptor, False)
         self._reader = FrameReader()
         self._out = bytearray()
+        # Read into again and again: a new 256 KiB of bytes each time costs more in page faults than what comes is worth.
+        self._chunk = memoryview(bytearray(_CHUNK))
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
 
@@ -62,14 +64,14 @@ class Link:
 
     def _read(self) -> list[Frame]:
         try:
-            chunk = os.read(self._fd, _CHUNK)
+            length = os.readv(self._fd, [self._chunk])
         except BlockingIOError:
             return []
         except OSError as error:
             raise LinkClosed(str(error)) from None
-        if not chunk:
+        if not length:
             raise LinkClosed("the supervisor closed the link")
-        return [decode(body) for body in self._reader.feed(chunk)]
+        return [decode(body) for body in self._reader.feed(self._chunk[:length])]
 
     def drain(self) -> None:
         """Write everything that waits, before leaving."""

@@ -10,10 +10,10 @@ from queenright.agent.agent import Agent
 from queenright.agent.message import Message, find_type, message_from
 from queenright.agent.ref import AgentRef
 from queenright.cell.entry import entry
+from queenright.cell.inbox import Inbox
 from queenright.cell.loader import Loaded, load
 from queenright.cell.mail import RUNTIME, Mail
-from queenright.cell.post import MAX_WAITING, Post, address
-from queenright.cell.post import Record as MailRecord
+from queenright.cell.post import Post
 from queenright.cell.record import Record
 from queenright.cell.report import describe
 from queenright.cell.resident import Resident
@@ -24,7 +24,9 @@ from queenright.core.cell import Scheduler
 from queenright.errors import MailboxFull, Malformed, QueenrightError, Unknown
 from queenright.wire.certificate import NO_PARENT
 from queenright.wire.link import (
+    Batch,
     Certified,
+    Credit,
     Deliver,
     Evict,
     Fault,
@@ -32,6 +34,7 @@ from queenright.wire.link import (
     Host,
     Log,
     OpenKey,
+    Peer,
     Ready,
     Rest,
     Result,
@@ -40,7 +43,6 @@ from queenright.wire.link import (
     Start,
     Stop,
     Talk,
-    Volatile,
 )
 
 __all__ = ["PackageFault", "Process"]
@@ -77,6 +79,7 @@ class Process:
         self.shutdown = False
         self._start: Start | None = None
         self._post: Post | None = None
+        self._inbox = Inbox(self._put_volatile, send)
         self._behaviours: dict[str, Loaded] = {}
         self._numbers: dict[str, int] = {}  # behaviour -> the scheduler's number for it
         self._names: list[str] = []
@@ -94,6 +97,9 @@ class Process:
             Certified: lambda frame: self.post.certified(frame),
             SealKey: lambda frame: self.post.seal_key(frame),
             OpenKey: lambda frame: self.post.open_key(frame),
+            Peer: self._on_peer,
+            Batch: self._on_batch,
+            Credit: self._on_credit,
             Stop: self._on_stop,
             Evict: self._on_evict,
             Shutdown: self._on_shutdown,
@@ -116,6 +122,9 @@ class Process:
         for agent in self._left:
             self._forget(agent)
         self._left.clear()
+        self._inbox.feed()
+        if self._post is not None:
+            self._post.leave()
         return steps
 
     def busy(self) -> bool:
@@ -275,6 +284,32 @@ class Process:
         except (QueenrightError, MailboxFull) as error:
             self.log(resident.me.id, "runtime", f"volatile message dropped: {error}")
 
+    def _on_peer(self, frame: Peer) -> None:
+        self.post.peer(frame)
+
+    def _on_credit(self, frame: Credit) -> None:
+        self.post.credit(frame)
+        if frame.dropped and frame.agent in self.scheduler:
+            self.log(frame.agent, "runtime", f"{frame.dropped} volatile messages reached nobody")
+
+    def _on_batch(self, frame: Batch) -> None:
+        """Raises what refused the batch as a whole: the supervisor checked it, so then one of us is broken."""
+        self._inbox.arrive(frame.agent, *self.post.batch(frame))
+
+    def _put_volatile(self, receiver: bytes, sender: bytes, kind: str, message: Any) -> bool:
+        """Into the mailbox; whether the message is dealt with, which one that nobody can have is too."""
+        if receiver not in self.scheduler:
+            return True
+        if isinstance(message, QueenrightError):
+            who = sender.hex()[:12]
+            self.log(receiver, "refused", f"volatile `{kind[:64]}` from agent-{who}: {message.message}")
+            return True
+        try:
+            self.scheduler.deliver(receiver, message, message.__size__, sender=sender, reserved=False)
+        except MailboxFull:
+            return False
+        return True
+
     def _on_result(self, frame: Result) -> None:
         resident = self._resident(frame.agent)
         turn = resident.turn
@@ -311,6 +346,7 @@ class Process:
         if resident is not None and resident.turn is not None:
             resident.turn.over = True
         self.post.remove(agent)
+        self._inbox.forget(agent)
         try:
             self.scheduler.remove(agent)
         except BaseException as error:  # closing its coroutine runs the behaviour's `finally`
@@ -329,16 +365,12 @@ class Process:
     # --- for turns ---------------------------------------------------------------------------------------------------
 
     def send_volatile(self, resident: Resident, to: bytes, message: Message) -> None:
-        """At once, as an object, if the receiver lives here and is known to this agent; by the supervisor otherwise."""
+        """At once, as an object, if the receiver lives here and is known to this agent; otherwise by the supervisor, in the
+        agent's next batch. Raises MailboxFull, with the message.
+        """
         if self.scheduler.send(to, message, message.__size__):
             return
-        op: dict[str, Any] = {"op": "send", "to": to, "volatile": True}
-        agent = resident.me.id
-        if self.post.waiting(agent) >= MAX_WAITING:
-            raise MailboxFull(f"{MAX_WAITING} messages wait for a key to seal them with", undelivered=message)
-        parcel = address(op, to, message)
-        parcel.always = True  # the supervisor, which checks reach, takes volatile messages only sealed
-        self.post.submit(agent, MailRecord([parcel], lambda: Volatile(agent, op)))
+        self.post.volatile(resident.me.id, to, message)
 
     def open_seal(self, resident: Resident, sender: bytes, kind: str, sealed: dict[str, Any]) -> bytes:
         """The body of a sealed message. What does not verify is reported, and raised to whoever waits for it."""

@@ -38,7 +38,7 @@ MAX_STEPS = 1000  # a turn (design section 6, point 6)
 # A record is one frame of at most 4 MiB: 1 MiB of state, a reply or request, and this much of sends, each counted with what
 # a seal and its map add.
 MAX_SENDS = 2 * 1024 * 1024
-SEND_OVERHEAD = 640
+SEND_OVERHEAD = 1024
 MAX_REQUEST = 1280 * 1024
 TIMER_ID = 16
 

@@ -190,6 +190,7 @@ class Status(TypedDict):
     messages_per_s: NotRequired[float]
     denials_per_min: NotRequired[float]
     mailbox_max: NotRequired[int]
+    volatile_dropped: NotRequired[int]  # volatile messages between cells that reached nobody, since the start
 
 
 # --- intents ------------------------------------------------------------------------------------------------

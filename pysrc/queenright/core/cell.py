@@ -9,30 +9,37 @@ that is run to its end without an event loop. One that awaits a `Suspension` is 
 and is False where the receiver is not here or not known to it here; `deliver` is the runtime's way in. `run(most, now_ms)`
 does at most that many steps and returns how many it did. `counters(agent)` is (handled, refused, waiting messages, waiting
 bytes). A full mailbox raises MailboxFull with the message.
+
+`Sealer` is one incarnation's way out of the cell and `Opener` the cell's way in (`wire.envelope`): sealing, hashing, signing,
+checking and opening happen many messages in one call, with the interpreter lock released.
 """
 
 from queenright._core.cell import (
     ContextBase,
     Field,
     MessageBase,
+    Opener,
     Scheduler,
     Schema,
+    Sealer,
     Sent,
     Suspension,
     build_message,
-    open_sealed,
-    seal,
+    decode_message,
+    encode_message,
 )
 
 __all__ = [
     "ContextBase",
     "Field",
     "MessageBase",
+    "Opener",
     "Scheduler",
     "Schema",
+    "Sealer",
     "Sent",
     "Suspension",
     "build_message",
-    "open_sealed",
-    "seal",
+    "decode_message",
+    "encode_message",
 ]

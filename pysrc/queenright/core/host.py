@@ -1,8 +1,9 @@
-"""The supervisor's own: the store, the grant tree, restricting oneself."""
+"""The supervisor's own: the store, the grant tree, checking sealed mail, restricting oneself."""
 
 from queenright._core.host import (
     GrantRefused,
     GrantTree,
+    Packet,
     Refused,
     Store,
     check_names,
@@ -13,11 +14,13 @@ from queenright._core.host import (
     sealing_keypair,
     verb_covers,
     verb_overlaps,
+    verify_record,
 )
 
 __all__ = [
     "GrantRefused",
     "GrantTree",
+    "Packet",
     "Refused",
     "Store",
     "check_names",
@@ -28,4 +31,5 @@ __all__ = [
     "sealing_keypair",
     "verb_covers",
     "verb_overlaps",
+    "verify_record",
 ]

@@ -71,7 +71,6 @@ class Agent:
     incarnation: int = 0
     certificate: bytes = b""
     certificate_signature: bytes = b""
-    batch: bytes = bytes(32)
     waiting_ask: bytes | None = None
     doing: str = ""
     children: set[bytes] = field(default_factory=set)

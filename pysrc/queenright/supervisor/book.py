@@ -191,14 +191,22 @@ class Book:
         }
         return self._write(Entry(kind, self._now(), Supervisor(), intent=cell.intent, facts=facts))
 
-    def violation(self, cell: CellProcess, what: str) -> Change:
+    def violation(self, cell: CellProcess, what: str, agent: Agent | None = None) -> Change:
+        """`agent`: in whose name it was done, where that is known. In a shared cell it may have been another of it."""
         facts: dict[str, str | int | bool | None] = {
             "cell": cell.id,
             "shared": cell.shared,
             "what": what[:WORDS],
         }
         return self._write(
-            Entry("protocol.violation", self._now(), Supervisor(), intent=cell.intent, facts=facts)
+            Entry(
+                "protocol.violation",
+                self._now(),
+                Supervisor(),
+                intent=cell.intent,
+                agent=agent.id if agent is not None else None,
+                facts=facts,
+            )
         )
 
     def control_refused(self, violation: Violation) -> Change:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from queenright.core import canonical, decode
+from queenright.core import Letter, canonical, decode
 from queenright.errors import CallCycle, CallTooDeep, Malformed, Parked, TimedOut, Unknown
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.outcome import Outcome
+from queenright.wire.envelope import check_sealed
 from queenright.wire.ids import short
 
 if TYPE_CHECKING:
@@ -93,13 +94,12 @@ class Calls:
             ):
                 raise Malformed("a reply has a type and a body or a seal")
             sealed = reply.get("sealed")
-            extra = self._rt.post.open_envelope(callee, row["agent"], reply["type"], sealed) if sealed else []
+            if sealed is not None and Letter.parse(check_sealed(sealed)["letter"]).receiver != row["agent"]:
+                raise Malformed("a reply is sealed for another agent than the caller")
             value = {"type": reply["type"], "body": reply.get("body"), "sealed": sealed, "sender": callee.id}
-        else:
-            extra = []
-        return self._close(call, Outcome.done(value), extra), []
+        return self._close(call, Outcome.done(value)), []
 
-    def _close(self, call: bytes, outcome: Outcome, extra: list[Change]) -> list[Change]:
+    def _close(self, call: bytes, outcome: Outcome) -> list[Change]:
         row = self._open[call]
         done = self._rt.turns.step_done(row["agent"], row["turn"], row["ordinal"], outcome)
 
@@ -108,7 +108,7 @@ class Calls:
             if done is not None:
                 self._rt.soon(lambda: self._rt.turns.announce(row["agent"], row["turn"], row["ordinal"]))
 
-        changes = [*extra]
+        changes: list[Change] = []
         if done is not None:
             changes.append(done)
         changes.append(Change((("delete", TABLE, call),), applied))
@@ -126,7 +126,7 @@ class Calls:
             error = TimedOut(
                 "nobody answered the call by its deadline", hint="raise the timeout or send a message"
             )
-        self._rt.commit(*self._close(call, Outcome.failed(error), []))
+        self._rt.commit(*self._close(call, Outcome.failed(error)))
 
     def callee_ended(self, callee: bytes) -> list[Change]:
         """Open calls to an agent that has ended fail at once."""
@@ -135,7 +135,7 @@ class Calls:
             change
             for call, row in list(self._open.items())
             if row["callee"] == callee
-            for change in self._close(call, gone, [])
+            for change in self._close(call, gone)
         ]
 
     def caller_ended(self, caller: bytes) -> list[Change]:

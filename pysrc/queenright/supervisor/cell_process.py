@@ -20,6 +20,9 @@ __all__ = ["CellProcess"]
 
 # What may wait unread for a cell before it counts as stuck: a window of large messages, no more.
 UNREAD_BYTES = 64 * 1024 * 1024
+# Above this, volatile mail for it is dropped: what others send must never be what ends a cell.
+BEHIND_BYTES = UNREAD_BYTES // 4
+READ_BYTES = 256 * 1024
 LOG_LINES_A_SECOND = 1_000  # of all agents of a cell together
 
 
@@ -40,6 +43,11 @@ class CellProcess:
     on_end: Callable[[CellProcess, str, bool], None]
     started_ms: int
     agents: set[bytes] = field(default_factory=set)
+    left: set[bytes] = field(
+        default_factory=set
+    )  # agents that were taken out of it: a life in it ends for good
+    # (agent, incarnation) whose certificate this cell has
+    peers: set[tuple[bytes, int]] = field(default_factory=set)
     state: Literal["starting", "ready", "ended"] = "starting"
     violation: str = ""
     wanted: bool = False  # the supervisor asked for the end
@@ -60,9 +68,17 @@ class CellProcess:
         reader = FrameReader()
         cell = self
 
-        class Link(asyncio.Protocol):
-            def data_received(self, data: bytes) -> None:
-                cell._received(reader, data)
+        class Link(asyncio.BufferedProtocol):
+            """Reads into one buffer: a new 256 KiB of bytes for each read costs more in page faults than what comes is worth."""
+
+            def __init__(self) -> None:
+                self._buffer = memoryview(bytearray(READ_BYTES))
+
+            def get_buffer(self, sizehint: int) -> memoryview:
+                return self._buffer
+
+            def buffer_updated(self, nbytes: int) -> None:
+                cell._received(reader, self._buffer[:nbytes])
 
             def connection_lost(self, exc: Exception | None) -> None:
                 cell.sandbox.kill()
@@ -71,7 +87,7 @@ class CellProcess:
         self._transport = transport
         self._task = asyncio.create_task(self._watch(), name=f"cell {self.id}")
 
-    def _received(self, reader: FrameReader, data: bytes) -> None:
+    def _received(self, reader: FrameReader, data: memoryview) -> None:
         if self.state == "ended" or self.violation:
             return
         try:
@@ -87,6 +103,11 @@ class CellProcess:
         self._transport.write(pack(encode(frame)))
         if self._transport.get_write_buffer_size() > UNREAD_BYTES:
             self.kill("does not read its link")
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits unread that only mail which must arrive may be added."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > BEHIND_BYTES
 
     def may_log(self, now_boot: int) -> bool:
         """Whether this second has room for one more line; a flood of them is dropped, not stored and not waited for."""

@@ -7,10 +7,10 @@ import contextlib
 import os
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from queenright.core import decode
-from queenright.errors import InvalidSignature, Malformed, QueenrightError
+from queenright.errors import InvalidProof, InvalidSignature, Malformed, QueenrightError
 from queenright.store import Change
 from queenright.supervisor.acting import slot_of_cell
 from queenright.supervisor.agents import Agent
@@ -19,8 +19,8 @@ from queenright.supervisor.sandbox_spec import cell_spec
 from queenright.supervisor.turns import STATE
 from queenright.wire.ids import short
 from queenright.wire.link import (
+    Batch,
     Certified,
-    Deliver,
     End,
     Evict,
     Fault,
@@ -36,8 +36,8 @@ from queenright.wire.link import (
     Shutdown,
     Start,
     Step,
+    Taken,
     Talk,
-    Volatile,
 )
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ class Cells:
                     and cell.intent == agent.intent
                     and cell.packages == (agent.package,)
                     and len(cell.agents) < SHARED_AGENTS
+                    and agent.id
+                    not in cell.left  # its number is the cell's, and no two lives have one number
                 ):
                     self._host(cell, agent)
                     return cell
@@ -220,7 +222,7 @@ class Cells:
         agent.cell = cell.id
         agent.incarnation = cell.number
         agent.certificate = agent.certificate_signature = b""
-        agent.batch = bytes(32)
+        self._rt.post.forget(agent.id)
         cell.agents.add(agent.id)
         cell.idle_since = None
         state, version = None, 0
@@ -250,12 +252,10 @@ class Cells:
         """One frame of a cell. What no cell of ours would send ends it and is recorded as its violation."""
         try:
             match frame:
-                case Step():
-                    self._rt.turns.on_step(cell, frame)
-                case End():
-                    self._rt.turns.on_end(cell, frame)
-                case Volatile():
-                    self._on_volatile(cell, frame)
+                case Step() | End() | Batch():
+                    self._on_mail(cell, frame)
+                case Taken():
+                    self._rt.volatile.on_taken(cell, frame)
                 case Rest():
                     self._rt.turns.on_rest(cell, frame)
                 case Incarnation():
@@ -276,15 +276,44 @@ class Cells:
         except (Malformed, InvalidSignature) as error:
             cell.violate(str(error))
 
-    def _mine(self, cell: CellProcess, agent_id: bytes) -> Agent | None:
+    def _on_mail(self, cell: CellProcess, frame: Step | End | Batch) -> None:
+        """What carries an agent's signature. One that does not hold costs that agent its place, and nobody else anything."""
+        try:
+            match frame:
+                case Step():
+                    self._rt.turns.on_step(cell, frame)
+                case End():
+                    self._rt.turns.on_end(cell, frame)
+                case Batch():
+                    self._rt.volatile.on_batch(cell, frame)
+        except (InvalidSignature, InvalidProof) as error:
+            self._forged(cell, self._rt.agents.get(frame.agent), error.message)
+
+    def _forged(self, cell: CellProcess, agent: Agent, what: str) -> None:
+        """A batch in the agent's name that its key did not sign: nothing of it counts, and the agent runs no more until a
+        person has looked. The others of its cell go on: they sign for themselves.
+        """
+        why = f"a batch in its name does not verify: {what}"[:300]
+        self._rt.commit(
+            self._rt.book.violation(cell, why, agent),
+            self._rt.agents.save(agent, status="quarantined", reason=why),
+        )
+        self._rt.log.error("batch.forged", cell=cell.id, agent=agent.name, error=what)
+        self._rt.incident("agent.forged", agent.name, f"{cell.id}: {why}")
+        self.evict(agent)
+        self._rt.changed("agents", agent.id)
+
+    def mine(self, cell: CellProcess, agent_id: bytes) -> Agent | None:
         """The agent if this cell has it now; None if it was evicted meanwhile; Malformed if it never had it."""
+        if agent_id in cell.left:
+            return None
         agent = self._rt.agents.find(agent_id)
         if agent is None or agent.incarnation != cell.number:
             raise Malformed("a frame for an agent that this cell does not host")
         return agent if agent_id in cell.agents else None
 
     def _on_incarnation(self, cell: CellProcess, frame: Incarnation) -> None:
-        agent = self._mine(cell, frame.agent)
+        agent = self.mine(cell, frame.agent)
         if agent is None:
             return
         if agent.certificate:
@@ -303,7 +332,7 @@ class Cells:
         cell.send(Certified(agent.id, certificate, signature))
 
     def _on_need_seal_key(self, cell: CellProcess, frame: NeedSealKey) -> None:
-        sender = self._mine(cell, frame.agent)
+        sender = self.mine(cell, frame.agent)
         if sender is None:
             return
         receiver = self._rt.agents.find(frame.receiver)
@@ -330,20 +359,6 @@ class Cells:
         self._open_keys.add(key)
         cell.send(OpenKey(agent.id, generation, self._rt.identity.sealing(agent.id, generation).private_key))
 
-    def _on_volatile(self, cell: CellProcess, frame: Volatile) -> None:
-        agent = self._mine(cell, frame.agent)
-        if agent is not None:
-            self._rt.post.volatile(agent, frame.op, self._hand_over)
-
-    def _hand_over(self, target: Agent, mail: dict[str, Any]) -> None:
-        """A volatile message goes to a cell that is there; it starts none and waits for none."""
-        cell = self.of(target)
-        if cell is None or not target.runnable:
-            return
-        if mail["sealed"] is not None:
-            self.give_open_key(cell, target, mail["sealed"]["generation"])
-        cell.send(Deliver(target.id, 0, 1, mail, []))
-
     # --- ends ---------------------------------------------------------------------------------------------------
 
     def evict(self, agent: Agent) -> None:
@@ -351,10 +366,12 @@ class Cells:
         cell = self.of(agent)
         agent.cell = None
         agent.certificate = agent.certificate_signature = b""
+        self._rt.post.forget(agent.id)
         self._rt.turns.forget_delivery(agent, died=False)
         if cell is None:
             return
         cell.agents.discard(agent.id)
+        cell.left.add(agent.id)
         cell.send(Evict(agent.id))
         if not cell.agents:
             cell.idle_since = self._rt.clock.boot_ms() - (0 if cell.shared else IDLE_MS)
@@ -374,6 +391,7 @@ class Cells:
 
     def _on_end(self, cell: CellProcess, how: str, wanted: bool) -> None:
         del self._cells[cell.id]
+        self._rt.volatile.cell_ended(cell)
         self._open_keys = {key for key in self._open_keys if key[0] != cell.id}
         in_progress = self._rt.page_reader(cell)
         members = [self._rt.agents.get(agent) for agent in cell.agents]

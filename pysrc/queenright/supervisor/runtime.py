@@ -21,6 +21,7 @@ from queenright.supervisor.mail import Mail
 from queenright.supervisor.meters import Meters
 from queenright.supervisor.post import Post
 from queenright.supervisor.reach import Reach
+from queenright.supervisor.volatile import VolatileMail
 from queenright.wire import page
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Runtime:
     mail: Mail = field(init=False)
     reach: Reach = field(init=False)
     post: Post = field(init=False)
+    volatile: VolatileMail = field(init=False)
     logs: AgentLogs = field(init=False)
     meters: Meters = field(init=False)
     # set by `boot`, in the order in which they need each other; the last ones only once there is a master key
@@ -126,6 +128,7 @@ class Runtime:
         self.mail = Mail(self.store)
         self.reach = Reach()
         self.post = Post(self.store, self.clock, self.agents, self.mail, self.reach, self.runtime_key)
+        self.volatile = VolatileMail(self)
         self.logs = AgentLogs(self.clock)
         self.meters = Meters()
 

@@ -86,6 +86,7 @@ class Reading:
             "ledger_ok": rt.ledger_ok(),
             "messages_per_s": rt.meters.total_rate(boot),
             "denials_per_min": rt.meters.denials_per_minute(boot),
+            "volatile_dropped": rt.volatile.dropped,
             "mailbox_max": max(
                 (len(rt.mail.box(agent.id).heads) for agent in rt.agents if not agent.ended), default=0
             ),

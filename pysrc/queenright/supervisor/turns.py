@@ -18,6 +18,7 @@ from queenright.supervisor.agents import Agent
 from queenright.supervisor.cell_process import CellProcess
 from queenright.supervisor.outcome import Outcome
 from queenright.supervisor.turn import STEPS, TURNS, OpenTurn, StepRow
+from queenright.wire.envelope import generation_of
 from queenright.wire.link import Deliver, End, Rest, Result, Step, Stop
 from queenright.wire.step import op_digest
 
@@ -95,7 +96,7 @@ class Turns:
             return
         mail = self._rt.mail.read(turn.key)
         if mail["sealed"] is not None:
-            self._rt.cells.give_open_key(cell, agent, mail["sealed"]["generation"])
+            self._rt.cells.give_open_key(cell, agent, generation_of(mail["sealed"]))
         for step in turn.steps.values():
             self._give_reply_key(cell, agent, step)
         agent.doing = f"{mail['type']} from {mail['sender_name']}"
@@ -127,16 +128,42 @@ class Turns:
 
     def _current(self, cell: CellProcess, agent_id: bytes, number: int) -> tuple[Agent, OpenTurn] | None:
         """The agent and turn a record is about; None if it came too late; Malformed if it cannot be this cell's."""
-        agent = self._rt.agents.find(agent_id)
-        if agent is None or agent.incarnation != cell.number:
-            raise Malformed("a record for an agent that this cell does not host")
+        agent = self._rt.cells.mine(cell, agent_id)
         turn = self.open.get(agent_id)
-        if agent_id not in cell.agents or turn is None or turn.turn != number or not turn.delivered:
+        if agent is None or turn is None or turn.turn != number or not turn.delivered:
             return None  # evicted or ended while the frame was under way
         return agent, turn
 
+    def _sealed(
+        self,
+        cell: CellProcess,
+        agent_id: bytes,
+        ops: list[Any],
+        *carried: tuple[bytes | None, dict[str, Any]],
+    ) -> list[Change]:
+        """Check everything of a record that is sealed. A record that comes too late is a link of its sender's chain all the
+        same. Raises Malformed, or InvalidSignature.
+        """
+        agent = self._rt.cells.mine(cell, agent_id)
+        if agent is None:
+            return []
+        if len(ops) > MAX_OPS:
+            raise Malformed(f"{len(ops)} sends in one record are over the limit of {MAX_OPS}")
+        sends = [(op.get("to"), op) for op in ops if isinstance(op, dict) and op.get("op") == "send"]
+        places = [(to, place) for to, place in [*sends, *carried] if place.get("sealed") is not None]
+        return self._rt.post.accept_record(agent, places)
+
     def on_step(self, cell: CellProcess, frame: Step) -> None:
         """A step opened."""
+        request = frame.request
+        if frame.kind == "call":
+            body = decode(request)
+            if not isinstance(body, dict):
+                raise Malformed("a step's request is a map")
+            sealed = self._sealed(cell, frame.agent, frame.ops, (body.get("to"), body))
+            request = canonical(body)
+        else:
+            sealed = self._sealed(cell, frame.agent, frame.ops)
         current = self._current(cell, frame.agent, frame.turn)
         if current is None:
             return
@@ -145,7 +172,8 @@ class Turns:
             raise Malformed(f"step {frame.ordinal} of this turn is recorded already or out of range")
         now = self._rt.clock.wall_ms()
         changes, wake = self._ops(agent, frame.ops)
-        row = StepRow(frame.ordinal, frame.kind, frame.request, [op_digest(op) for op in frame.ops], now)
+        changes += sealed
+        row = StepRow(frame.ordinal, frame.kind, request, [op_digest(op) for op in frame.ops], now)
         key = turn.step_key(frame.ordinal)
         turn_steps = turn.steps
         changes.append(
@@ -158,6 +186,8 @@ class Turns:
 
     def on_end(self, cell: CellProcess, frame: End) -> None:
         """A turn ended, one way or the other."""
+        reply = [(None, frame.reply)] if frame.reply is not None else []
+        sealed = self._sealed(cell, frame.agent, frame.ops, *reply)
         current = self._current(cell, frame.agent, frame.turn)
         if current is None:
             return
@@ -169,6 +199,7 @@ class Turns:
             self._failed(agent, turn, f"state of {len(frame.state)} bytes is over the limit of {MAX_STATE}")
             return
         changes, wake = self._ops(agent, frame.ops)
+        changes += sealed
         if frame.state is not None:
             changes.append(self._state(agent, frame.state_version, frame.state))
         if turn.key:
@@ -223,8 +254,6 @@ class Turns:
 
     def _ops(self, agent: Agent, ops: list[Any]) -> tuple[list[Change], list[bytes]]:
         """Everything a record wants sent, set or cancelled."""
-        if len(ops) > MAX_OPS:
-            raise Malformed(f"{len(ops)} sends in one record are over the limit of {MAX_OPS}")
         changes: list[Change] = []
         wake: list[bytes] = []
         for op in ops:
@@ -340,7 +369,7 @@ class Turns:
         if step.kind == "call" and step.done and step.ok:
             reply = decode(step.value)
             if reply is not None and reply["sealed"] is not None:
-                self._rt.cells.give_open_key(cell, agent, reply["sealed"]["generation"])
+                self._rt.cells.give_open_key(cell, agent, generation_of(reply["sealed"]))
 
     # --- trouble ------------------------------------------------------------------------------------------------
 

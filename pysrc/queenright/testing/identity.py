@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from queenright.core import SigningKey, canonical, digest, verify
-from queenright.core.host import sealing_keypair
+from queenright.core import Letter, SigningKey, canonical, digest, verify
+from queenright.core.host import Packet, sealing_keypair, verify_record
 from queenright.errors import Malformed
 from queenright.testing.records import AgentRecord, CellEnd
 from queenright.wire.certificate import (
@@ -18,7 +18,6 @@ from queenright.wire.certificate import (
     SealingCertificate,
     incarnation_claim,
 )
-from queenright.wire.envelope import SEALED, Batch, leaf
 from queenright.wire.link import Certified, Incarnation, OpenKey, SealKey
 
 __all__ = ["Identity"]
@@ -78,20 +77,39 @@ class Identity:
             raise Malformed("the birth certificate's grant is not that of the request")
         return birth
 
-    def check_seal(self, sender: AgentRecord, to: bytes, kind: str, sealed: dict[str, Any]) -> None:
-        """A sealed message of this sender: shape, certificate, chain, sequence, signature."""
-        if sealed.keys() != SEALED.keys() or any(type(sealed[name]) is not of for name, of in SEALED.items()):
-            raise Malformed("a sealed message has other fields than the envelope's")
-        if sealed["certificate"] != sender.certificate or sealed["incarnation"] != sender.incarnation:
-            raise Malformed("a sealed message carries another incarnation's certificate")
-        if sealed["previous"] != sender.batch:
-            raise Malformed("a sealed message does not follow the sender's previous batch")
-        if sealed["sequence"] <= self.sequences.get((sender.id, to), 0):
-            raise Malformed(f"sequence {sealed['sequence']} of this pair was used before")
-        batch = Batch(
-            runtime=self.public_key, sender=sender.id, incarnation=sender.incarnation, first=sealed["sequence"],
-            count=1, previous=sender.batch, root=leaf(to, sealed["sequence"], kind, sealed["ct"], sealed["salted"]),
-        )  # fmt: skip
-        verify(self._incarnation_key(sender), batch.signed_bytes(), sealed["signature"])
-        sender.batch = batch.digest
-        self.sequences[sender.id, to] = sealed["sequence"]
+    def check_record(self, sender: AgentRecord, places: list[tuple[bytes | None, dict[str, Any]]]) -> None:
+        """The letters of one record of this sender: shape, chain, sequences, signature. Each map gets what is handed on."""
+        letters = [(to, place, Letter.parse(place["sealed"])) for to, place in places]
+        for to, place, letter in letters:
+            if letter.kind != place["type"] or to not in (None, letter.receiver):
+                raise Malformed("a letter stands under another receiver or type")
+            self._check_sequence(sender, letter.receiver, letter.sequence, letter.sequence)
+        if not letters:
+            return
+        self._check_chain(sender, letters[0][2])
+        key = self._incarnation_key(sender)
+        sender.batch = verify_record([letter for _, _, letter in letters], self.public_key, key)
+        sender.signed += len(letters)
+        for _, place, _ in letters:
+            place["sealed"] = {
+                "letter": place["sealed"], "certificate": sender.certificate, "certified": sender.certified
+            }  # fmt: skip
+
+    def check_packet(self, sender: AgentRecord, packet: Packet) -> None:
+        """A batch of volatile mail of this sender."""
+        self._check_chain(sender, packet)
+        for receiver, _, _, _, first, last in packet.pairs:
+            self._check_sequence(sender, receiver, first, last)
+        sender.batch = packet.verify(self.public_key, self._incarnation_key(sender))
+        sender.signed += packet.count
+
+    def _check_chain(self, sender: AgentRecord, batch: Letter | Packet) -> None:
+        if (batch.sender, batch.incarnation) != (sender.id, sender.incarnation):
+            raise Malformed("a batch of another sender or life")
+        if (batch.first, batch.previous) != (sender.signed, sender.batch):
+            raise Malformed("a batch does not follow the sender's previous one")
+
+    def _check_sequence(self, sender: AgentRecord, receiver: bytes, first: int, last: int) -> None:
+        if first <= self.sequences.get((sender.id, receiver), 0):
+            raise Malformed(f"sequence {first} of this pair was used before")
+        self.sequences[sender.id, receiver] = last

@@ -54,7 +54,8 @@ class AgentRecord:
     ended: bool = False
     certificate: bytes = b""
     certified: bytes = b""
-    batch: bytes = bytes(32)
+    batch: bytes = bytes(32)  # digest of the last batch this incarnation signed
+    signed: int = 0  # messages this incarnation signed
     incarnation: int = 0
     generation: int = 0
     timers: dict[bytes, int] = field(default_factory=dict)
@@ -78,3 +79,4 @@ class CellEnd:
     fault: str = ""
     hosted: set[bytes] = field(default_factory=set)
     open_keys: set[tuple[bytes, int]] = field(default_factory=set)
+    peers: set[tuple[bytes, int]] = field(default_factory=set)

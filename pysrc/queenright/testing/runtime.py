@@ -15,11 +15,15 @@ from typing import Any
 
 from queenright.clock import ManualClock
 from queenright.core import canonical, decode, digest
+from queenright.core.host import Packet
 from queenright.errors import Malformed, QueenrightError, TimedOut, Unknown
 from queenright.testing.identity import Identity
 from queenright.testing.records import AgentRecord, Authority, CellEnd, OpenTurn, Pending
 from queenright.wire.certificate import NO_PARENT, Birth
+from queenright.wire.envelope import generation_of
 from queenright.wire.link import (
+    Batch,
+    Credit,
     Deliver,
     End,
     Evict,
@@ -29,13 +33,14 @@ from queenright.wire.link import (
     Incarnation,
     Log,
     NeedSealKey,
+    Peer,
     Ready,
     Rest,
     Result,
     Start,
     Step,
     Stop,
-    Volatile,
+    Taken,
 )
 from queenright.wire.refusal import encode_refusal
 from queenright.wire.step import op_digest, step_digest
@@ -96,7 +101,7 @@ class Runtime:
             agent.cell.hosted.discard(agent.id)
         agent.cell = None
         agent.certificate = agent.certified = b""
-        agent.batch = bytes(32)
+        agent.batch, agent.signed = bytes(32), 0
         if agent.turn is not None and agent.turn.delivered:
             agent.turn.delivered = False
             agent.turn.attempt += 1
@@ -185,7 +190,7 @@ class Runtime:
             return
         turn.delivered = True
         if turn.mail["sealed"] is not None:
-            self._give_open_key(agent, turn.mail["sealed"]["generation"])
+            self._give_open_key(agent, generation_of(turn.mail["sealed"]))
         steps = [turn.steps[ordinal] for ordinal in sorted(turn.steps)]
         agent.cell.send(Deliver(agent.id, turn.number, turn.attempt, turn.mail, steps))
 
@@ -218,13 +223,15 @@ class Runtime:
             cell.fault = frame.text
         elif isinstance(frame, Log):
             self.agents[frame.agent].logs.append((frame.level, frame.text))
+        elif isinstance(frame, Taken):
+            self._on_taken(frame)
         else:
             agent = self.agents.get(getattr(frame, "agent", b""))
             if agent is None or agent.cell is not cell:
                 return  # evicted or ended while the frame was under way
             doer = {
                 Step: self._on_step, End: self._on_end, Incarnation: self._on_incarnation,
-                NeedSealKey: self._on_need_seal_key, Volatile: self._on_volatile, Rest: self._on_rest,
+                NeedSealKey: self._on_need_seal_key, Batch: self._on_batch, Rest: self._on_rest,
             }.get(type(frame))  # fmt: skip
             if doer is None:
                 raise Malformed(f"`{frame.t}` is a frame that the supervisor sends")
@@ -261,8 +268,6 @@ class Runtime:
         to, kind, body, sealed = op["to"], op["type"], op["body"], op["sealed"]
         if (body is None) == (sealed is None):
             raise Malformed("a send has a body or a seal, not both or none")
-        if sealed is not None:
-            self.identity.check_seal(sender, to, kind, sealed)
         target = self.agents.get(to)
         if body is not None and target is not None and target.cell not in (None, sender.cell):
             raise Malformed("a message for another cell must be sealed")
@@ -340,12 +345,13 @@ class Runtime:
         return turn if turn is not None and turn.number == number and turn.delivered else None
 
     def _on_step(self, agent: AgentRecord, frame: Step) -> None:
+        request = decode(frame.request)
+        self._accept(agent, frame.ops, *([(request["to"], request)] if frame.kind == "call" else []))
         turn = self._current(agent, frame.turn)
         if turn is None:
             return
         if frame.ordinal in turn.steps:
             raise Malformed(f"step {frame.ordinal} is recorded already")
-        request = decode(frame.request)
         turn.requests[frame.ordinal] = request
         turn.steps[frame.ordinal] = {
             "ordinal": frame.ordinal, "kind": frame.kind, "digest": step_digest(frame.kind, frame.request),
@@ -433,10 +439,11 @@ class Runtime:
         step["error"] = encode_refusal(error) if error else None
         if open_turn.delivered and agent.cell is not None:
             if step["kind"] == "call" and isinstance(value, dict) and value["sealed"] is not None:
-                self._give_open_key(agent, value["sealed"]["generation"])
+                self._give_open_key(agent, generation_of(value["sealed"]))
             agent.cell.send(Result(agent.id, turn, ordinal, step["ok"], step["value"], step["error"]))
 
     def _on_end(self, agent: AgentRecord, frame: End) -> None:
+        self._accept(agent, frame.ops, *([(None, frame.reply)] if frame.reply is not None else []))
         turn = self._current(agent, frame.turn)
         if turn is None:
             return
@@ -452,8 +459,6 @@ class Runtime:
             if answered is not None:
                 reply = frame.reply
                 if reply is not None:
-                    if reply["sealed"] is not None:
-                        self.identity.check_seal(agent, mail["sender"], reply["type"], reply["sealed"])
                     reply = reply | {"sender": agent.id}
                 self._done_soon.append(partial(answered, reply))
         agent.turn = None
@@ -479,12 +484,34 @@ class Runtime:
             turn.attempt += 1
         self._done_soon.append(lambda: self.pump(agent))
 
-    def _on_volatile(self, agent: AgentRecord, frame: Volatile) -> None:
-        if frame.op["body"] is not None:
-            raise Malformed("a volatile message that leaves its cell is sealed")
-        target, mail = self._route(agent, frame.op)
-        if target is None or target.cell is None:
-            return
-        if mail["sealed"] is not None:
-            self._give_open_key(target, mail["sealed"]["generation"])
-        target.cell.send(Deliver(target.id, 0, 1, mail, []))
+    def _accept(
+        self, agent: AgentRecord, ops: list[dict[str, Any]], *carried: tuple[bytes | None, dict[str, Any]]
+    ) -> None:
+        """Check everything of a record that is sealed."""
+        sends = [(op["to"], op) for op in ops if op["op"] == "send"]
+        places = [(to, place) for to, place in [*sends, *carried] if place.get("sealed") is not None]
+        self.identity.check_record(agent, places)
+
+    def _on_batch(self, agent: AgentRecord, frame: Batch) -> None:
+        packet = Packet.parse(frame.packet)
+        self.identity.check_packet(agent, packet)
+        homes: dict[int, tuple[CellEnd, list[bytes]]] = {}
+        for receiver, generation, messages, size, _, _ in packet.pairs:
+            target = self.agents.get(receiver)
+            if target is None or target.ended or target.cell is None:
+                assert agent.cell is not None
+                agent.cell.send(Credit(agent.id, messages, size, messages))
+                continue
+            self._give_open_key(target, generation)
+            homes.setdefault(target.cell.number, (target.cell, []))[1].append(receiver)
+        for home, receivers in homes.values():
+            if (agent.id, agent.incarnation) not in home.peers:
+                home.peers.add((agent.id, agent.incarnation))
+                home.send(Peer(agent.id, agent.certificate, agent.certified))
+            home.send(Batch(agent.id, packet.only(receivers)))
+
+    def _on_taken(self, frame: Taken) -> None:
+        for sender, life, _, messages, size in frame.counts:
+            agent = self.agents[sender]
+            if agent.cell is not None and agent.incarnation == life:
+                agent.cell.send(Credit(sender, messages, size, 0))

@@ -1,70 +1,55 @@
-"""The signed envelope of a message that crosses cells (design: the life of a message, point 2).
+"""Mail between cells: what crosses, what is signed, and how anybody checks one message (design: the life of a message, 2).
 
-The body is sealed to the receiver (HPKE base mode) and the envelope signed by the sender's incarnation. One signature
-covers a batch of messages through a Merkle root; a batch of one is the simplest batch and is what is made today.
+A body is sealed to its receiver (HPKE base mode) and a batch of messages signed once by the sender's incarnation, over a
+Merkle root. The bytes are the core's: `core-rs/queenright-core/src/batch.rs` lists what is signed and both formats.
+
+- A packet is a batch of volatile mail; forwarded to a cell it holds that cell's messages and the other leaves' hashes.
+- A letter is one message with its path to the signed root. Durable mail is stored as letters, each with its sender's
+  certificate, so that the receiver's next life, or an auditor, needs nothing else but the runtime's key.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
-from queenright.core import canonical, digest, leaf_hash
+from queenright.core import Letter
+from queenright.errors import InvalidSignature, Malformed
+from queenright.wire.certificate import IncarnationCertificate
 
-__all__ = ["SEALED", "SEAL_INFO", "Batch", "leaf", "salted_digest", "seal_aad"]
+__all__ = ["SALT", "SEALED", "check_sealed", "generation_of", "prove"]
 
-DOMAIN = "queenright-batch/v1"
-SEAL_INFO = b"queenright/seal/v1"
+SALT = 16  # bytes sealed in front of each body
 
-# The fields of a sealed message and their types. `certificate` is the sender's incarnation certificate, `certified` the
+# A sealed message as it is stored and handed over. `certificate` is the sender's incarnation certificate, `certified` the
 # runtime's signature over it, so that the receiver's cell takes nobody's word for the key.
-SEALED: dict[str, type] = {
-    "generation": int, "enc": bytes, "counter": int, "ct": bytes, "salted": bytes, "sequence": int,
-    "incarnation": int, "previous": bytes, "signature": bytes, "certificate": bytes, "certified": bytes,
-}  # fmt: skip
+SEALED: dict[str, type] = {"letter": bytes, "certificate": bytes, "certified": bytes}
 
 
-def salted_digest(salt: bytes, body: bytes) -> bytes:
-    """Commits to a plaintext without letting anyone guess it: the salt travels inside the seal."""
-    return digest("plaintext", salt + body)
+def check_sealed(sealed: Any) -> dict[str, Any]:
+    """The map, if it has a sealed message's fields. Raises Malformed."""
+    if (
+        not isinstance(sealed, dict)
+        or sealed.keys() != SEALED.keys()
+        or any(type(sealed[name]) is not of for name, of in SEALED.items())
+    ):
+        raise Malformed("a sealed message has other fields than the envelope's")
+    return sealed
 
 
-def seal_aad(sender: bytes, receiver: bytes, sequence: int, kind: str) -> bytes:
-    """What a seal is bound to besides its key: nobody can move a ciphertext to another pair, place or type."""
-    return canonical([sender, receiver, sequence, kind])
+def generation_of(sealed: dict[str, Any]) -> int:
+    """The generation of the receiver's key that opens it."""
+    return Letter.parse(sealed["letter"]).generation
 
 
-def leaf(receiver: bytes, sequence: int, kind: str, ciphertext: bytes, salted: bytes) -> bytes:
-    """The Merkle leaf of one message."""
-    return leaf_hash(canonical([receiver, sequence, kind, digest("ciphertext", ciphertext), salted]))
+def prove(sealed: dict[str, Any], runtime_key: bytes) -> Letter:
+    """The letter, once it is certain who signed it: runtime's key, certificate, signature, path. Its body stays closed.
 
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one signature covers: `count` messages from `first` on, chained to the sender's previous batch."""
-
-    runtime: bytes
-    sender: bytes
-    incarnation: int
-    first: int
-    count: int
-    previous: bytes
-    root: bytes
-
-    def signed_bytes(self) -> bytes:
-        return canonical(
-            [
-                DOMAIN,
-                self.runtime,
-                self.sender,
-                self.incarnation,
-                self.first,
-                self.count,
-                self.previous,
-                self.root,
-            ]
-        )
-
-    @property
-    def digest(self) -> bytes:
-        """What the next batch of this sender names as its previous."""
-        return digest("batch", self.signed_bytes())
+    Raises Malformed, InvalidProof or InvalidSignature.
+    """
+    check_sealed(sealed)
+    certificate = IncarnationCertificate.verify(sealed["certificate"], sealed["certified"], runtime_key)
+    letter = Letter.parse(sealed["letter"])
+    if (certificate.agent, certificate.number) != (letter.sender, letter.incarnation):
+        raise InvalidSignature("the certificate is of another agent or life than the letter's sender")
+    letter.verify(runtime_key, certificate.public_key)
+    return letter

@@ -27,7 +27,7 @@ class FrameReader:
         self._buffer = bytearray()
         self._limit = limit
 
-    def feed(self, chunk: bytes) -> list[bytes]:
+    def feed(self, chunk: bytes | memoryview) -> list[bytes]:
         """The bodies completed by `chunk`. Raises Malformed on a length over the limit, before buffering it."""
         self._buffer += chunk
         bodies: list[bytes] = []
@@ -38,7 +38,8 @@ class FrameReader:
                 raise Malformed(f"frame of {length} bytes is over the limit of {self._limit}")
             if len(self._buffer) - start - 4 < length:
                 break
-            bodies.append(bytes(self._buffer[start + 4 : start + 4 + length]))
+            with memoryview(self._buffer) as view:
+                bodies.append(bytes(view[start + 4 : start + 4 + length]))
             start += 4 + length
         del self._buffer[:start]
         return bodies

@@ -7,10 +7,11 @@ Shapes inside frames (canonical maps, `bytes` fields named below hold canonical 
 
 - `Mail` map: {"id": bytes, "sender": bytes 32 (zeros: the runtime), "sender_name": str, "type": str, "body": bytes | None,
   "sealed": Sealed map | None, "call": bytes 16 | None (reply to this), "chain": [bytes 32] (open calls)}
-- `Sealed` map: the fields of `wire.envelope.SEALED`; `certificate` is the sender's incarnation certificate, `certified` the
-  runtime's signature over it
+- `Sealed` map: the fields of `wire.envelope.SEALED`: a letter with its sender's certificate. A cell gives only the letter's
+  bytes; the supervisor, which has the certificate, makes the map. The letters of one record (its ops in their order, then
+  its request or reply) are exactly one signed batch.
 - `ops` list, in the order the behaviour made them, each a map with "op":
-  {"op": "send", "to", "type", "volatile": bool, "body": bytes | None, "sealed": Sealed | None, "plain_digest": bytes 32}
+  {"op": "send", "to", "type", "volatile": bool, "body": bytes | None, "sealed": letter | None, "plain_digest": bytes 32}
   {"op": "timer", "id": bytes 16, "after_ms": int, "every_ms": int | None, "type", "body"}, {"op": "cancel", "id"}
   {"op": "monitor", "agent"}, {"op": "stop"}
 - `steps` list of recorded steps of an open turn: {"ordinal": int, "kind": str, "digest": bytes 32, "done": bool, "ok": bool,
@@ -24,6 +25,13 @@ Shapes inside frames (canonical maps, `bytes` fields named below hold canonical 
   sleep {"ms"} -> None; now {} -> int; random {"bytes": int} -> bytes
   run {"name", "ok": bool, "value": canonical bytes}, computed in the cell -> the request itself, recorded
 - turn 0 is a volatile message: it has no steps and no End
+- `packet`: bytes of `queenright_core::batch::Packet`; `counts`: [[sender, its incarnation, receiver, messages,
+  bytes of ciphertext]]
+
+Volatile mail between cells: a sender's batch goes up as one `Batch`, is checked once and goes on as one `Batch` to each cell
+that has receivers, with only their messages, after a `Peer` with the sender's certificate, once for each life and cell. What
+the receivers' mailboxes took, or nobody can have, comes back as `Taken` and `Credit`: a sender's volatile mail under way is
+bounded (`cell.post.WINDOW_MESSAGES`, `WINDOW_BYTES`), and at the bound its `ctx.send` raises MailboxFull.
 - error map: {"code": str (queenright.errors), "message": str, "facts": map}
 """
 
@@ -39,7 +47,9 @@ from queenright.core import decode as decode_canonical
 from queenright.errors import Malformed
 
 __all__ = [
+    "Batch",
     "Certified",
+    "Credit",
     "Deliver",
     "End",
     "Evict",
@@ -50,6 +60,7 @@ __all__ = [
     "Log",
     "NeedSealKey",
     "OpenKey",
+    "Peer",
     "Ready",
     "Rest",
     "Result",
@@ -58,8 +69,8 @@ __all__ = [
     "Start",
     "Step",
     "Stop",
+    "Taken",
     "Talk",
-    "Volatile",
     "decode",
     "encode",
 ]
@@ -185,6 +196,27 @@ class OpenKey(Frame):
 
 
 @dataclass(frozen=True, slots=True)
+class Peer(Frame):
+    """A sender's certificate, before its first batch of this life for this cell."""
+
+    t: ClassVar[str] = "peer"
+    agent: bytes
+    certificate: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Credit(Frame):
+    """So much of the agent's volatile mail is no longer under way; `dropped` of these messages reached nobody."""
+
+    t: ClassVar[str] = "credit"
+    agent: bytes
+    messages: int
+    size: int  # bytes of ciphertext
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stop(Frame):
     """Run on_stop as the agent's last turn (`turn`), then forget it."""
 
@@ -261,12 +293,20 @@ class End(Frame):
 
 
 @dataclass(frozen=True, slots=True)
-class Volatile(Frame):
-    """A volatile message for an agent of another cell; never journaled."""
+class Batch(Frame):
+    """Volatile mail of `agent` for agents of other cells, signed once; never journaled. Both ways."""
 
-    t: ClassVar[str] = "volatile"
+    t: ClassVar[str] = "batch"
     agent: bytes
-    op: dict[str, Any]
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Taken(Frame):
+    """What this cell no longer holds of batches it was sent: it is in a mailbox, or was dropped."""
+
+    t: ClassVar[str] = "taken"
+    counts: list[Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,36 @@ pub fn decode<B: Build>(data: &[u8], build: &mut B) -> std::result::Result<B::Va
     Ok(value)
 }
 
+/// Read exactly one canonical map that fills `data`, an entry at a time: for whoever knows the keys and needs no map.
+pub fn decode_map<B: Build>(
+    data: &[u8],
+    build: &mut B,
+    mut each: impl FnMut(&str, B::Value) -> std::result::Result<(), B::Error>,
+) -> std::result::Result<(), B::Error> {
+    let mut reader = Reader {
+        data,
+        at: 0,
+        values: 1,
+    };
+    let marker = reader.marker()?;
+    if !matches!(marker, Marker::FixMap(_) | Marker::Map16 | Marker::Map32) {
+        return Err(reader.refuse("not a map").into());
+    }
+    let mut last: Option<&str> = None;
+    for _ in 0..reader.container(marker, 0, 2)? {
+        let key = reader.key()?;
+        if last.is_some_and(|last| last.as_bytes() >= key.as_bytes()) {
+            return Err(reader.refuse("a map's key is twice or out of order").into());
+        }
+        each(key, reader.value(build, 1)?)?;
+        last = Some(key);
+    }
+    if reader.at != data.len() {
+        return Err(reader.refuse("bytes after the value").into());
+    }
+    Ok(())
+}
+
 struct Reader<'a> {
     data: &'a [u8],
     at: usize,

@@ -3,6 +3,7 @@
 //! A message passes between agents of one cell as an object, so nothing in it may ever change. Its fields live here, out
 //! of reach of Python, and hold only None, bool, int, float, str, bytes, tuples of these and other messages.
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
@@ -33,6 +34,14 @@ impl MessageBase {
 
     pub fn field(&self, at: usize) -> Option<&Py<PyAny>> {
         self.fields.get(at)
+    }
+
+    pub fn schema(&self) -> &Py<Schema> {
+        &self.schema
+    }
+
+    pub fn fields(&self) -> &[Py<PyAny>] {
+        &self.fields
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&str, &Py<PyAny>)> {
@@ -79,12 +88,14 @@ impl MessageBase {
     }
 }
 
-fn schema_of(class: &Bound<'_, PyType>) -> PyResult<Py<Schema>> {
-    let schema = class.getattr("__schema__").map_err(|_| {
-        PyTypeError::new_err(
-            "a message class needs its fields: subclass queenright.agent.Message, not its base",
-        )
-    })?;
+pub fn schema_of(class: &Bound<'_, PyType>) -> PyResult<Py<Schema>> {
+    let schema = class
+        .getattr(intern!(class.py(), "__schema__"))
+        .map_err(|_| {
+            PyTypeError::new_err(
+                "a message class needs its fields: subclass queenright.agent.Message, not its base",
+            )
+        })?;
     Ok(schema.cast_into::<Schema>()?.unbind())
 }
 
@@ -244,12 +255,12 @@ pub fn build_message<'py>(
     })
 }
 
-fn clip(text: &str) -> String {
+pub fn clip(text: &str) -> String {
     text.chars().take(32).collect()
 }
 
 /// What canonical bytes decode to, as the kind wants it: lists become tuples, tagged maps messages.
-fn unplain<'py>(kind: &Kind, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub fn unplain<'py>(kind: &Kind, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
     if let Kind::Union(kinds) = kind {
         // The first kind that accepts decides, as it did when the message was made.

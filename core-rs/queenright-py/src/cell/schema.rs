@@ -105,6 +105,8 @@ pub struct Schema {
     pub index: HashMap<String, usize>,
     /// Never journaled.
     pub volatile: bool,
+    /// Positions in the order of the names' UTF-8 bytes, in which they are encoded.
+    pub sorted: Vec<usize>,
 }
 
 type Given<'py> = (String, Bound<'py, PyAny>, bool, Bound<'py, PyAny>);
@@ -135,11 +137,14 @@ impl Schema {
                 default,
             });
         }
+        let mut sorted: Vec<usize> = (0..specs.len()).collect();
+        sorted.sort_by(|left, right| specs[*left].name.cmp(&specs[*right].name));
         Ok(Self {
             name,
             fields: specs,
             index,
             volatile,
+            sorted,
         })
     }
 

@@ -51,7 +51,7 @@ fn write(value: &Bound<'_, PyAny>, out: &mut Writer) -> PyResult<()> {
     }
 }
 
-fn write_int(value: &Bound<'_, PyInt>, out: &mut Writer) -> CoreResult<()> {
+pub fn write_int(value: &Bound<'_, PyInt>, out: &mut Writer) -> CoreResult<()> {
     if let Ok(small) = value.extract::<i64>() {
         out.signed(small)
     } else if let Ok(large) = value.extract::<u64>() {
@@ -85,7 +85,7 @@ fn write_map(value: &Bound<'_, PyDict>, out: &mut Writer) -> PyResult<()> {
     out.close().mapped()
 }
 
-fn text(value: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
+pub fn text(value: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
     PyBackedStr::try_from(value.clone()).map_err(|_| {
         to_python(
             value.py(),
@@ -94,12 +94,12 @@ fn text(value: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
     })
 }
 
-struct Objects<'py> {
-    py: Python<'py>,
+pub struct Objects<'py> {
+    pub py: Python<'py>,
 }
 
 /// An exception on its way out of the core, whose own refusals become one too.
-struct Failure(PyErr);
+pub struct Failure(pub PyErr);
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {

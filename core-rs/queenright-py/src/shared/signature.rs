@@ -26,7 +26,7 @@ pub fn verify_many(
 
 /// No `__repr__`, no pickling: a key has no form outside the core.
 #[pyclass(frozen, module = "queenright.core")]
-pub struct SigningKey(core::SigningKey);
+pub struct SigningKey(pub core::SigningKey);
 
 #[pymethods]
 impl SigningKey {
