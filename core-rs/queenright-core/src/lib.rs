@@ -2,6 +2,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod agent_id;
+pub mod agent_table;
+pub mod birth_batch;
 pub mod budget;
 pub mod canonical;
 pub mod decision;
@@ -9,6 +11,7 @@ pub mod digest;
 pub mod error;
 pub mod filter;
 pub mod grant;
+pub mod id_index;
 pub mod mailbox;
 pub mod merkle;
 pub mod operator_key;

@@ -1,4 +1,5 @@
 //! `_core.host`: the supervisor's own. One file a noun in `host/`, one `use` here.
+mod agent_table;
 mod grant;
 mod restrict;
 mod seal;
@@ -8,6 +9,8 @@ use pyo3::prelude::*;
 
 #[pymodule(submodule)]
 pub mod host {
+    #[pymodule_export]
+    use super::agent_table::AgentTable;
     #[pymodule_export]
     use super::grant::{
         GrantRefused, GrantTree, check_names, resource_covers, resource_overlaps, verb_covers,

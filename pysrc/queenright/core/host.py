@@ -1,6 +1,7 @@
-"""The supervisor's own: the store, the grant tree, restricting oneself."""
+"""The supervisor's own: the store, the table of agents, the grant tree, restricting oneself."""
 
 from queenright._core.host import (
+    AgentTable,
     GrantRefused,
     GrantTree,
     Refused,
@@ -16,6 +17,7 @@ from queenright._core.host import (
 )
 
 __all__ = [
+    "AgentTable",
     "GrantRefused",
     "GrantTree",
     "Refused",

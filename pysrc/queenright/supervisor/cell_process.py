@@ -7,10 +7,11 @@ import mmap
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from queenright.errors import Malformed
+from queenright.supervisor.agents import Residents
 from queenright.supervisor.launcher import Sandbox
 from queenright.wire.frame import FrameReader, pack
 from queenright.wire.link import Frame, decode, encode
@@ -39,7 +40,8 @@ class CellProcess:
     on_frame: Callable[[CellProcess, Frame], None]
     on_end: Callable[[CellProcess, str, bool], None]
     started_ms: int
-    agents: set[bytes] = field(default_factory=set)
+    agents: Residents
+    given_bytes: int = 0  # of arguments and states, with every agent it was given
     state: Literal["starting", "ready", "ended"] = "starting"
     violation: str = ""
     wanted: bool = False  # the supervisor asked for the end
@@ -83,6 +85,10 @@ class CellProcess:
         self._transport.write(pack(encode(frame)))
         if self._transport.get_write_buffer_size() > UNREAD_BYTES:
             self.kill("does not read its link")
+
+    def has_room(self, agents: int, given_bytes: int) -> bool:
+        """Whether it holds fewer than that many agents, and was given fewer than that many bytes for them."""
+        return len(self.agents) < agents and self.given_bytes < given_bytes
 
     def may_log(self, now_boot: int) -> bool:
         """Whether this second has room for one more line; a flood of them is dropped, not stored and not waited for."""

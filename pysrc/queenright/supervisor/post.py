@@ -135,7 +135,7 @@ class Post:
             change.applied()
         if target is None or self.refusal(sender, target, len(op["sealed"]["ct"]), now_boot):
             return
-        target.heard_from[sender.id] = now_boot
+        self._reach.heard(target, sender, now_boot)
         deliver(
             target,
             {
@@ -191,6 +191,6 @@ class Post:
             "chain": chain or [],
         }
         changes.append(self._mail.put(target.id, mail, now))
-        sender_id = sender.id
-        changes.append(Change((), lambda: target.heard_from.__setitem__(sender_id, now_boot)))
+        receiver = target
+        changes.append(Change((), lambda: self._reach.heard(receiver, sender, now_boot)))
         return changes, target.id, ""

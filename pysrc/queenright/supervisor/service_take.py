@@ -109,12 +109,11 @@ class Taking(ReadingRecord):
         count = 0
         for intent in targets:
             if status == "frozen":
-                count += sum(1 for agent in rt.agents.of_intent(intent) if not agent.ended)
+                count += rt.agents.table.intent_counts(intent)[0]
                 rt.swarms.set_frozen(intent, True, why, actor)
             else:
-                for agent in rt.agents.of_intent(intent):
-                    if not any(agent.parent):
-                        count += self._hold_agents(agent, why, status, actor)["count"]
+                for agent in rt.agents.roots(intent):
+                    count += self._hold_agents(agent, why, status, actor)["count"]
         return {"count": count, "leaf": self._leaf(), "unacked": 0}
 
     def _hold_agents(self, agent: Agent, why: str, status: str, actor: Operator | Supervisor) -> Done:

@@ -64,8 +64,16 @@ class Turns:
             for step in turn.steps.values():
                 if not step.done:
                     self._execute(agent, turn, step)
-        for agent in self._rt.agents:
-            self.pump(agent.id)
+        stopping = self._rt.agents.table.of_status("stopping")
+        for agent_id in dict.fromkeys((*self.open, *self._rt.mail.waiting(), *stopping)):
+            self.pump(agent_id)
+
+    def pump_waiting(self, intent: bytes) -> None:
+        """Give every agent of the swarm that has something to do its next work."""
+        for agent_id in dict.fromkeys((*self.open, *self._rt.mail.waiting())):
+            agent = self._rt.agents.find(agent_id)
+            if agent is not None and agent.intent == intent:
+                self.pump(agent_id)
 
     def pump(self, agent_id: bytes) -> None:
         """Give the agent its next work if it may have any. Safe to call at any time."""
@@ -106,12 +114,13 @@ class Turns:
         if agent.status == "stopping":
             if self._rt.lives.may_run_last_turn(agent):
                 self._begin(agent, b"")
-        elif self._rt.mail.box(agent.id).heads:
-            self._begin(agent, self._rt.mail.box(agent.id).heads[0].key)
+        elif heads := self._rt.mail.heads(agent.id):
+            self._begin(agent, heads[0].key)
 
     def _begin(self, agent: Agent, key: bytes) -> None:
         turn = OpenTurn(agent.id, agent.turn + 1, key, 1, 0)
         self._rt.commit(
+            *self._rt.lives.first_word(agent),
             Change(
                 (("insert", TURNS, agent.id, turn.encode()),), lambda: self.open.__setitem__(agent.id, turn)
             ),
