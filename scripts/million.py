@@ -9,6 +9,7 @@ making of the certificates in the cell, the crossing, every check, and the commi
 
 from __future__ import annotations
 
+import asyncio
 import os
 import statistics
 import sys
@@ -18,9 +19,32 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
-from supervised import Supervised, remove  # noqa: E402
+from supervised import Supervised, remove
 
 WAKES = 40
+PEERS = 100_000
+
+
+def asyncio_actors(count: int) -> float:
+    """Bare asyncio: a task and a queue an actor, made in a second."""
+
+    async def actor(queue: asyncio.Queue[int]) -> None:
+        await queue.get()
+
+    async def make() -> float:
+        began = time.monotonic()
+        queues = [asyncio.Queue[int]() for _ in range(count)]
+        tasks = [asyncio.create_task(actor(queue)) for queue in queues]
+        await asyncio.sleep(0)  # each runs to where it waits
+        spent = time.monotonic() - began
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return count / spent
+
+    return asyncio.run(make())
+
+
 CROWD = """
 import random, time
 from queenright.agent import Agent, Context, Message, handles
@@ -95,8 +119,14 @@ def cell_pid(supervised: Supervised) -> int:
     return pid
 
 
-def told(supervised: Supervised, what: str) -> list[str]:
-    lines = supervised.log("crowd/root")
+def root(supervised: Supervised) -> str:
+    """By id: looking for a name among a million every few milliseconds would be what is measured."""
+    found: str = supervised.call("agent", agent="crowd/root")["row"]["id"]
+    return found
+
+
+def told(supervised: Supervised, agent: str, what: str) -> list[str]:
+    lines = supervised.log(agent)
     return [line.partition(" ")[2] for line in lines if line.partition(" ")[0] == what]
 
 
@@ -106,30 +136,38 @@ def measure(agents: int) -> None:
     try:
         supervised.up()
         assert supervised.daemon is not None
-        source = CROWD.replace("SIZE", str(agents)).replace("WAKES", str(WAKES)).replace("SETTLE", str(SETTLE_S))
+        source = (
+            CROWD.replace("SIZE", str(agents)).replace("WAKES", str(WAKES)).replace("SETTLE", str(SETTLE_S))
+        )
         extra = "[class.Sleeper]\non_start = false\n"
         supervised.add("crowd", source, classes='"Root", "Sleeper"', extra=extra)
         empty = rss(supervised.daemon.pid)
         supervised.apply(INTENT.replace("MOST", str(agents + 1)))
-        supervised.until("all are born", lambda: told(supervised, "rate"), within_s=600)
+        first = root(supervised)
+        supervised.until("all are born", lambda: told(supervised, first, "rate"), within_s=600)
         print(f"{agents} agents")
         print(f"  born a second            {told(supervised, 'rate')[0]}")
         supervisor, cell = supervised.daemon.pid, cell_pid(supervised)
         time.sleep(2)
         full = rss(supervisor)
-        print(f"  supervisor, resident     {full / 2**20:.0f} MiB, {(full - empty) / agents:.0f} bytes an agent")
+        print(
+            f"  supervisor, resident     {full / 2**20:.0f} MiB, {(full - empty) / agents:.0f} bytes an agent"
+        )
         print(f"  cell, resident           {rss(cell) / 2**20:.0f} MiB")
         before = cpu_s(supervisor) + cpu_s(cell)
         time.sleep(IDLE_S)
         print(f"  idle, of one core        {(cpu_s(supervisor) + cpu_s(cell) - before) / IDLE_S:.2%}")
-        supervised.until("some were woken", lambda: "done" in supervised.log("crowd/root"), within_s=300)
-        woken = sorted(float(line) for line in told(supervised, "wake"))
+        supervised.until("some were woken", lambda: "done" in supervised.log(first), within_s=300)
+        woken = sorted(float(line) for line in told(supervised, first, "wake"))
         print(f"  woken in, ms             median {statistics.median(woken):.2f}, worst {woken[-1]:.2f}")
         supervised.kill()
         began = time.monotonic()
         supervised.up()
         print(f"  restarted after kill -9  {time.monotonic() - began:.2f} s")
         assert supervised.call("health")["agents"] == agents + 1
+        began = time.monotonic()
+        stopped = supervised.call("stop", target="crowd")
+        print(f"  stopped, all {stopped['count']}     {time.monotonic() - began:.2f} s")
         print(f"  supervisor, restarted    {rss(supervised.daemon.pid) / 2**20:.0f} MiB")
     finally:
         supervised.close()
@@ -137,5 +175,6 @@ def measure(agents: int) -> None:
 
 
 if __name__ == "__main__":
+    print(f"asyncio, a second          {asyncio_actors(PEERS):.0f}")
     for size in [int(text) for text in sys.argv[1:]] or [1_000, 1_000_000]:
         measure(size)

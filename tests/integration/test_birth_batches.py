@@ -107,6 +107,30 @@ def test_members_and_their_ends_are_there_again_after_kill_9(supervised: Supervi
     assert supervised.call("can", agent=ids[0], verb="fs.read", resource="ws:self")["outcome"] == "deny"
 
 
+def test_a_whole_swarm_of_sleepers_ends_in_a_row_a_batch_and_stays_ended(supervised: Supervised) -> None:
+    start(supervised)
+    awake = [agent(supervised, name) for name in ("ada", "grace/b")]
+    asleep = [agent(supervised, name) for name in ("w-0", "w-599", "again-1")]
+    supervised.call("pause", target="broods/root/w-7")  # has a row of its own by now
+    # One below, which is no batch: a stop of one agent ends nobody beside it.
+    assert supervised.call("stop", target="broods/root/w-3")["count"] == 1
+    assert supervised.call("health")["agents"] == NAMED
+    assert supervised.call("stop", target="broods")["count"] == NAMED
+    kinds = Counter(entry["kind"] for entry in supervised.entries())
+    assert kinds["agents.ended"] == 3  # no sleeper was left in the batch of ada and grace
+    assert kinds["agent.ended"] == 1 + 2 + 2  # the first agent, those awake, w-7 and w-3
+    for life in range(2):
+        assert supervised.call("health")["agents"] == 0, life
+        assert [supervised.call("agent", agent=one)["row"]["state"] for one in (*awake, *asleep)] == [
+            "ended"
+        ] * 5
+        for one in (*awake, *asleep):
+            with pytest.raises(QueenrightError):
+                supervised.call("can", agent=one, verb="fs.read", resource="ws:self")
+        supervised.kill()
+        supervised.up()
+
+
 def test_the_ledger_alone_proves_batches_and_shows_what_was_altered(supervised: Supervised) -> None:
     start(supervised)
     seen = supervised.call("ledger_checkpoint")["note"].encode()

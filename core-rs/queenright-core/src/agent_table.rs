@@ -109,6 +109,13 @@ struct Row {
     hosted: bool,
 }
 
+impl Row {
+    /// Born in a batch, and nothing happened to it since.
+    fn asleep(&self) -> bool {
+        self.batched && self.turn == 0 && self.status == Status::Live && !self.hosted
+    }
+}
+
 #[derive(Debug)]
 struct Batch {
     root: Id,
@@ -142,6 +149,7 @@ pub struct AgentTable {
     rows: Vec<Row>,
     by_id: IdIndex,
     singles: Vec<u8>,
+    single_rows: Vec<u32>,
     batches: Vec<Batch>,
     classes: Vec<ClassRows>,
     class_of: HashMap<Class, u32>,
@@ -222,6 +230,7 @@ impl AgentTable {
         self.singles.extend_from_slice(own.as_bytes());
         self.push(born.id, parent, class, origin, false)?;
         let place = (self.rows.len() - 1) as u32;
+        self.single_rows.push(place);
         self.change_status(place, born.status);
         if let Some(row) = self.rows.last_mut() {
             row.turn = born.turn;
@@ -421,6 +430,61 @@ impl AgentTable {
         Ok(true)
     }
 
+    // ---- ends of whole batches ----
+
+    /// Ends the members of a batch that live, were never given a turn and are in no cell; who that was.
+    pub fn end_sleepers(&mut self, root: &Id) -> Vec<Id> {
+        let mut ended = Vec::new();
+        for place in self.batch_rows(root) {
+            if let Some(id) = self.row(place).filter(|row| row.asleep()).map(|row| row.id) {
+                self.change_status(place, Status::Ended);
+                ended.push(id);
+            }
+        }
+        ended
+    }
+
+    /// How many `end_sleepers` would end.
+    pub fn sleepers(&self, root: &Id) -> usize {
+        self.batch_rows(root)
+            .filter(|place| self.row(*place).is_some_and(Row::asleep))
+            .count()
+    }
+
+    fn batch_rows(&self, root: &Id) -> std::ops::Range<u32> {
+        let batch = self.batches.iter().find(|batch| batch.root == *root);
+        batch.map_or(0..0, |batch| {
+            batch.first_row..batch.first_row + batch.names.len() as u32
+        })
+    }
+
+    /// The batches born to this agent or to one below it.
+    pub fn batches_below(&self, id: &Id) -> Vec<Id> {
+        let top = self.place(id).unwrap_or(NONE);
+        self.batches_where(|first| {
+            let mut at = first.parent;
+            while at != top {
+                let Some(row) = self.row(at) else {
+                    return false;
+                };
+                at = row.parent;
+            }
+            at != NONE
+        })
+    }
+
+    pub fn batches_of_intent(&self, intent: &Id) -> Vec<Id> {
+        self.batches_where(|first| self.intent_of(first) == Some(intent))
+    }
+
+    fn batches_where(&self, wanted: impl Fn(&Row) -> bool) -> Vec<Id> {
+        let those = self
+            .batches
+            .iter()
+            .filter(|batch| self.row(batch.first_row).is_some_and(&wanted));
+        those.map(|batch| batch.root).collect()
+    }
+
     // ---- reading ----
 
     pub fn record(&self, id: &Id) -> Option<Record> {
@@ -563,6 +627,23 @@ impl AgentTable {
             .map_or(&[][..], |swarm| &swarm.roots)
         {
             self.below(*root, living, &mut found);
+        }
+        found
+    }
+
+    /// Those of an intent that have not ended and ever had a turn.
+    pub fn woken(&self, intent: &Id) -> Vec<Id> {
+        let mut found = Vec::new();
+        for kind in self
+            .classes
+            .iter()
+            .filter(|kind| kind.class.intent == *intent)
+        {
+            let rows = kind.rows.iter().filter_map(|place| self.row(*place));
+            found.extend(
+                rows.filter(|row| row.turn > 0 && row.status != Status::Ended)
+                    .map(|row| row.id),
+            );
         }
         found
     }

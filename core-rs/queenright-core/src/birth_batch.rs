@@ -69,6 +69,20 @@ impl Names {
         self.len() == 0
     }
 
+    /// Members whose own name a whole name could end with: at most one of those that are counted.
+    pub fn might_be(&self, name: &str) -> std::ops::Range<u32> {
+        match self {
+            Self::Counted { count, .. } => {
+                let digits = name.rsplit('-').next().unwrap_or("");
+                match digits.parse::<u32>() {
+                    Ok(at) if at < *count => at..at + 1,
+                    _ => 0..0,
+                }
+            }
+            Self::Listed { ends, .. } => 0..ends.len() as u32,
+        }
+    }
+
     /// Appends the name at `index` (of a part: counted from the part's `first`). False if there is none.
     pub fn write(&self, first: u32, index: u32, out: &mut String) -> bool {
         match self {

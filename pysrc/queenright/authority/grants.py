@@ -85,10 +85,14 @@ class Grants:
 
     # ---- at start ----
 
-    def load(self, batches: Iterable[BirthBatch] = ()) -> None:
+    def load(
+        self,
+        batches: Iterable[BirthBatch] = (),
+        ended: Callable[[BirthBatch], Iterable[bytes]] = lambda batch: (),
+    ) -> None:
         """Read every grant, its counters and its stops. Call once, before any act is allowed.
 
-        `batches`: all births in batches, whose members have no rows of their own.
+        `batches`: all births in batches, whose members have no rows of their own; `ended`: which of a batch ended with it.
         """
         known = {key: value for key, value in self._store.scan(GRANTS)}
         rows = {key: decode(value) for key, value in known.items() if value}
@@ -134,9 +138,10 @@ class Grants:
                     continue
                 for batch, stored_spec in broods.pop(parent, []):
                     spec = _spec_from_row(stored_spec)
-                    own = (told | gone).intersection(batch.ids())
-                    self._tree.load_batch(parent, batch, spec, own)
-                    for member in own - gone:
+                    over = gone.union(ended(batch)) - told
+                    for member in self._tree.load_batch(parent, batch, spec, told | over):
+                        if member in over:
+                            continue
                         load(member, parent, list(range(len(spec["rules"]))), spec)
             ready = [parent for parent in (*singles, *broods) if parent is not None and parent in self._tree]
 
@@ -339,6 +344,11 @@ class Grants:
         return Change(
             tuple(record for one in gone for record in self._erase(one)), applied=lambda: self._forget(gone)
         )
+
+    def end_batch(self, members: Callable[[], list[bytes]]) -> Change:
+        """Forget the grants of agents that ended with their batch, and never used them. `members` is asked once that is
+        durable; at the next start the batch's own end says it (`load`)."""
+        return Change((), applied=lambda: self._tree.remove_many(members()))
 
     def _erase(self, grant: bytes) -> list[Record]:
         # A member of a batch is born again with its batch at the next start, unless an empty row says that it is gone.

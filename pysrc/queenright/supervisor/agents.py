@@ -238,6 +238,16 @@ class Agents:
         for id, row in changed:
             self.table.set_status(id, row["status"])
             self.table.set_turn(id, row["turn"])
+        for root in self._births.all_ended():
+            self.table.end_sleepers(root)
+
+    def ended_with(self, batch: BirthBatch) -> list[bytes]:
+        """Who of a batch has ended, if its sleepers have."""
+        if self._births.ended(batch.root) is None:
+            return []
+        return [
+            id for id in batch.ids() if (record := self.table.record(id)) is not None and record[6] == "ended"
+        ]
 
     def _add_single(self, id: bytes, row: dict[str, Any]) -> None:
         parent = None if row["parent"] == NO_PARENT else row["parent"]
@@ -253,8 +263,11 @@ class Agents:
             if value is None:
                 raise Unknown(f"agent-{agent.hex()[:12]} is not in the store")
             return _row(agent, value)
-        born = self._births.member(*origin)
-        return born | (_AS_BORN if value is None else _row(agent, value))
+        row = _AS_BORN if value is None else _row(agent, value)
+        end = self._births.ended(origin[0]) if row["turn"] == 0 and row["status"] == "live" else None
+        if end is not None:
+            row = row | {"status": "ended", "ended_ms": end["ended_ms"], "reason": end["reason"]}
+        return self._births.member(*origin) | row
 
     def hold(self, agent: Agent) -> None:
         """Keep the object while it remembers something of its agent's present life."""
@@ -328,6 +341,20 @@ class Agents:
     def add_batch(self, batch: BirthBatch, own_cell: bool, records: tuple[Record, ...]) -> Change:
         """The births of a whole batch, which `records` keep. Refused by the store if it is there."""
         return Change(records, lambda: self.table.add_batch(batch, own_cell))
+
+    def end_sleepers(self, root: bytes, now_ms: int, why: str) -> tuple[Change, list[bytes]]:
+        """The end of every member of a batch that never had a turn, in one row; who that is stands in the list once it is
+        durable."""
+        ended: list[bytes] = []
+
+        def applied() -> None:
+            ended.extend(self.table.end_sleepers(root))
+            for agent in set(self._known).intersection(ended):
+                known = self._known.get(agent)
+                if known is not None:
+                    known.status, known._cold = "ended", None
+
+        return Change((self._births.end(root, now_ms, why),), applied), ended
 
     def save(self, agent: Agent, **fields: Any) -> Change:
         """Set durable fields; memory follows once the store accepted."""

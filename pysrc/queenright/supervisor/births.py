@@ -20,6 +20,7 @@ from queenright.wire.certificate import BatchStatement
 __all__ = ["BATCHES", "PARTS", "Births", "Head"]
 
 BATCHES = "birth.batch"  # root -> head
+ENDED = "birth.ended"  # root -> when and why every member that had done nothing ended
 PARTS = "birth.part"  # root + u32 part -> names and arguments of its members
 _HEADS_KEPT = 64
 
@@ -73,6 +74,18 @@ class Births:
                 }
                 records.append(("insert", PARTS, _part_key(root, first // BIRTHS_A_PART), canonical(part)))
         return tuple(records)
+
+    def end(self, root: bytes, now_ms: int, why: str) -> Record:
+        """The row by which all members that never had a turn have ended."""
+        return ("put", ENDED, root, canonical({"v": 1, "ended_ms": now_ms, "reason": why}))
+
+    def all_ended(self) -> list[bytes]:
+        return [root for root, _ in self._store.scan(ENDED)]
+
+    def ended(self, root: bytes) -> dict[str, Any] | None:
+        """When (`ended_ms`) and why (`reason`) the batch's sleepers ended, if they did."""
+        value = self._store.get(ENDED, root)
+        return None if value is None else decode(value)
 
     # --- reading --------------------------------------------------------------------------------------------------
 

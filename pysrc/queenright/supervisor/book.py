@@ -181,6 +181,11 @@ class Book:
     def _batch(self, head: Head) -> Certificate:
         return Certificate(self._runtime_key, head.statement.signed_bytes, head.runtime_signature)
 
+    def ended_many(self, root: bytes, intent: bytes, count: int, why: str) -> Change:
+        """One leaf for all members of a batch that had done nothing."""
+        facts: dict[str, str | int | bool | None] = {"root": root.hex(), "count": count, "why": why[:WORDS]}
+        return self._write(Entry("agents.ended", self._now(), Supervisor(), intent=intent, facts=facts))
+
     def ended(self, agent: Agent, why: str) -> Change:
         return self._write(
             Entry(

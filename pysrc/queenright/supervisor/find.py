@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["find"]
 
 
+ID_DIGITS = 64
 FEW = 4  # of what a text may mean: the first are named, more are only counted as many
 
 
@@ -33,8 +34,19 @@ def _candidates(rt: Runtime, kind: str, digits: str) -> Iterable[bytes]:
             return ()
 
 
+def _whole(rt: Runtime, text: str) -> bytes | None:
+    """The agent whose full id this is: an id means what it says, whatever some agent is called."""
+    prefix, _, digits = text.rpartition("-")
+    if prefix not in ("", "agent") or len(digits) != ID_DIGITS or not digits.isalnum():
+        return None
+    found: list[bytes] = rt.agents.table.by_prefix(digits, 1)
+    return found[0] if found else None
+
+
 def find(rt: Runtime, text: str, kinds: tuple[str, ...]) -> tuple[str, bytes]:
     """(kind, id). Raises Unknown for nothing, Malformed for more than one."""
+    if "agent" in kinds and (whole := _whole(rt, text)) is not None:
+        return "agent", whole
     if "agent" in kinds:
         named = rt.agents.table.by_name(text, FEW)
         alive = [found for found in named if not rt.agents.get(found).ended]

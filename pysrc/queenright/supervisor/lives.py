@@ -272,6 +272,7 @@ class Lives:
 
     def stop(self, agent: Agent, reason: str, *, graceful: bool = True) -> int:
         """End the agent and everything below it, children first; how many that is. Idempotent."""
+        asleep = self.end_sleepers(self._rt.agents.table.batches_below(agent.id), reason)
         family = self._rt.agents.subtree(agent.id)
         for member in family:
             if member.status == "stopping":
@@ -284,7 +285,43 @@ class Lives:
             self._rt.turns.abandon(member.id)
         for member in family:
             self._rt.turns.pump(member.id)
-        return len(family)
+        return asleep + len(family)
+
+    def end_sleepers(self, batches: list[bytes], reason: str) -> int:
+        """End the members of these batches that never had a turn: one row and one leaf a batch; how many that was.
+
+        They have no state, no lease and nothing to stop, so they get no last turn. Those that somebody wrote to or watches
+        end one by one, because a letter is to be buried or a watcher told.
+        """
+        rt, now, count = self._rt, self._rt.clock.wall_ms(), 0
+        watched = {key[:32] for key, _ in rt.store.scan(MONITORS)} if batches else set()
+        noticed = [
+            agent for id in (*rt.mail.waiting(), *watched) if (agent := rt.agents.find(id)) is not None
+        ]
+        for root in batches:
+            for agent in noticed:
+                if (
+                    agent.origin is not None
+                    and agent.origin[0] == root
+                    and not agent.turn
+                    and not agent.ended
+                ):
+                    self.finished(agent, reason)
+                    count += 1
+            sleepers = rt.agents.table.sleepers(root)
+            if not sleepers:
+                continue
+            head = rt.births.find(root)
+            assert head is not None, "the table knows no batch that is not in the store"
+            ended, who = rt.agents.end_sleepers(root, now, reason[:200])
+            rt.commit(
+                ended,
+                rt.grants.end_batch(lambda who=who: who),  # type: ignore[misc]
+                rt.book.ended_many(root, head.statement.intent, sleepers, reason),
+            )
+            count += len(who)
+            rt.appeared(lambda who=who: who)  # type: ignore[misc]
+        return count
 
     def may_run_last_turn(self, agent: Agent) -> bool:
         """A stopping agent's on_stop waits for its children's ends."""

@@ -74,7 +74,7 @@ class Taking(ReadingRecord):
         rt = self.rt
         if agent.ended:
             raise Conflict(f"{agent.name} has ended: it holds nothing")
-        family = frozenset(member.id for member in rt.agents.subtree(agent.id))
+        family = frozenset(rt.agents.table.subtree(agent.id, True))
         voided = rt.asks.of_agents(family)
         receipt: Receipt = rt.commit(
             rt.grants.revoke(agent.id),
@@ -85,8 +85,7 @@ class Taking(ReadingRecord):
         rt.cut(family, why)
         for head in voided:
             rt.settle(head.id)
-        for member in family:
-            rt.changed("agents", member)
+        rt.appeared(lambda: list(family))
         return {"count": len(family), "leaf": receipt.first_leaf, "unacked": 0}
 
     async def freeze(self, caller: Caller, target: str, reason: str | None = None) -> Done:

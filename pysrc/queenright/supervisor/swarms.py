@@ -154,10 +154,11 @@ class Swarms:
         if self._rt.intents.get(intent).state not in ("live", "frozen"):
             return 0, []
         cells = self._close(intent, state, kind, why, actor)
+        asleep = self._rt.lives.end_sleepers(self._rt.agents.table.batches_of_intent(intent), why)
         members = self._rt.agents.of_intent(intent)
         for agent in members:
             self._rt.lives.finished(agent, why)
-        return len(members), cells
+        return asleep + len(members), cells
 
     def _close(
         self, intent: bytes, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor
@@ -168,7 +169,7 @@ class Swarms:
             rt.intents.set_state(intent, state),
             rt.book.intent_state(kind, intent, why, actor),
         )
-        rt.cut(rt.agents.table.of_intent(intent, True), why)
+        rt.cut(rt.agents.table.woken(intent), why)
         return rt.cells.kill_intent(intent, why)
 
     def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> None:

@@ -38,7 +38,7 @@ impl AgentTable {
         smallest.into_sorted_vec()
     }
 
-    fn intent_of(&self, row: &Row) -> Option<&Id> {
+    pub(super) fn intent_of(&self, row: &Row) -> Option<&Id> {
         self.classes
             .get(row.class as usize)
             .map(|kind| &kind.class.intent)
@@ -46,6 +46,14 @@ impl AgentTable {
 
     /// At most `limit` ids that begin with these hexadecimal digits.
     pub fn by_prefix(&self, digits: &str, limit: usize) -> Vec<Id> {
+        if let Some(id) = whole_id(digits) {
+            return self
+                .contains(&id)
+                .then_some(id)
+                .into_iter()
+                .take(limit)
+                .collect();
+        }
         let digits = digits.as_bytes();
         let begins = |id: &Id| {
             digits.len() <= 64
@@ -61,9 +69,15 @@ impl AgentTable {
     /// At most `limit` agents of exactly this name. Living ones first.
     pub fn by_name(&self, name: &str, limit: usize) -> Vec<Id> {
         let mut own = String::new();
-        let named =
-            (0..self.rows.len() as u32).filter(|place| self.is_named(*place, name, &mut own));
-        let mut found: Vec<&Row> = named.filter_map(|place| self.row(place)).collect();
+        let mut places = self.single_rows.clone();
+        for batch in &self.batches {
+            places.extend(batch.names.might_be(name).map(|at| batch.first_row + at));
+        }
+        places.retain(|place| self.is_named(*place, name, &mut own));
+        let mut found: Vec<&Row> = places
+            .into_iter()
+            .filter_map(|place| self.row(place))
+            .collect();
         found.sort_by_key(|row| row.status == Status::Ended);
         found.into_iter().take(limit).map(|row| row.id).collect()
     }
@@ -120,4 +134,21 @@ impl AgentTable {
             .map(|row| row.id)
             .collect()
     }
+}
+
+/// The id that these hexadecimal digits are, if they are all of it.
+fn whole_id(digits: &str) -> Option<Id> {
+    let mut id = [0; 32];
+    if digits.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in id.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        let nibble = |digit: u8| {
+            char::from(digit)
+                .to_digit(16)
+                .and_then(|value| u8::try_from(value).ok())
+        };
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(id)
 }

@@ -1,6 +1,6 @@
 //! Births and amendments: attenuation, bounds, and what a parent has promised its children.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::judge::life;
@@ -63,12 +63,13 @@ impl GrantTree {
     }
 
     fn all_fresh(&self, grants: &[GrantId], spec: &Spec) -> Result<(), TreeError> {
-        let mut seen = HashSet::with_capacity(grants.len());
         for grant in grants {
             self.fresh(grant, spec)?;
-            if !seen.insert(grant) {
-                return Err(TreeError::Exists);
-            }
+        }
+        let mut sorted: Vec<&GrantId> = grants.iter().collect();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(TreeError::Exists);
         }
         Ok(())
     }

@@ -154,6 +154,30 @@ impl AgentTable {
         self.read().cell_members(cell, limit)
     }
 
+    /// Ends the members of that batch that never had a turn and are in no cell; who that was.
+    fn end_sleepers(&self, py: Python<'_>, root: Id) -> Vec<Id> {
+        py.detach(|| self.write().end_sleepers(&root))
+    }
+
+    /// How many `end_sleepers` would end.
+    fn sleepers(&self, py: Python<'_>, root: Id) -> usize {
+        py.detach(|| self.read().sleepers(&root))
+    }
+
+    /// Roots of the batches born to this agent or to one below it.
+    fn batches_below(&self, agent: Id) -> Vec<Id> {
+        self.read().batches_below(&agent)
+    }
+
+    fn batches_of_intent(&self, intent: Id) -> Vec<Id> {
+        self.read().batches_of_intent(&intent)
+    }
+
+    /// Those of an intent that have not ended and ever had a turn.
+    fn woken(&self, py: Python<'_>, intent: Id) -> Vec<Id> {
+        py.detach(|| self.read().woken(&intent))
+    }
+
     /// How many children have not ended.
     fn live_children(&self, agent: Id) -> PyResult<u32> {
         self.read().live_children(&agent).mapped()

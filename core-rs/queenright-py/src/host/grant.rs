@@ -512,7 +512,19 @@ impl GrantTree {
         done.map_err(|error| tree_error(py, error, 0))
     }
 
-    /// Puts back the batch's members but `without` those the store tells more of.
+    /// Forgets these members of batches, none of whom has children, as `remove` does.
+    fn remove_many(&self, py: Python<'_>, grants: Vec<GrantId>) -> PyResult<()> {
+        let done = py.detach(|| {
+            let mut tree = self.write();
+            grants
+                .iter()
+                .rev()
+                .try_for_each(|grant| tree.remove(grant, false))
+        });
+        done.map_err(|error| tree_error(py, error, 0))
+    }
+
+    /// Puts back the batch's members but `without` those the store tells more of; which of the batch those were.
     fn load_batch(
         &self,
         py: Python<'_>,
@@ -520,19 +532,13 @@ impl GrantTree {
         batch: &BirthBatch,
         spec: SpecFields,
         without: HashSet<GrantId>,
-    ) -> PyResult<()> {
+    ) -> PyResult<Vec<GrantId>> {
         let spec = Spec::try_from(spec).mapped()?;
         let all = batch.core().ids();
         let done = py.detach(|| {
-            if without.is_empty() {
-                return self.write().load_batch(&parent, all, spec);
-            }
-            let left: Vec<GrantId> = all
-                .iter()
-                .filter(|id| !without.contains(*id))
-                .copied()
-                .collect();
-            self.write().load_batch(&parent, &left, spec)
+            let (told, left): (Vec<GrantId>, Vec<GrantId>) =
+                all.iter().partition(|id| without.contains(*id));
+            self.write().load_batch(&parent, &left, spec).map(|()| told)
         });
         done.map_err(|error| tree_error(py, error, 0))
     }
