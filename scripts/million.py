@@ -146,7 +146,7 @@ def measure(agents: int) -> None:
         first = root(supervised)
         supervised.until("all are born", lambda: told(supervised, first, "rate"), within_s=600)
         print(f"{agents} agents")
-        print(f"  born a second            {told(supervised, 'rate')[0]}")
+        print(f"  born a second            {told(supervised, first, 'rate')[0]}")
         supervisor, cell = supervised.daemon.pid, cell_pid(supervised)
         time.sleep(2)
         full = rss(supervisor)
