@@ -22,7 +22,7 @@ from queenright.authority.intent import Intent
 from queenright.authority.reservation import RECENT, USED, Reservation
 from queenright.core import BirthBatch, canonical, decode, digest
 from queenright.core.host import GrantRefused, GrantTree
-from queenright.errors import Malformed, Unknown
+from queenright.errors import Denied, Dimension, Malformed, Unknown
 from queenright.store import Change, Record, Store
 
 __all__ = ["BATCHES", "EVER", "GRANTS", "RECENT", "STOPS", "USED", "GrantView", "Grants"]
@@ -138,7 +138,7 @@ class Grants:
                     continue
                 for batch, stored_spec in broods.pop(parent, []):
                     spec = _spec_from_row(stored_spec)
-                    over = gone.union(ended(batch)) - told
+                    over = gone | (set(ended(batch)) - told)
                     for member in self._tree.load_batch(parent, batch, spec, told | over):
                         if member in over:
                             continue
@@ -178,6 +178,20 @@ class Grants:
         records: list[Record] = [*self._chain_stands(parent), ("insert", BATCHES, root, row)]
         records += self._counted(parent, len(batch))
         return Change(tuple(records), refused=lambda: self._tree.batch_never_was(batch))
+
+    def check_room(self, parent: bytes, births: int) -> None:
+        """That so many more agents may live below: asked before the work of making them. Raises Denied, Unknown."""
+        for level in self._tree.path(parent):
+            limit, (living, *_) = self._tree.spec(level)["max_agents"], self._tree.state(level)
+            if limit is not None and living + births > limit:
+                reason = f"{births} more than the {living} that live, of at most {limit}"
+                raise Denied(
+                    f"{births} agents cannot be born below {self._name(parent)}: {reason}",
+                    verb="agent.spawn",
+                    resource="ws:self",
+                    dimensions=(Dimension("max_agents", self._name(level), reason),),
+                    hint="stop some, or amend the intent",
+                )
 
     def _counted(self, parent: bytes, births: int) -> list[Record]:
         """That many more were ever born below each level that limits it."""

@@ -23,6 +23,7 @@ BATCHES = "birth.batch"  # root -> head
 ENDED = "birth.ended"  # root -> when and why every member that had done nothing ended
 PARTS = "birth.part"  # root + u32 part -> names and arguments of its members
 _HEADS_KEPT = 64
+_PARTS_KEPT = 16  # a member that wakes is looked at more than once
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Births:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._head = lru_cache(maxsize=_HEADS_KEPT)(self._read_head)
+        self._part = lru_cache(maxsize=_PARTS_KEPT)(self._read_part)
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -131,8 +133,12 @@ class Births:
 
     def part(self, root: bytes, position: int) -> tuple[Head, BirthBatch, bytes]:
         """The head, the part the member is in, and the member's arguments. Raises Unknown."""
+        number, within = divmod(position, BIRTHS_A_PART)
+        head, made, args = self._part(root, number)
+        return head, made, head.args if head.args is not None else (args or [])[within]
+
+    def _read_part(self, root: bytes, number: int) -> tuple[Head, BirthBatch, list[bytes] | None]:
         head = self._head(root)
-        number = position // BIRTHS_A_PART
         first = number * BIRTHS_A_PART
         names: list[str] | None = None
         args: list[bytes] | None = None
@@ -143,8 +149,7 @@ class Births:
             part = decode(value)
             names, args = part["names"], part["args"]
         count = min(BIRTHS_A_PART, head.statement.count - first)
-        mine = head.args if head.args is not None else (args or [])[position - first]
-        return head, self._make(head, first, count, names, args), mine
+        return head, self._make(head, first, count, names, args), args
 
     @staticmethod
     def _make(

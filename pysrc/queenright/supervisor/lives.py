@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -178,8 +179,9 @@ class Lives:
 
     # --- births in batches ----------------------------------------------------------------------------------------
 
-    def propose(self, parent: Agent, request: dict[str, Any]) -> Brood:
-        """The members a cell's request makes. Raises Malformed. Touches nothing that changes: it may run in a thread."""
+    async def propose(self, parent: Agent, request: dict[str, Any]) -> Brood:
+        """The members a cell's request makes, in a thread of their own. Raises Malformed, Denied for more than there is room
+        for, before any are made."""
         _check_shape(request)
         names, args = request["names"], request["args"]
         counted = isinstance(names, dict)
@@ -194,12 +196,20 @@ class Lives:
             count=names["count"] if counted else len(names),
             root=request["root"],
         )
-        members = statement.members(
-            family=parent.name,
-            seed=request["seed"],
-            names=(names["stem"], names["count"]) if counted else names,
-            args=digest("args", args) if isinstance(args, bytes) else [digest("args", one) for one in args],
-        )
+        if self._rt.births.find(statement.root) is None:
+            self._rt.grants.check_room(parent.id, statement.count)
+        family = parent.name
+
+        def make() -> BirthBatch:
+            each = args if isinstance(args, bytes) else [digest("args", one) for one in args]
+            return statement.members(
+                family=family,
+                seed=request["seed"],
+                names=(names["stem"], names["count"]) if counted else names,
+                args=digest("args", each) if isinstance(each, bytes) else each,
+            )
+
+        members = await asyncio.to_thread(make)
         # Everything a member's certificate says is said here by the supervisor; so a batch with one that says anything
         # else has another root, and one signature stands for none of them.
         if members.root != statement.root:

@@ -39,6 +39,8 @@ class Steps:
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self._waiting: dict[bytes, asyncio.Event] = {}  # by ask
+        # One batch of births is made at a time, beside the loop: whoever proposes many waits for their own.
+        self._making = asyncio.Semaphore(1)
 
     async def execute(self, agent: Agent, turn: OpenTurn, step: StepRow) -> Outcome:
         """Run the step. Raises only CancelledError, when the turn is closed under it."""
@@ -149,7 +151,8 @@ class Steps:
     async def _spawn_many(self, agent: Agent, request: dict[str, Any]) -> Outcome:
         """A batch of children. Their certificates are made beside the loop: it goes on meanwhile."""
         rt = self._rt
-        brood = await asyncio.to_thread(rt.lives.propose, agent, request)
+        async with self._making:
+            brood = await rt.lives.propose(agent, request)
         changes = rt.lives.spawn_many(agent, brood)
         if changes:
             rt.commit(*changes)
