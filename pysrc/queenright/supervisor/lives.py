@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from queenright.authority.grant_request import GrantRequest, first_request
 from queenright.authority.intent import Intent
-from queenright.core import MAX_BIRTHS, BirthBatch, canonical, digest
+from queenright.core import BirthBatch, canonical, digest
 from queenright.errors import Malformed, NotEntitled
 from queenright.ledger import Supervisor
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.births import Head
+from queenright.supervisor.brood import MAX_ARGS, Brood, check_shape
 from queenright.supervisor.post import runtime_mail
 from queenright.wire.certificate import NO_PARENT, BatchStatement, Birth, IncarnationCertificate
 
@@ -26,63 +26,10 @@ __all__ = ["MONITORS", "Lives"]
 MONITORS = "agent.monitor"  # target + watcher
 STOP_MS = 5_000  # what on_stop may take
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]|/(?=[a-z0-9])){0,95}\Z")
-MAX_ARGS = 64 * 1024
 # How far a birth's time, taken in the parent's cell, may lie from ours: the cell was given our clock at its start.
 BIRTH_SKEW_MS = 600_000
 # Born at once, of a behaviour with an on_start: each has a message and a turn of its own.
 MAX_STARTING = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Brood:
-    """A batch of births that a cell proposed: what was signed, its members, and the request as it came."""
-
-    statement: BatchStatement
-    members: BirthBatch
-    request: dict[str, Any]
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """What the cell needs to make the members again."""
-        return {
-            "root": self.statement.root,
-            "count": self.statement.count,
-            "born_ms": self.statement.born_ms,
-            "seed": self.request["seed"],
-        }
-
-
-def _check_shape(request: dict[str, Any]) -> None:
-    """Raises Malformed for a request that no cell of ours would send."""
-    shape = {
-        "behaviour": str, "package": bytes, "born_ms": int, "seed": bytes, "grant": dict, "root": bytes, "signature": bytes,
-    }  # fmt: skip
-    if request.keys() != shape.keys() | {"names", "args"}:
-        raise Malformed("births in a batch carry what they share, names, arguments, a root and its signature")
-    if any(type(request[name]) is not kind for name, kind in shape.items()):
-        raise Malformed("births in a batch: a field has the wrong type")
-    if (len(request["package"]), len(request["seed"]), len(request["root"])) != (32, 12, 32):
-        raise Malformed("births in a batch: a digest has 32 bytes and a seed 12")
-    if request["born_ms"] < 0:
-        raise Malformed("births in a batch: a time before 1970")
-    names, args = request["names"], request["args"]
-    if isinstance(names, dict):
-        if (
-            names.keys() != {"stem", "count"}
-            or type(names["stem"]) is not str
-            or type(names["count"]) is not int
-        ):
-            raise Malformed("counted names are a stem and a count")
-        count = names["count"]
-    elif isinstance(names, list) and all(type(name) is str for name in names):
-        count = len(names)
-    else:
-        raise Malformed("names are a list of text, or a stem and a count")
-    if not 0 < count <= MAX_BIRTHS:
-        raise Malformed(f"a batch of {count} births: 1 to {MAX_BIRTHS} are born at once")
-    each = [args] if isinstance(args, bytes) else args
-    if not isinstance(each, list) or any(type(one) is not bytes or len(one) > MAX_ARGS for one in each):
-        raise Malformed(f"arguments are bytes, at most {MAX_ARGS} of one agent")
 
 
 class Lives:
@@ -182,7 +129,7 @@ class Lives:
     async def propose(self, parent: Agent, request: dict[str, Any]) -> Brood:
         """The members a cell's request makes, in a thread of their own. Raises Malformed, Denied for more than there is room
         for, before any are made."""
-        _check_shape(request)
+        check_shape(request)
         names, args = request["names"], request["args"]
         counted = isinstance(names, dict)
         statement = BatchStatement(

@@ -42,7 +42,7 @@ class Turns:
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self.open: dict[bytes, OpenTurn] = {}
-        self._tasks: dict[tuple[bytes, int, int], asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[bytes, int], dict[int, asyncio.Task[None]]] = {}  # of a turn, by ordinal
         self._touched: set[bytes] = set()  # agents whose row looks different since it was last asked
 
     # --- beginning ---------------------------------------------------------------------------------------------
@@ -257,27 +257,30 @@ class Turns:
 
         def applied() -> None:
             self.open.pop(turn.agent, None)
-            for (agent, number, _), task in list(self._tasks.items()):
-                if agent == turn.agent and number == turn.turn:
-                    task.cancel()
+            for task in list(self._tasks.get((turn.agent, turn.turn), {}).values()):
+                task.cancel()
 
         return Change(tuple(records), applied)
 
     # --- steps --------------------------------------------------------------------------------------------------
 
     def _execute(self, agent: Agent, turn: OpenTurn, step: StepRow) -> None:
-        key = (agent.id, turn.turn, step.ordinal)
-        if key in self._tasks:
+        key = (agent.id, turn.turn)
+        tasks = self._tasks.setdefault(key, {})
+        if step.ordinal in tasks:
             return
 
         async def run() -> None:
             try:
                 outcome = await self._rt.steps.execute(agent, turn, step)
             finally:
-                self._tasks.pop(key, None)
+                tasks.pop(step.ordinal, None)
+                if not tasks and self._tasks.get(key) is tasks:
+                    del self._tasks[key]
             self.finish_step(agent.id, turn.turn, step.ordinal, outcome)
 
-        self._tasks[key] = asyncio.create_task(run(), name=f"step {agent.name} {turn.turn}.{step.ordinal}")
+        name = f"step {agent.name} {turn.turn}.{step.ordinal}"
+        tasks[step.ordinal] = asyncio.create_task(run(), name=name)
 
     def finish_step(
         self, agent_id: bytes, number: int, ordinal: int, outcome: Outcome, *changes: Change
