@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::birth_batch::{Args, Template};
+use crate::birth_batch::{Args, BirthBatch, Template};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -309,4 +309,56 @@ fn nobody_is_known_who_was_not_born() {
 #[test]
 fn a_row_stays_small() {
     assert!(size_of::<Row>() <= 72, "{} bytes", size_of::<Row>());
+}
+
+#[test]
+fn sleepers_end_with_their_batch_and_nobody_beside_them() {
+    let mut table = AgentTable::new();
+    let (root, class) = single(1, 2, false);
+    let born = Single {
+        id: root,
+        parent: None,
+        name: "sre",
+        class,
+        status: Status::Live,
+        turn: 3,
+    };
+    table.add(&born).unwrap();
+    let (one, two) = (
+        batch(root, "sre", [2; 32], 5, false, 1),
+        batch(root, "sre", [2; 32], 3, true, 2),
+    );
+    table.add_batch(&one, false).unwrap();
+    table.add_batch(&two, false).unwrap();
+    let below = batch(one.ids()[0], "sre/c-0", [2; 32], 2, false, 3);
+    table.add_batch(&below, false).unwrap();
+    table.set_turn(&one.ids()[0], 1).unwrap();
+    table.host(&one.ids()[1], 1).unwrap();
+    table.set_status(&one.ids()[2], Status::Paused).unwrap();
+
+    assert_eq!(
+        table.batches_of_intent(&[2; 32]),
+        [one.root(), two.root(), below.root()]
+    );
+    assert!(table.batches_of_intent(&[3; 32]).is_empty());
+    assert_eq!(table.batches_below(&root).len(), 3);
+    assert_eq!(table.batches_below(&one.ids()[0]), [below.root()]);
+    assert!(
+        table.batches_below(&one.ids()[1]).is_empty() && table.batches_below(&[0; 32]).is_empty()
+    );
+    assert_eq!(table.woken(&[2; 32]), [root, one.ids()[0]]);
+
+    assert_eq!(table.sleepers(&one.root()), 2);
+    assert_eq!(table.end_sleepers(&one.root()), one.ids()[3..]);
+    assert_eq!(
+        (
+            table.sleepers(&one.root()),
+            table.end_sleepers(&one.root()).len()
+        ),
+        (0, 0)
+    );
+    assert_eq!(table.sleepers(&two.root()), 3);
+    assert_eq!(table.intent_counts(&[2; 32]), (9, 11));
+    assert_eq!(table.live_children(&root).unwrap(), 6);
+    assert!(table.end_sleepers(&[0; 32]).is_empty());
 }
