@@ -29,6 +29,9 @@ class Allowing:
     def __init__(self) -> None:
         self.acts = 0
 
+    def births(self, *_: Any) -> None:
+        raise AssertionError("nothing is born in batches here")
+
     def birth(self, *_: Any) -> None:
         return
 

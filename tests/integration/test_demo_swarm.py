@@ -43,6 +43,9 @@ class World:
         self.done: list[tuple[str, str]] = []
         self.held: list[tuple[AgentRecord, int, dict[str, Any]]] = []
 
+    def births(self, parent: AgentRecord, members: Any, request: dict[str, Any]) -> None:
+        raise AssertionError("the demo's agents are born one by one")
+
     def birth(self, parent: AgentRecord, child: Any, request: dict[str, Any]) -> None:
         self.births.append((child.behaviour, request["grant"]))
 

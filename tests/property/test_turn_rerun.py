@@ -63,6 +63,8 @@ class Walker(Agent):
                 self.state.lines.append(str(await ctx.run("r", lambda n=n: RAN.append(n) or n)))
             elif what == "spawn":
                 kid = await ctx.spawn(Kid, name=f"kid-{n}")
+            elif what == "many":
+                kid = (await ctx.spawn_many(Kid, 2, stem=f"many-{n}"))[1]
             elif what == "call" and kid is not None:
                 self.state.lines.append(str((await ctx.call(kid, Note(n))).n))
             elif what == "gather":
@@ -74,7 +76,7 @@ class Walker(Agent):
                 await ctx.sleep(1)
 
 
-KINDS = ("send", "timer", "now", "random", "act", "run", "spawn", "call", "gather", "sleep", "sleep")
+KINDS = ("send", "timer", "now", "random", "act", "run", "spawn", "many", "call", "gather", "sleep", "sleep")
 
 
 def walk(plan: list[str], crashes: set[int]) -> tuple[Any, ...]:

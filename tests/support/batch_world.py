@@ -14,6 +14,7 @@ from queenright.core.cell import Opener, Sealer
 from queenright.core.host import sealing_keypair
 from queenright.store import Store
 from queenright.supervisor.agents import Agent, Agents
+from queenright.supervisor.births import Births
 from queenright.supervisor.mail import Mail
 from queenright.supervisor.post import Post
 from queenright.supervisor.reach import Reach
@@ -73,7 +74,7 @@ class World:
         self.clock = ManualClock()
         self.store = Store.open(state, bytes(32))
         self.cells = Cells()
-        agents = self.cells.agents = Agents(self.store)
+        agents = self.cells.agents = Agents(self.store, Births(self.store))
         reach = Reach()
         reach.set_intent(b"i" * 32, lambda sender, target: target != "pkg.Far")
         self.post = Post(self.store, self.clock, agents, Mail(self.store), reach, self.runtime.public_key)
@@ -89,19 +90,20 @@ class World:
         return self.cells.by_id.setdefault(f"cell-{number}", Cell(f"cell-{number}", number))
 
     def agent(self, name: str, cell: Cell, behaviour: str = "pkg.Near") -> Agent:
-        agent = Agent(
-            id=digest("birth", name.encode()), name=name, behaviour=behaviour, package=b"p" * 32, intent=b"i" * 32,
-            parent=bytes(32), args=b"", born_ms=0, birth=b"", parent_signature=b"", runtime_signature=b"",
-            parent_incarnation=b"", own_cell=False,
+        id = digest("birth", name.encode())
+        born = self.rt.agents.add(
+            id, name=name, behaviour=behaviour, package=b"p" * 32, intent=b"i" * 32, parent=bytes(32), args=b"", born_ms=0,
+            birth=b"", parent_signature=b"", runtime_signature=b"", parent_incarnation=b"", own_cell=False,
         )  # fmt: skip
-        self.store.commit(self.rt.agents.add(agent))
+        self.store.commit(born)
+        agent: Agent = self.rt.agents.get(id)
         self.live(agent, cell)
         return agent
 
     def live(self, agent: Agent, cell: Cell) -> None:
         """A new life, with a key of its own, certified."""
         self.post.forget(agent.id)
-        agent.cell, agent.incarnation = cell.id, cell.number
+        agent.enter(cell.number)
         cell.agents.add(agent.id)
         key = self.keys[agent.id] = SigningKey.from_seed(digest("seed", agent.id + bytes([cell.number])))
         agent.certificate = IncarnationCertificate(

@@ -31,6 +31,9 @@ class Allowing:
     def birth(self, parent: AgentRecord, child: Any, request: dict[str, Any]) -> None:
         return
 
+    def births(self, parent: AgentRecord, members: Any, request: dict[str, Any]) -> None:
+        return
+
     def act(self, agent: AgentRecord, ordinal: int, request: dict[str, Any]) -> Any:
         if self.pending:
             raise Pending

@@ -47,7 +47,7 @@ class Bench:
     """Agents whose handlers append what happened to `seen`. Texts that agents send each other are volatile messages."""
 
     def __init__(self, **limits: int) -> None:
-        self.scheduler = Scheduler(self.wake, self.fail, bytes, bytes(16), **limits)
+        self.scheduler = Scheduler(self.wake, self.fail, bytes, **limits)
         self.seen: list[Any] = []
         self.failed: list[BaseException] = []
         self.woken: list[bytes] = []

@@ -4,18 +4,24 @@
 //! Nothing is cached on the way, so a flag set at one node is seen by the next check of everyone below it.
 //! Several rules may match at one level: then all their limits hold, and an ask beats an allow.
 //! Judging is in `judge`, budgets in `spend`, births and amendments in `grow`.
+//!
+//! Children born in one batch say the same until something happens to one of them: until then each is an id and the
+//! number of the shape they share, and only then a node of its own (`node_mut`).
 
 mod grow;
 mod judge;
+mod shape;
 mod spend;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use self::judge::life;
+use self::shape::{Shape, Slot};
 use self::spend::Reservation;
 use crate::budget::Budget;
 pub use crate::decision::{Asks, Cause, Decision, Failure, Fix, GrantId, Outcome, Request, Use};
+use crate::id_index::IdIndex;
 use crate::rule::{Excess, Rule, Spec};
 
 /// A rule's id, counters and last uses.
@@ -107,6 +113,16 @@ impl Line {
         }
     }
 
+    /// The same rule with the same backing, and nothing spent.
+    fn as_born(&self) -> Self {
+        Self {
+            id: self.id,
+            rule: Arc::clone(&self.rule),
+            counters: None,
+            promised_by: self.promised_by.clone(),
+        }
+    }
+
     fn budget(&self) -> Budget {
         self.counters
             .as_ref()
@@ -136,6 +152,8 @@ struct Node {
     id: GrantId,
     parent: Option<Key>,
     children: Vec<Key>,
+    /// Where it stands among its parent's children.
+    position: u32,
     /// The rules live in `lines`; this holds the rest.
     spec: Spec,
     lines: Vec<Line>,
@@ -146,12 +164,22 @@ struct Node {
     frozen: bool,
 }
 
+/// One grant of a chain. `id` is the grant's own: `node` may be what it shares with others of its batch.
+struct Level<'a> {
+    level: usize,
+    key: Key,
+    id: GrantId,
+    node: &'a Node,
+}
+
 /// The forest of all intents' grants.
 #[derive(Debug, Default)]
 pub struct GrantTree {
-    slots: Vec<(u32, Option<Node>)>,
+    slots: Vec<(u32, Slot)>,
     free: Vec<u32>,
-    by_id: HashMap<GrantId, Key>,
+    by_id: IdIndex,
+    shapes: Vec<Shape>,
+    free_shapes: Vec<u32>,
     reservations: HashMap<u64, Reservation>,
     next_reservation: u64,
 }
@@ -170,20 +198,9 @@ impl GrantTree {
     }
 
     fn key(&self, grant: &GrantId) -> Result<Key, TreeError> {
-        self.by_id
-            .get(grant)
-            .copied()
+        self.place(grant)
+            .and_then(|slot| self.key_at(slot))
             .ok_or(TreeError::UnknownGrant)
-    }
-
-    fn node(&self, key: Key) -> Option<&Node> {
-        let (generation, node) = self.slots.get(key.slot as usize)?;
-        node.as_ref().filter(|_| *generation == key.generation)
-    }
-
-    fn node_mut(&mut self, key: Key) -> Option<&mut Node> {
-        let (generation, node) = self.slots.get_mut(key.slot as usize)?;
-        node.as_mut().filter(|_| *generation == key.generation)
     }
 
     fn named(&self, grant: &GrantId) -> Result<&Node, TreeError> {
@@ -195,13 +212,18 @@ impl GrantTree {
         self.node_mut(key).ok_or(TreeError::UnknownGrant)
     }
 
-    fn chain(&self, from: Key) -> impl Iterator<Item = (usize, Key, &Node)> {
+    fn chain(&self, from: Key) -> impl Iterator<Item = Level<'_>> {
         let mut at = Some(from);
         let mut level = 0;
         std::iter::from_fn(move || {
             let key = at?;
-            let node = self.node(key)?;
-            let here = (level, key, node);
+            let (node, id) = (self.node(key)?, self.id(key)?);
+            let here = Level {
+                level,
+                key,
+                id,
+                node,
+            };
             at = node.parent;
             level += 1;
             Some(here)
@@ -234,9 +256,8 @@ impl GrantTree {
         }
         self.unpromise(key);
         let mut at = self.named(grant)?.parent;
-        if let Some(above) = at.and_then(|key| self.node_mut(key)) {
-            above.children.retain(|child| *child != key);
-        }
+        let position = self.position(key);
+        self.leave(at, position);
         while let Some(node) = at.and_then(|key| self.node_mut(key)) {
             node.agents = node.agents.saturating_sub(1);
             node.ever = node.ever.saturating_sub(u64::from(never_was));
@@ -249,14 +270,7 @@ impl GrantTree {
             }
             at = node.parent;
         }
-        self.by_id.remove(grant);
-        let entry = &mut self.slots[key.slot as usize];
-        entry.1 = None;
-        // A slot whose generations are used up is left empty: a stale key must never find a new grant.
-        if let Some(next) = entry.0.checked_add(1) {
-            entry.0 = next;
-            self.free.push(key.slot);
-        }
+        self.vacate(grant, key);
         Ok(())
     }
 
@@ -264,10 +278,7 @@ impl GrantTree {
 
     /// The grants from this one up to its intent.
     pub fn path(&self, grant: &GrantId) -> Result<Vec<GrantId>, TreeError> {
-        Ok(self
-            .chain(self.key(grant)?)
-            .map(|(_, _, node)| node.id)
-            .collect())
+        Ok(self.chain(self.key(grant)?).map(|level| level.id).collect())
     }
 
     pub fn children(&self, grant: &GrantId) -> Result<Vec<GrantId>, TreeError> {
@@ -275,9 +286,12 @@ impl GrantTree {
             .named(grant)?
             .children
             .iter()
-            .filter_map(|key| self.node(*key))
-            .map(|node| node.id)
+            .filter_map(|key| self.id(*key))
             .collect())
+    }
+
+    pub fn child_count(&self, grant: &GrantId) -> Result<usize, TreeError> {
+        Ok(self.named(grant)?.children.len())
     }
 
     /// Every grant below this one and itself, parents first.
@@ -288,11 +302,7 @@ impl GrantTree {
             found.extend_from_slice(&node.children);
             next += 1;
         }
-        Ok(found
-            .into_iter()
-            .filter_map(|key| self.node(key))
-            .map(|node| node.id)
-            .collect())
+        Ok(found.into_iter().filter_map(|key| self.id(key)).collect())
     }
 
     pub fn spec(&self, grant: &GrantId) -> Result<Spec, TreeError> {
@@ -316,11 +326,11 @@ impl GrantTree {
     /// Is the whole chain alive at `now_ms`? Every level at which it is not.
     pub fn alive(&self, grant: &GrantId, now_ms: u64) -> Result<Vec<Failure>, TreeError> {
         let mut dead = Vec::new();
-        for (level, _, node) in self.chain(self.key(grant)?) {
-            life(node, now_ms, &mut |cause| {
+        for here in self.chain(self.key(grant)?) {
+            life(here.node, now_ms, &mut |cause| {
                 dead.push(Failure {
-                    level,
-                    grant: node.id,
+                    level: here.level,
+                    grant: here.id,
                     cause,
                 })
             });

@@ -2,8 +2,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod agent_id;
+pub mod agent_table;
 mod atomic;
 pub mod batch;
+pub mod birth_batch;
 pub mod budget;
 pub mod canonical;
 pub mod decision;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::agent_id::AgentId;
 use crate::error::{Error, Result};
-use crate::id_index::IdIndex;
+use crate::id_index::{Id, IdIndex};
 use crate::mailbox::{Bounds, Lane, Letter};
 use crate::mailboxes::{Mailboxes, Place};
 
@@ -148,8 +148,8 @@ pub struct Scheduler<M> {
 }
 
 impl<M> Scheduler<M> {
-    /// `seed`: 16 random bytes that agents do not know. Refuses (Malformed) a quantum of 0.
-    pub fn new(limits: Limits, seed: [u8; 16]) -> Result<Self> {
+    /// Refuses (Malformed) a quantum of 0.
+    pub fn new(limits: Limits) -> Result<Self> {
         if limits.quantum == 0 {
             return Err(Error::malformed(
                 "a quantum of 0 messages would let nobody run",
@@ -159,7 +159,7 @@ impl<M> Scheduler<M> {
             limits,
             slots: Vec::new(),
             vacant: Vec::new(),
-            index: IdIndex::new(seed),
+            index: IdIndex::default(),
             mail: Mailboxes::new(limits.mailbox),
             ready: VecDeque::new(),
             turn: None,
@@ -180,7 +180,9 @@ impl<M> Scheduler<M> {
 
     /// The key of an agent that lives here.
     pub fn find(&self, agent: &AgentId) -> Option<Key> {
-        let place = self.index.find(agent, |place| id_at(&self.slots, place))?;
+        let place = self
+            .index
+            .find(&agent.0, |place| id_at(&self.slots, place))?;
         let life = self.slots.get(place as usize)?.life;
         Some(Key { place, life })
     }
@@ -241,7 +243,7 @@ impl<M> Scheduler<M> {
         let life = slot.life;
         let slots = &self.slots;
         self.index
-            .insert(&agent, place, |place| id_at(slots, place));
+            .insert(&agent.0, place, |place| id_at(slots, place));
         Ok(Key { place, life })
     }
 
@@ -253,7 +255,7 @@ impl<M> Scheduler<M> {
         slot.status = Status::Vacant;
         slot.life = slot.life.wrapping_add(1);
         let slots = &self.slots;
-        self.index.remove(&id, |place| id_at(slots, place));
+        self.index.remove(&id.0, |place| id_at(slots, place));
         self.vacant.push(key.place);
         self.bytes = self.bytes.saturating_sub(self.mail.bytes(mailbox));
         if listed {
@@ -489,10 +491,8 @@ impl<M> Scheduler<M> {
     }
 }
 
-fn id_at(slots: &[Slot], place: u32) -> &AgentId {
-    slots
-        .get(place as usize)
-        .map_or(&AgentId::RUNTIME, |slot| &slot.id)
+fn id_at(slots: &[Slot], place: u32) -> Option<&Id> {
+    slots.get(place as usize).map(|slot| &slot.id.0)
 }
 
 fn unknown(agent: &AgentId) -> Error {

@@ -4,8 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SEED: [u8; 16] = *b"agents know not!";
-
 /// The key of agent `n`, or of nobody: one that was removed.
 fn key(scheduler: &Scheduler<u64>, n: u8) -> Key {
     scheduler.find(&id(n)).unwrap_or(Key {
@@ -27,13 +25,10 @@ fn letter(sender: u8, message: u64) -> Letter<u64> {
 }
 
 fn scheduler(quantum: u32, agents: u8) -> Scheduler<u64> {
-    let mut scheduler = Scheduler::new(
-        Limits {
-            quantum,
-            ..Limits::default()
-        },
-        SEED,
-    )
+    let mut scheduler = Scheduler::new(Limits {
+        quantum,
+        ..Limits::default()
+    })
     .unwrap();
     for n in 1..=agents {
         scheduler.add(id(n)).unwrap();
@@ -173,7 +168,7 @@ fn cell_bounds_the_bytes_of_all_mailboxes_together() {
         total_bytes: 10,
         ..Limits::default()
     };
-    let mut scheduler = Scheduler::new(limits, SEED).unwrap();
+    let mut scheduler = Scheduler::new(limits).unwrap();
     scheduler.add(id(1)).unwrap();
     scheduler.add(id(2)).unwrap();
     let big = |message| Letter {
@@ -266,7 +261,7 @@ proptest! {
     fn every_message_comes_out_once_in_order_and_in_turn(acts in acts(), quantum in 1u32..5) {
         let bounds = Bounds { messages: 6, bytes: 1000, reserved: 2 };
         let mut scheduler =
-            Scheduler::new(Limits { quantum, mailbox: bounds, ..Limits::default() }, SEED).unwrap();
+            Scheduler::new(Limits { quantum, mailbox: bounds, ..Limits::default() }).unwrap();
         for n in 1..5 {
             scheduler.add(id(n)).unwrap();
         }

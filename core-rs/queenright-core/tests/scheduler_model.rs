@@ -125,7 +125,7 @@ fn number(id: AgentId) -> u8 {
 
 impl World {
     fn new() -> Self {
-        let mut real = Scheduler::new(LIMITS, [7; 16]).expect("a quantum above 0");
+        let mut real = Scheduler::new(LIMITS).expect("a quantum above 0");
         let nobody = real.add(id(u8::MAX)).expect("nobody lives here yet");
         real.remove(nobody).expect("it lives here");
         Self {

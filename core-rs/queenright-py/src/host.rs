@@ -1,4 +1,5 @@
 //! `_core.host`: the supervisor's own. One file a noun in `host/`, one `use` here.
+mod agent_table;
 mod batch;
 mod grant;
 mod restrict;
@@ -9,6 +10,8 @@ use pyo3::prelude::*;
 
 #[pymodule(submodule)]
 pub mod host {
+    #[pymodule_export]
+    use super::agent_table::AgentTable;
     #[pymodule_export]
     use super::batch::{Packet, verify_record};
     #[pymodule_export]

@@ -1,4 +1,5 @@
 //! `_core.shared`: what every process needs.
+pub mod birth_batch;
 pub mod canonical;
 mod digest;
 pub mod letter;
@@ -12,6 +13,8 @@ use pyo3::prelude::*;
 
 #[pymodule(submodule)]
 pub mod shared {
+    #[pymodule_export]
+    use super::birth_batch::BirthBatch;
     #[pymodule_export]
     use super::canonical::{canonical, decode};
     #[pymodule_export]
@@ -31,6 +34,10 @@ pub mod shared {
     #[pymodule_export]
     use super::view::View;
 
+    #[pymodule_export]
+    const MAX_BIRTHS: usize = queenright_core::birth_batch::MAX_MEMBERS;
+    #[pymodule_export]
+    const BIRTHS_A_PART: usize = queenright_core::birth_batch::PART;
     #[pymodule_export]
     const MAX_DEPTH: usize = queenright_core::canonical::MAX_DEPTH;
     #[pymodule_export]

@@ -125,7 +125,6 @@ class Scheduler:
         wake: Callable[[bytes], Any],
         failed: Callable[[bytes, int, BaseException], object],
         reference: type,
-        seed: bytes,
         *,
         quantum: int = 32,
         mailbox_messages: int = 1000,

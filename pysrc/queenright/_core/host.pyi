@@ -1,9 +1,10 @@
 """Contract; its engineers keep it equal to the Rust face (stubtest checks)."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, final
 
-from queenright._core.shared import Letter
+from queenright._core.shared import BirthBatch, Letter
 
 _Record = tuple[Any, ...]
 
@@ -88,6 +89,14 @@ class GrantTree:
     def __contains__(self, grant: bytes, /) -> bool: ...
     def found(self, grant: bytes, spec: Mapping[str, Any]) -> None: ...
     def derive(self, parent: bytes, grant: bytes, spec: Mapping[str, Any], now_ms: int) -> None: ...
+    def derive_batch(
+        self, parent: bytes, batch: BirthBatch, spec: Mapping[str, Any], now_ms: int
+    ) -> None: ...
+    def batch_never_was(self, batch: BirthBatch) -> None: ...
+    def remove_many(self, grants: Sequence[bytes]) -> None: ...
+    def load_batch(
+        self, parent: bytes, batch: BirthBatch, spec: Mapping[str, Any], without: AbstractSet[bytes]
+    ) -> list[bytes]: ...
     def load(
         self,
         grant: bytes,
@@ -128,9 +137,89 @@ class GrantTree:
     def set_frozen(self, grant: bytes, frozen: bool) -> bool: ...
     def remove(self, grant: bytes, *, never_was: bool = False) -> None: ...
     def path(self, grant: bytes) -> list[bytes]: ...
+    def child_count(self, grant: bytes) -> int: ...
     def children(self, grant: bytes) -> list[bytes]: ...
     def subtree(self, grant: bytes) -> list[bytes]: ...
     def spec(self, grant: bytes) -> dict[str, Any]: ...
     def spending(self, grant: bytes) -> list[tuple[int, int, int, int, list[_Use]]]: ...
     def state(self, grant: bytes) -> tuple[int, int, int | None, bool]: ...
     def dead(self, grant: bytes, now_ms: int) -> list[dict[str, Any]]: ...
+
+@final
+class AgentTable:
+    """Every agent by its 32-byte id; a cell is its start number. Raises Unknown for an id that is not there."""
+
+    def __new__(cls) -> AgentTable: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, agent: bytes, /) -> bool: ...
+    def add(
+        self,
+        agent: bytes,
+        *,
+        parent: bytes | None,
+        name: str,
+        intent: bytes,
+        package: bytes,
+        behaviour: str,
+        own_cell: bool,
+        status: str,
+        turn: int,
+    ) -> None:
+        """Raises Conflict if the id is there, Unknown if the parent is not."""
+    def add_batch(self, batch: BirthBatch, own_cell: bool) -> None:
+        """All members of a whole batch or none. Raises Conflict if one is there."""
+    def taken(self, batch: BirthBatch) -> bytes | None:
+        """The first member whose id is there."""
+    def record(
+        self, agent: bytes
+    ) -> (
+        tuple[str, str, bytes, bytes, bytes | None, bool, str, int, int, bool, tuple[bytes, int] | None]
+        | None
+    ):
+        """(name, behaviour, package, intent, parent, own cell, status, turn, incarnation, in a cell, (batch, position))."""
+    def set_status(self, agent: bytes, status: str) -> None: ...
+    def set_turn(self, agent: bytes, turn: int) -> None: ...
+    def host(self, agent: bytes, cell: int) -> None:
+        """Begin its incarnation in that cell."""
+    def unhost(self, agent: bytes) -> bool:
+        """False if it was in no cell."""
+    def in_cell(self, agent: bytes, cell: int) -> bool: ...
+    def cell_count(self, cell: int) -> int: ...
+    def cell_members(self, cell: int, limit: int) -> list[bytes]: ...
+    def end_sleepers(self, root: bytes) -> list[bytes]:
+        """End the members of that batch that never had a turn and are in no cell; who that was."""
+    def sleepers(self, root: bytes) -> int:
+        """How many `end_sleepers` would end."""
+    def batches_below(self, agent: bytes) -> list[bytes]:
+        """Roots of the batches born to this agent or to one below it."""
+    def batches_of_intent(self, intent: bytes) -> list[bytes]: ...
+    def woken(self, intent: bytes) -> list[bytes]:
+        """Those of an intent that have not ended and ever had a turn."""
+    def live_children(self, agent: bytes) -> int:
+        """How many children have not ended."""
+    def children(self, agent: bytes, limit: int) -> list[bytes]:
+        """The last born first."""
+    def subtree(self, agent: bytes, living: bool) -> list[bytes]:
+        """The agent and everything below it, children before parents; `living`: without those that ended."""
+    def chain(self, agent: bytes) -> list[bytes]:
+        """From the swarm's first agent down to this one; empty for one that is not there."""
+    def depth(self, agent: bytes) -> int: ...
+    def of_intent(self, intent: bytes, living: bool) -> list[bytes]: ...
+    def roots(self, intent: bytes) -> list[bytes]: ...
+    def intent_counts(self, intent: bytes) -> tuple[int, int]:
+        """(living, ever born)."""
+    def counts(self) -> dict[str, int]:
+        """How many agents are of each status."""
+    def of_status(self, status: str) -> list[bytes]: ...
+    def page(
+        self, *, parent: bytes | None, intent: bytes | None, after: bytes | None, limit: int
+    ) -> list[bytes]:
+        """Living agents whose ids follow `after`, in the order of their ids. Looks at every row."""
+    def by_prefix(self, digits: str, limit: int) -> list[bytes]:
+        """Ids that begin with these lower-case digits. Looks at every row."""
+    def by_name(self, name: str, limit: int) -> list[bytes]:
+        """Agents of exactly this name, living ones first. Looks at every row."""
+    def classes(self) -> list[tuple[int, bytes, str, bytes]]:
+        """(number, intent, behaviour, package) of each class that has living agents."""
+    def of_class(self, number: int, limit: int) -> list[bytes]:
+        """Agents of a class that neither ended nor are stopping."""

@@ -3,6 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Final, final
 
+BIRTHS_A_PART: Final = 256
+"""Members of a batch of births under one of its `tops`; a part begins at a multiple of it."""
+
+MAX_BIRTHS: Final = 131072
+"""Members of one batch."""
+
 MAX_DEPTH: Final = 32
 """Lists and maps inside each other in canonical bytes."""
 
@@ -208,3 +214,43 @@ class Letter:
     @property
     def size(self) -> int:
         """Bytes of ciphertext."""
+
+@final
+class BirthBatch:
+    """A batch of births, or the part of one from `first` on: the certificates that these fields make, with their ids."""
+
+    def __new__(
+        cls,
+        *,
+        runtime: bytes,
+        intent: bytes,
+        parent: bytes,
+        package: bytes,
+        grant: bytes,
+        family: str,
+        behaviour: str,
+        born_ms: int,
+        seed: bytes,
+        names: tuple[str, int] | Sequence[str],
+        args: bytes | Sequence[bytes],
+        first: int = 0,
+    ) -> BirthBatch:
+        """`family`: the parent's name; `seed`: 12 bytes; `names`: a stem and a count, or each member's own name;
+        `args`: one digest for all, or each member's. Raises Malformed.
+        """
+    def __len__(self) -> int: ...
+    @property
+    def root(self) -> bytes:
+        """Of the RFC 9162 tree over the members' ids."""
+    @property
+    def tops(self) -> bytes:
+        """The tree's nodes over BIRTHS_A_PART members each, end to end."""
+    def ids(self) -> list[bytes]: ...
+    def id(self, position: int) -> bytes:
+        """Raises Unknown for a position that is not of this batch or part; so do the others."""
+    def name(self, position: int) -> str:
+        """The member's whole name."""
+    def certificate(self, position: int) -> bytes:
+        """The canonical bytes whose digest is the member's id."""
+    def path(self, position: int, tops: bytes) -> list[bytes]:
+        """From the member's id to the root; `tops` are the whole batch's. Raises Malformed if they are not."""

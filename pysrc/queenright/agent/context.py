@@ -14,7 +14,7 @@ from queenright.agent.ref import AgentRef
 from queenright.agent.results import Found, Shell
 from queenright.agent.rules import Rule, grant_request
 from queenright.agent.step import Gather, Step
-from queenright.core import canonical, decode
+from queenright.core import MAX_BIRTHS, canonical, decode
 from queenright.core.cell import ContextBase, Sent
 from queenright.errors import CallCycle, CallTooDeep, Malformed, StepFailed
 
@@ -116,6 +116,39 @@ class Context(ContextBase):
         inside what this agent may delegate. `depth` and `agents`: how far and how many it may spawn itself."""
         grant = grant_request(exercise, delegate, not_after_ms=not_after_ms, depth=depth, agents=agents)
         return self._turn.birth(behaviour, name, grant, canonical(args or {}))
+
+    def spawn_many(
+        self,
+        behaviour: type[Agent] | str,
+        names: Sequence[str] | int,
+        *,
+        stem: str | None = None,
+        args: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
+        exercise: Sequence[Rule] = (),
+        delegate: Sequence[Rule] = (),
+        not_after_ms: int | None = None,
+        depth: int = 0,
+        agents: int = 0,
+    ) -> Step[Sequence[AgentRef]]:
+        """Children of one class in one step and with one signature: all of them are born, or none. `names` are their names, or
+        how many: those are called `stem-0`, `stem-1`, …. Each gets a grant of the same shape, and `args`, or its own of as many.
+        Raises as `spawn`, and Malformed for more than MAX_BIRTHS at once."""
+        grant = grant_request(exercise, delegate, not_after_ms=not_after_ms, depth=depth, agents=agents)
+        count = names if isinstance(names, int) else len(names)
+        if not 0 < count <= MAX_BIRTHS:
+            raise Malformed(
+                f"{count} births at once: 1 to {MAX_BIRTHS} are born in one step", hint="use another step"
+            )
+        if isinstance(names, str) or (stem is not None and not isinstance(names, int)):
+            raise Malformed("children are listed by name, or counted with a stem")
+        if args is None or isinstance(args, dict):
+            packed: bytes | list[bytes] = canonical(args or {})
+        else:
+            packed = [canonical(one) for one in args]
+            if len(packed) != count:
+                raise Malformed(f"{len(packed)} arguments for {count} children")
+        called = (stem, names) if isinstance(names, int) else list(names)
+        return self._turn.births(behaviour, called, grant, packed)
 
     def discover(self, *, behaviour: str | None = None, capability: str | None = None) -> Step[list[Found]]:
         """Agents within reach, at most 100."""

@@ -43,4 +43,14 @@ class Turn(Protocol):
     ) -> Step[Any]:
         """The step that asks for a child, its birth certificate signed by this agent's key."""
 
+    def births(
+        self,
+        behaviour: type[Agent] | str,
+        names: list[str] | tuple[str | None, int],
+        grant: dict[str, Any],
+        args: bytes | list[bytes],
+    ) -> Step[Any]:
+        """The step that asks for a batch of children, signed once: their own names, or a stem (None: made up) and a count;
+        arguments for all, or each one's."""
+
     def log(self, level: str, text: str) -> None: ...

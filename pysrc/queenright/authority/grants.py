@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from queenright.authority.amount import show_duration
@@ -19,14 +20,17 @@ from queenright.authority.denial import Words, refusal
 from queenright.authority.grant_request import CoreSpec, GrantRequest, first_spec, root_spec
 from queenright.authority.intent import Intent
 from queenright.authority.reservation import RECENT, USED, Reservation
-from queenright.core import canonical, decode, digest
+from queenright.core import BirthBatch, canonical, decode, digest
 from queenright.core.host import GrantRefused, GrantTree
-from queenright.errors import Unknown
+from queenright.errors import Denied, Dimension, Malformed, Unknown
 from queenright.store import Change, Record, Store
 
-__all__ = ["EVER", "GRANTS", "RECENT", "STOPS", "USED", "GrantView", "Grants"]
+__all__ = ["BATCHES", "EVER", "GRANTS", "RECENT", "STOPS", "USED", "GrantView", "Grants"]
 
 GRANTS = "grant"
+"""One row a grant; of a batch's member only an empty one, once it is forgotten."""
+BATCHES = "grant.batch"
+"""What the members of a batch of births hold, by the batch's root."""
 STOPS = "grant.stop"
 """Present while a grant is revoked or frozen: what `expect` conditions look at."""
 EVER = "grant.ever"
@@ -64,36 +68,82 @@ class _Row:
 class Grants:
     """All grants. A grant's id is its agent's id; the intent's own grant has the intent's id."""
 
-    def __init__(self, store: Store, now_ms: Callable[[], int]) -> None:
-        """`now_ms`: the time that never goes back (`Timekeeper.now_ms`)."""
+    def __init__(
+        self,
+        store: Store,
+        now_ms: Callable[[], int],
+        name: Callable[[bytes], str | None] = lambda agent: None,
+    ) -> None:
+        """`now_ms`: the time that never goes back (`Timekeeper.now_ms`); `name`: what an agent of a batch is called."""
         self._store = store
         self._now = now_ms
+        self._name_of = name
         self._tree = GrantTree()
-        self._rows: dict[bytes, _Row] = {}
+        self._rows: dict[bytes, _Row] = {}  # of all but the members of batches
         self._ended: set[bytes] = set()  # agents that ended before their children did
         self._lock = threading.RLock()  # the tree has its own; this one keeps the rows beside it in step
 
     # ---- at start ----
 
-    def load(self) -> None:
-        """Read every grant, its counters and its stops. Call once, before any act is allowed."""
-        rows = {key: decode(value) for key, value in self._store.scan(GRANTS)}
+    def load(
+        self,
+        batches: Iterable[BirthBatch] = (),
+        ended: Callable[[BirthBatch], Iterable[bytes]] = lambda batch: (),
+    ) -> None:
+        """Read every grant, its counters and its stops. Call once, before any act is allowed.
+
+        `batches`: all births in batches, whose members have no rows of their own; `ended`: which of a batch ended with it.
+        """
+        known = {key: value for key, value in self._store.scan(GRANTS)}
+        rows = {key: decode(value) for key, value in known.items() if value}
+        gone = known.keys() - rows.keys()
         stops = {key: decode(value) for key, value in self._store.scan(STOPS)}
         recent = {key: decode(value) for key, value in self._store.scan(RECENT)}
-        for grant in _parents_first(rows):
-            row = rows[grant]
+        told = {key[:32] for key in recent} | stops.keys()
+        told |= {key[:32] for table in (USED, EVER) for key, _ in self._store.scan(table)}
+        broods: dict[bytes, list[tuple[BirthBatch, dict[str, Any]]]] = {}
+        for batch in batches:
+            stored = self._store.get(BATCHES, batch.root)
+            if stored is None:
+                raise Malformed(
+                    f"the batch of births {batch.root.hex()[:12]} has no grant in the store",
+                    hint="`queenright fsck`, or restore a backup",
+                )
+            row = decode(stored)
+            broods.setdefault(row["parent"], []).append((batch, row["spec"]))
+        singles: dict[bytes | None, list[bytes]] = {}
+        for grant, row in rows.items():
+            singles.setdefault(row["parent"], []).append(grant)
+
+        def load(grant: bytes, parent: bytes | None, ids: list[int], spec: dict[str, Any]) -> None:
             rules = []
-            for rule_id in row["ids"]:
+            for rule_id in ids:
                 key = _rule_key(grant, rule_id)
                 uses = [(agent, at) for agent, at in recent.get(key, [])]
                 rules.append((rule_id, self._store.counter(USED, key), uses))
             stop = stops.get(grant, {"revoked_ms": None, "frozen": False, "ended": False})
             ever = self._store.counter(EVER, grant)
-            spec = _spec_from_row(row["spec"])
-            self._tree.load(grant, row["parent"], spec, rules, ever, stop["revoked_ms"], stop["frozen"])
-            self._rows[grant] = _Row(row["parent"], row["intent"], row["label"], row["purpose"])
+            self._tree.load(grant, parent, spec, rules, ever, stop["revoked_ms"], stop["frozen"])
             if stop["ended"]:
                 self._ended.add(grant)
+
+        ready: list[bytes | None] = [None]
+        while ready:
+            for parent in ready:
+                for grant in singles.pop(parent, []):
+                    row = rows[grant]
+                    load(grant, parent, row["ids"], _spec_from_row(row["spec"]))
+                    self._rows[grant] = _Row(parent, row["intent"], row["label"], row["purpose"])
+                if parent is None:
+                    continue
+                for batch, stored_spec in broods.pop(parent, []):
+                    spec = _spec_from_row(stored_spec)
+                    over = gone | (set(ended(batch)) - told)
+                    for member in self._tree.load_batch(parent, batch, spec, told | over):
+                        if member in over:
+                            continue
+                        load(member, parent, list(range(len(spec["rules"]))), spec)
+            ready = [parent for parent in (*singles, *broods) if parent is not None and parent in self._tree]
 
     # ---- growing ----
 
@@ -114,6 +164,40 @@ class Grants:
         spec = self._tree.spec(parent)
         return self._child(parent, grant, label, request.to_core(spec["not_before_ms"], spec["not_after_ms"]))
 
+    def derive_batch(self, parent: bytes, batch: BirthBatch, root: bytes, request: GrantRequest) -> Change:
+        """A grant of the same shape for every member of a batch: all or none. Raises as `derive`."""
+        now = self._now()
+        above = self._tree.spec(parent)
+        spec = request.to_core(above["not_before_ms"], above["not_after_ms"])
+        with self._lock:
+            try:
+                self._tree.derive_batch(parent, batch, spec, now)
+            except GrantRefused as refused:
+                raise refusal(refused.reasons, parent, self._words(now)) from None
+        row = canonical({"v": 1, "parent": parent, "spec": spec})
+        records: list[Record] = [*self._chain_stands(parent), ("insert", BATCHES, root, row)]
+        records += self._counted(parent, len(batch))
+        return Change(tuple(records), refused=lambda: self._tree.batch_never_was(batch))
+
+    def check_room(self, parent: bytes, births: int) -> None:
+        """That so many more agents may live below: asked before the work of making them. Raises Denied, Unknown."""
+        for level in self._tree.path(parent):
+            limit, (living, *_) = self._tree.spec(level)["max_agents"], self._tree.state(level)
+            if limit is not None and living + births > limit:
+                reason = f"{births} more than the {living} that live, of at most {limit}"
+                raise Denied(
+                    f"{births} agents cannot be born below {self._name(parent)}: {reason}",
+                    verb="agent.spawn",
+                    resource="ws:self",
+                    dimensions=(Dimension("max_agents", self._name(level), reason),),
+                    hint="stop some, or amend the intent",
+                )
+
+    def _counted(self, parent: bytes, births: int) -> list[Record]:
+        """That many more were ever born below each level that limits it."""
+        limits = ((level, self._tree.spec(level)["agents_ever"]) for level in self._tree.path(parent))
+        return [("count", EVER, level, births, limit) for level, limit in limits if limit is not None]
+
     def _child(self, parent: bytes, grant: bytes, label: str, spec: CoreSpec) -> Change:
         now = self._now()
         with self._lock:
@@ -121,12 +205,9 @@ class Grants:
                 self._tree.derive(parent, grant, spec, now)
             except GrantRefused as refused:
                 raise refusal(refused.reasons, parent, self._words(now)) from None
-            self._rows[grant] = _Row(parent, self._rows[parent].intent, label, "")
+            self._rows[grant] = _Row(parent, self._row(parent).intent, label, "")
         records: list[Record] = [*self._chain_stands(parent), self._insert(grant, spec)]
-        for level in self._tree.path(parent):
-            limit = self._tree.spec(level)["agents_ever"]
-            if limit is not None:
-                records.append(("count", EVER, level, 1, limit))
+        records += self._counted(parent, 1)
         return Change(tuple(records), refused=lambda: self._never_was(grant))
 
     def _never_was(self, grant: bytes) -> None:
@@ -267,19 +348,26 @@ class Grants:
         """
         self._tree.revoke(grant, self._now())
         self._ended.add(grant)
-        if self._tree.children(grant):
+        if self._tree.child_count(grant):
             return self._stop_record(grant)
         gone = [grant]
         above = self._row(grant).parent
-        while above in self._ended and self._tree.children(above) == [gone[-1]]:
+        while above in self._ended and self._tree.child_count(above) == 1:
             gone.append(above)
             above = self._row(above).parent
         return Change(
             tuple(record for one in gone for record in self._erase(one)), applied=lambda: self._forget(gone)
         )
 
+    def end_batch(self, members: Callable[[], list[bytes]]) -> Change:
+        """Forget the grants of agents that ended with their batch, and never used them. `members` is asked once that is
+        durable; at the next start the batch's own end says it (`load`)."""
+        return Change((), applied=lambda: self._tree.remove_many(members()))
+
     def _erase(self, grant: bytes) -> list[Record]:
-        records: list[Record] = [("delete", table, grant) for table in (GRANTS, STOPS, EVER)]
+        # A member of a batch is born again with its batch at the next start, unless an empty row says that it is gone.
+        row: Record = ("delete", GRANTS, grant) if grant in self._rows else ("put", GRANTS, grant, b"")
+        records: list[Record] = [row, ("delete", STOPS, grant), ("delete", EVER, grant)]
         for rule_id, *_ in self._tree.spending(grant):
             records += [("delete", table, _rule_key(grant, rule_id)) for table in (USED, RECENT)]
         return records
@@ -287,9 +375,9 @@ class Grants:
     def _forget(self, gone: list[bytes]) -> None:
         with self._lock:
             for grant in gone:
-                if grant in self._tree and not self._tree.children(grant):
+                if grant in self._tree and not self._tree.child_count(grant):
                     self._tree.remove(grant)
-                    del self._rows[grant]
+                    self._rows.pop(grant, None)
                     self._ended.discard(grant)
 
     # ---- reading ----
@@ -314,7 +402,10 @@ class Grants:
     def _row(self, grant: bytes) -> _Row:
         row = self._rows.get(grant)
         if row is None:
-            raise Unknown(f"no grant-{grant.hex()[:12]}", hint="it ended with its agent, or never was")
+            if grant not in self._tree:
+                raise Unknown(f"no grant-{grant.hex()[:12]}", hint="it ended with its agent, or never was")
+            path = self._tree.path(grant)
+            row = _Row(path[1], path[-1], self._name_of(grant) or grant.hex()[:12], "")
         return row
 
     def dead(self, grant: bytes) -> tuple[str, ...]:
@@ -347,20 +438,23 @@ class Grants:
         """`queenright can`: the decision, whose `explain()` is the line for an operator."""
         return self.check(grant, verb, resource, irreversible=irreversible)
 
-    def who_can(self, verb: str, resource: str, *, irreversible: bool = False) -> list[Decision]:
-        """Every agent's decision that is not a denial."""
+    def who_can(
+        self, verb: str, resource: str, *, irreversible: bool = False, limit: int | None = None
+    ) -> list[Decision]:
+        """Agents' decisions that are not denials, at most `limit` of them."""
         with self._lock:
-            agents = [grant for grant, row in self._rows.items() if row.parent is not None]
+            intents = [grant for grant, row in self._rows.items() if row.parent is None]
+        agents = (grant for intent in intents for grant in self._tree.subtree(intent) if grant != intent)
         found = (self.check(grant, verb, resource, irreversible=irreversible) for grant in agents)
-        return [decision for decision in found if decision.outcome != "deny"]
+        return list(islice((decision for decision in found if decision.outcome != "deny"), limit))
 
     def _words(self, now: int) -> Words:
         return Words(self._tree, now, self._name, self._left)
 
     def _name(self, grant: bytes) -> str:
-        row = self._rows.get(grant)
-        if row is None:
+        if grant not in self._rows and grant not in self._tree:
             return grant.hex()[:12]
+        row = self._row(grant)
         return f'{row.label} "{row.purpose}"' if row.parent is None else f"agent {row.label}"
 
     def _left(self, grant: bytes, now: int) -> str:
@@ -376,14 +470,3 @@ def _spec_from_row(spec: dict[str, Any]) -> CoreSpec:
     pairs = ("rate_agent", "rate_all")
     rules = [rule | {name: rule[name] and tuple(rule[name]) for name in pairs} for rule in spec["rules"]]
     return spec | {"rules": rules, "never": [(verbs, on) for verbs, on in spec["never"]]}
-
-
-def _parents_first(rows: dict[bytes, dict[str, Any]]) -> Iterable[bytes]:
-    children: dict[bytes | None, list[bytes]] = {}
-    for grant, row in rows.items():
-        children.setdefault(row["parent"], []).append(grant)
-    ready = children.pop(None, [])
-    while ready:
-        grant = ready.pop()
-        yield grant
-        ready += children.pop(grant, [])

@@ -38,7 +38,8 @@ PURPOSE_CHARS = 200
 """One line of a card."""
 MAX_DEPTH = 8
 """Generations below the first agent: a check walks them all."""
-MAX_AGENTS = 100_000
+MAX_AGENTS = 2**20
+"""At once: what one machine is measured with."""
 MAX_PACKAGES = 64
 MAX_TALK = 256
 MAX_APPLY_MS = 7 * 86_400_000

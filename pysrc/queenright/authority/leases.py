@@ -41,13 +41,16 @@ class Leases:
         self._now = now_ms
         self._rand = rand
         self._all: dict[bytes, Lease] = {}
+        self._of: dict[
+            bytes, dict[bytes, None]
+        ] = {}  # an agent's leases, in the order in which they were issued
         self._uses: Counter[bytes] = Counter()
         self._loaded = False
 
     def load(self) -> Change:
         """Read every lease. Those that ran out, or were being issued, while nobody looked are ended: commit the change."""
-        for key, value in self._store.scan(LEASES):
-            self._all[key] = Lease.decode(value)
+        for _, value in self._store.scan(LEASES):
+            self._set(Lease.decode(value))
         now = self._now()
         ended = []
         for lease in list(self._all.values()):
@@ -297,7 +300,7 @@ class Leases:
     def find(self, agent: bytes, resource: str, secret: str) -> Lease | None:
         """A usable lease of this agent for exactly this."""
         now = self._now()
-        for lease in self._all.values():
+        for lease in self.ever_of(agent):
             exact = (lease.agent, lease.resource, lease.secret) == (agent, resource, secret)
             if exact and lease.state == "active" and now < lease.expires_ms:
                 return lease
@@ -305,8 +308,12 @@ class Leases:
 
     def of_agent(self, agent: bytes) -> tuple[Lease, ...]:
         """Its live leases, the one that ends first first."""
-        mine = [lease for lease in self._all.values() if lease.agent == agent and lease.live]
+        mine = [lease for lease in self.ever_of(agent) if lease.live]
         return tuple(sorted(mine, key=lambda lease: lease.expires_ms))
+
+    def ever_of(self, agent: bytes) -> list[Lease]:
+        """All its leases, those that ended too."""
+        return [self._all[lease] for lease in self._of.get(agent, ())]
 
     def __iter__(self) -> Iterator[Lease]:
         return iter(list(self._all.values()))
@@ -331,3 +338,4 @@ class Leases:
 
     def _set(self, lease: Lease) -> None:
         self._all[lease.id] = lease
+        self._of.setdefault(lease.agent, {})[lease.id] = None

@@ -11,6 +11,7 @@ actions = ["metrics.read"]        # optional: the verbs it may ask for, shown wh
 cell = "own"
 on_failure = "stop"               # "continue" (default), "stop" or "escalate"
 capabilities = ["restart"]
+on_start = false                  # true (default): its first turn is `on_start`; a class without one sleeps from its birth
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class BehaviourClass:
     cell: str = "shared"
     on_failure: str = "continue"
     capabilities: frozenset[str] = frozenset()
+    on_start: bool = True
+    """Whether it has a first turn to run. A cell whose class has one where this says no is ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +154,16 @@ class _Parser:
         path = ("class", name)
         if not isinstance(table, dict):
             self.fail(path, f"[class.{name}] is a table")
-        self.known(table, path, ("cell", "on_failure", "capabilities"))
+        self.known(table, path, ("cell", "on_failure", "capabilities", "on_start"))
+        on_start = table.get("on_start", True)
+        if type(on_start) is not bool:
+            self.fail((*path, "on_start"), f"`on_start` is {str(on_start)[:64]!r}", "true or false")
         return BehaviourClass(
             name,
             self.choice(table, (*path, "cell"), CELLS, cell),
             self.choice(table, (*path, "on_failure"), ON_FAILURE, "continue"),
             frozenset(self.words(table, (*path, "capabilities"), _WORD, 'such as ["restart"]')),
+            on_start,
         )
 
     def known(self, table: Mapping[str, Any], path: tuple[str, ...], names: tuple[str, ...]) -> None:

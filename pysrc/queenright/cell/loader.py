@@ -34,6 +34,7 @@ class Loaded:
             "name": name,
             "cell": self.cls.cell,
             "state_version": self.cls.STATE_VERSION,
+            "on_start": self.cls.on_start is not Agent.on_start,
             "handles": sorted(type_name(message) for message in self.cls._handlers),
         }
 

@@ -75,7 +75,7 @@ class Process:
         self.clock = clock
         self.rand = rand
         self._load = load_packages
-        self.scheduler = Scheduler(self._wake, self._failed, AgentRef, rand(16))
+        self.scheduler = Scheduler(self._wake, self._failed, AgentRef)
         self.shutdown = False
         self._start: Start | None = None
         self._post: Post | None = None

@@ -11,6 +11,7 @@ from queenright.agent.events import BORN, RUNTIME_TYPES
 from queenright.agent.message import Message, find_type, message_from
 from queenright.agent.ref import AgentRef
 from queenright.agent.step import Step
+from queenright.cell.brood import Litter
 from queenright.cell.mail import RUNTIME, Mail
 from queenright.cell.post import Parcel, Record, address
 from queenright.cell.report import describe
@@ -326,6 +327,28 @@ class Turn:
         return Step(
             self, "spawn", request, lambda value: AgentRef(value["agent"], value["name"]), compute=signed
         )
+
+    def births(
+        self,
+        behaviour: type[Agent] | str,
+        names: list[str] | tuple[str | None, int],
+        grant: dict[str, Any],
+        args: bytes | list[bytes],
+    ) -> Step[Any]:
+        label = self._process.behaviour_name(behaviour)
+        if isinstance(names, tuple):
+            stem = names[0] or f"{label.rpartition('.')[2].lower()}-{self.number}.{self._next}"
+            names = (stem, names[1])
+        litter = Litter(
+            runtime=self._resident.keys.start.runtime_key, intent=self._resident.intent, parent=self.me, behaviour=label,
+            package=self._process.package_of(label), names=names, grant=grant, args=args,
+        )  # fmt: skip
+
+        def signed() -> dict[str, Any]:
+            asked, to_sign = litter.propose(self._process.clock.wall_ms(), self._process.rand(12))
+            return asked | {"signature": self._process.post.claim(self.me.id).sign(to_sign)}
+
+        return Step(self, "spawn_many", litter.request, litter.born, compute=signed)
 
     def log(self, level: str, text: str) -> None:
         self._process.log(self.me.id, level, text)

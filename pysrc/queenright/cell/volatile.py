@@ -67,5 +67,14 @@ class VolatileRun:
     ) -> Step[Any]:
         self._refuse("`spawn`")
 
+    def births(
+        self,
+        behaviour: type[Agent] | str,
+        names: list[str] | tuple[str | None, int],
+        grant: dict[str, Any],
+        args: bytes | list[bytes],
+    ) -> Step[Any]:
+        self._refuse("`spawn_many`")
+
     def log(self, level: str, text: str) -> None:
         self._process.log(self.me.id, level, text)

@@ -248,9 +248,13 @@ class AgentPage(TypedDict):
 
 
 class CertificateRow(TypedDict):
-    """One link of the chain, from the intent down. `certificate` is its canonical bytes."""
+    """One link of the chain, from the intent down. `certificate` is its canonical bytes.
 
-    kind: Literal["intent", "birth", "incarnation"]
+    A birth in a batch comes after its batch, whose certificate is the signed statement; its own `signature` is then the proof
+    that it is one of them, the canonical map {"position": int, "path": [hash]} (RFC 9162, over the id).
+    """
+
+    kind: Literal["intent", "batch", "birth", "incarnation"]
     id: str
     name: str  # untrusted
     certificate: bytes

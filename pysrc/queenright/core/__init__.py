@@ -7,8 +7,11 @@ for a cell, the supervisor and whoever holds an operator's key.
 """
 
 from queenright._core.shared import (
+    BIRTHS_A_PART,
+    MAX_BIRTHS,
     MAX_DEPTH,
     MAX_VALUES,
+    BirthBatch,
     KeyLine,
     Letter,
     MerkleTree,
@@ -32,8 +35,11 @@ from queenright._core.shared import (
 )
 
 __all__ = [
+    "BIRTHS_A_PART",
+    "MAX_BIRTHS",
     "MAX_DEPTH",
     "MAX_VALUES",
+    "BirthBatch",
     "KeyLine",
     "Letter",
     "MerkleTree",

@@ -1,6 +1,6 @@
 """What the core gives to a cell: the scheduler with its mailboxes and sleepers, message objects, contexts, sealing.
 
-`Scheduler(wake, failed, reference, seed)`: `wake(agent)` makes the resident of an agent that slept, with `me` and
+`Scheduler(wake, failed, reference)`: `wake(agent)` makes the resident of an agent that slept, with `me` and
 `open() -> (object, context)`; `failed(agent, turn, error)` hears of what a handler raised. `behaviour(handlers)` declares a
 class, `add(agent, behaviour, record)` an agent of it, asleep. A volatile message calls its handler with the object, the
 context and itself; any other thing that is delivered (`turn` not 0) is asked to `run()`. What comes back is a coroutine

@@ -1,6 +1,7 @@
-"""The supervisor's own: the store, the grant tree, checking sealed mail, restricting oneself."""
+"""The supervisor's own: the store, the table of agents, the grant tree, checking sealed mail, restricting oneself."""
 
 from queenright._core.host import (
+    AgentTable,
     GrantRefused,
     GrantTree,
     Packet,
@@ -18,6 +19,7 @@ from queenright._core.host import (
 )
 
 __all__ = [
+    "AgentTable",
     "GrantRefused",
     "GrantTree",
     "Packet",

@@ -23,7 +23,7 @@ from queenright.ledger.entry import (
 from queenright.ledger.evidence import Evidence
 from queenright.ledger.export import export
 from queenright.ledger.log import Ledger
-from queenright.ledger.query import Query, why
+from queenright.ledger.query import Found, Query, why
 from queenright.ledger.verify import Finding, Report, verify_directory
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Entry",
     "Evidence",
     "Finding",
+    "Found",
     "Kind",
     "Ledger",
     "LogKey",

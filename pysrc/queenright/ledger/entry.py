@@ -34,7 +34,7 @@ Kind = Literal[
     "supervisor.started", "supervisor.stopped", "supervisor.recovered", "supervisor.unlocked",
     "operators.changed", "resources.changed", "ceiling.changed", "behaviour.added",
     "intent.applied", "intent.amended", "intent.revoked", "intent.frozen", "intent.unfrozen", "intent.ended",
-    "agent.born", "agent.ended", "agent.paused", "agent.resumed", "agent.frozen", "agent.unfrozen",
+    "agent.born", "agents.born", "agent.ended", "agents.ended", "agent.paused", "agent.resumed", "agent.frozen", "agent.unfrozen",
     "agent.suspect",
     "incarnation.begun", "incarnation.ended",
     "cell.started", "cell.ended", "cell.killed",

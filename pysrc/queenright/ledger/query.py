@@ -164,7 +164,7 @@ _ABOUT: Final[dict[str, tuple[str, ...]]] = {
     "ask": ("ask.", "action."),
     "verdict": ("ask.", "action."),
     "lease": ("lease.issued", "lease.extended", "lease.ended"),
-    "agent": ("agent.",),
+    "agent": ("agent.", "agents.born"),
     "grant": ("agent.born", "grant."),
     "intent": ("intent.",),
 }

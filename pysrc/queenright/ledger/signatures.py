@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from queenright.core import decode, digest, parse_key_line, verify, verify_sshsig
 from queenright.errors import LedgerBroken, Malformed, QueenrightError, Unknown
+from queenright.ledger.births import Births
 from queenright.ledger.entry import Entry, Operator
 from queenright.ledger.evidence import Evidence
 
@@ -40,6 +41,7 @@ class Signatures:
         self._given = {key.fingerprint: key.line for key in keys}
         self._learned: dict[str, str] = {}
         self._evidence = evidence
+        self._births = Births()
         self._announced: set[str] = set()
         self._relied_on: list[tuple[int, str]] = []
         self._missing: Counter[str] = Counter()
@@ -52,7 +54,7 @@ class Signatures:
         """Take in the next entry. What is wrong with it is in `broken`, at the latest after `finish`."""
         if entry.kind in _ANNOUNCING:
             self._announced.add(str(entry.facts.get("runtime", "")))
-        for check in (self._operator, self._certificate):
+        for check in (self._operator, self._certificate, self._births.check):
             try:
                 check(index, entry)
             except QueenrightError as refused:

@@ -20,8 +20,9 @@ from queenright.ledger.entry import Certificate, Entry, Kind, Operator, Signed, 
 from queenright.ledger.log import Ledger
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
+from queenright.supervisor.births import Head
 from queenright.supervisor.cell_process import CellProcess
-from queenright.wire.certificate import BIRTH, INCARNATION
+from queenright.wire.certificate import BIRTH, INCARNATION, Birth
 
 __all__ = ["Book"]
 
@@ -111,27 +112,79 @@ class Book:
 
     # --- agents -------------------------------------------------------------------------------------------------
 
-    def born(self, agent: Agent, parent: Agent | None) -> Change:
+    def born(self, birth: Birth, signature: bytes, own_cell: bool, parent: Agent | None) -> Change:
         actor = self.acting(parent) if parent is not None else Supervisor()
-        certificate = Certificate(self._runtime_key, digest(BIRTH, agent.birth), agent.runtime_signature)
+        certificate = Certificate(self._runtime_key, digest(BIRTH, birth.encode()), signature)
         facts: dict[str, str | int | bool | None] = {
-            "name": agent.name,
-            "behaviour": agent.behaviour,
-            "package": agent.package.hex(),
-            "own_cell": agent.own_cell,
+            "name": birth.name,
+            "behaviour": birth.behaviour,
+            "package": birth.package.hex(),
+            "own_cell": own_cell,
         }
         return self._write(
             Entry(
                 "agent.born",
                 self._now(),
                 actor,
-                intent=agent.intent,
-                agent=agent.id,
-                grant=agent.id,
+                intent=birth.intent,
+                agent=birth.agent,
+                grant=birth.agent,
                 certificate=certificate,
                 facts=facts,
             )
         )
+
+    def born_many(self, head: Head, parent: Agent) -> Change:
+        """One leaf for a whole batch: its statement, and both signatures over it."""
+        return self._write(
+            Entry(
+                "agents.born",
+                self._now(),
+                self.acting(parent),
+                intent=parent.intent,
+                certificate=self._batch(head),
+                facts={
+                    "statement": head.statement.encode().hex(),
+                    "count": head.statement.count,
+                    "root": head.statement.root.hex(),
+                    "behaviour": head.statement.behaviour,
+                    "parent_signature": head.parent_signature.hex(),
+                },
+            )
+        )
+
+    def born_member(
+        self, agent: Agent, head: Head, position: int, path: list[bytes], parent: Agent | None
+    ) -> Change:
+        """The birth of one of a batch, told when it first does something: the batch's signature, and the way to its root."""
+        return self._write(
+            Entry(
+                "agent.born",
+                self._now(),
+                self.acting(parent) if parent is not None else Supervisor(),
+                intent=agent.intent,
+                agent=agent.id,
+                grant=agent.id,
+                certificate=self._batch(head),
+                facts={
+                    "name": agent.name,
+                    "behaviour": agent.behaviour,
+                    "package": agent.package.hex(),
+                    "own_cell": agent.own_cell,
+                    "statement": head.statement.encode().hex(),
+                    "position": position,
+                    "path": b"".join(path).hex(),
+                },
+            )
+        )
+
+    def _batch(self, head: Head) -> Certificate:
+        return Certificate(self._runtime_key, head.statement.signed_bytes, head.runtime_signature)
+
+    def ended_many(self, root: bytes, intent: bytes, count: int, why: str) -> Change:
+        """One leaf for all members of a batch that had done nothing."""
+        facts: dict[str, str | int | bool | None] = {"root": root.hex(), "count": count, "why": why[:WORDS]}
+        return self._write(Entry("agents.ended", self._now(), Supervisor(), intent=intent, facts=facts))
 
     def ended(self, agent: Agent, why: str) -> Change:
         return self._write(
@@ -182,12 +235,12 @@ class Book:
         }
         return self._write(Entry("cell.started", self._now(), Supervisor(), intent=cell.intent, facts=facts))
 
-    def cell_ended(self, cell: CellProcess, how: str, wanted: bool) -> Change:
+    def cell_ended(self, cell: CellProcess, how: str, wanted: bool, agents: int) -> Change:
         kind: Kind = "cell.ended" if wanted else "cell.killed"
         facts: dict[str, str | int | bool | None] = {
             "cell": cell.id,
             "how": how[:WORDS],
-            "agents": len(cell.agents),
+            "agents": agents,
         }
         return self._write(Entry(kind, self._now(), Supervisor(), intent=cell.intent, facts=facts))
 

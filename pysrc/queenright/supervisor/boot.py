@@ -121,15 +121,17 @@ async def boot(
     rt.documents.load()
     rt.evidence.put(rt.documents.operators_signed.document)
     rt.packages = Packages(paths.behaviours, clock)
-    rt.grants = Grants(store, rt.timekeeper.now_ms)
-    rt.grants.load()
+    batches = list(rt.births.load())
+    rt.agents.load((head.statement.parent, batch, head.own_cell) for head, batch in batches)
+    rt.grants = Grants(store, rt.timekeeper.now_ms, rt.agents.name)
+    rt.grants.load((batch for _, batch in batches), rt.agents.ended_with)
+    del batches  # the ids are in the table and the tree now
     rt.intents = Intents(store, rt.timekeeper.now_ms, pinned.runtime)
     rt.intents.load()
     rt.asks = Asks(store, rt.grants, rt.timekeeper.now_ms, rand, pinned.runtime)
     rt.asks.load()
     rt.leases = Leases(store, rt.grants, rt.timekeeper.now_ms, rand)
     store.commit(rt.leases.load())
-    rt.agents.load()
     rt.book = Book(ledger, clock, pinned.runtime)
     rt.gate = Gate(rt)
     rt.swarms = Swarms(rt)
@@ -143,6 +145,7 @@ async def boot(
     service = Service(rt, os.uname().nodename)
     publisher = Publisher(rt, hub, service)
     rt.on_change = publisher.changed
+    rt.on_births = publisher.births
     rt.on_incident = publisher.incident
     rt.logs.on_line = publisher.line
     rt.unlock = lambda master: _unlock(rt, master)

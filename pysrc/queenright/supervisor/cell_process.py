@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from queenright.errors import Malformed
+from queenright.supervisor.agents import Residents
 from queenright.supervisor.launcher import Sandbox
 from queenright.wire.frame import FrameReader, pack
 from queenright.wire.link import Frame, decode, encode
@@ -42,12 +43,13 @@ class CellProcess:
     on_frame: Callable[[CellProcess, Frame], None]
     on_end: Callable[[CellProcess, str, bool], None]
     started_ms: int
-    agents: set[bytes] = field(default_factory=set)
+    agents: Residents
     left: set[bytes] = field(
         default_factory=set
     )  # agents that were taken out of it: a life in it ends for good
     # (agent, incarnation) whose certificate this cell has
     peers: set[tuple[bytes, int]] = field(default_factory=set)
+    given_bytes: int = 0  # of arguments and states, with every agent it was given
     state: Literal["starting", "ready", "ended"] = "starting"
     violation: str = ""
     wanted: bool = False  # the supervisor asked for the end
@@ -108,6 +110,10 @@ class CellProcess:
     def behind(self) -> bool:
         """Whether so much waits unread that only mail which must arrive may be added."""
         return self._transport is not None and self._transport.get_write_buffer_size() > BEHIND_BYTES
+
+    def has_room(self, agents: int, given_bytes: int) -> bool:
+        """Whether it holds fewer than that many agents, and was given fewer than that many bytes for them."""
+        return len(self.agents) < agents and self.given_bytes < given_bytes
 
     def may_log(self, now_boot: int) -> bool:
         """Whether this second has room for one more line; a flood of them is dropped, not stored and not waited for."""

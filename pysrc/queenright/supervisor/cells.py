@@ -13,10 +13,11 @@ from queenright.core import decode
 from queenright.errors import InvalidProof, InvalidSignature, Malformed, QueenrightError
 from queenright.store import Change
 from queenright.supervisor.acting import slot_of_cell
-from queenright.supervisor.agents import Agent
+from queenright.supervisor.agents import Agent, Residents
 from queenright.supervisor.cell_process import CellProcess
 from queenright.supervisor.sandbox_spec import cell_spec
 from queenright.supervisor.turns import STATE
+from queenright.wire.certificate import NO_PARENT
 from queenright.wire.ids import short
 from queenright.wire.link import (
     Batch,
@@ -46,6 +47,11 @@ if TYPE_CHECKING:
 __all__ = ["Cells"]
 
 SHARED_AGENTS = 512  # agents of one shared cell before the next is started: one interpreter thread's worth
+SHARED_BYTES = (
+    256 * 1024 * 1024
+)  # of arguments and states that went into one shared cell, before the next is started
+SHARED_CELLS = os.cpu_count() or 1  # shared cells of an intent and package: one uses one core
+KIN = 1_000  # children a cell is told of when it gets an agent; the others it learns of when they write
 IDLE_MS = 10_000  # an idle own cell stays this long
 STUCK_MS = 3_000  # a turn that holds the interpreter this long ends its cell
 WATCH_MS = 500
@@ -92,25 +98,40 @@ class Cells:
             return None
         own = agent.own_cell or agent.status == "suspect"
         if not own:
-            for cell in self._cells.values():
-                if (
-                    cell.shared
-                    and cell.state != "ended"
-                    and not cell.reason
-                    and cell.intent == agent.intent
-                    and cell.packages == (agent.package,)
-                    and len(cell.agents) < SHARED_AGENTS
-                    and agent.id
-                    not in cell.left  # its number is the cell's, and no two lives have one number
-                ):
-                    self._host(cell, agent)
-                    return cell
+            shared = self._shared(agent)
+            if shared is not None:
+                self._host(shared, agent)
+                return shared
         key = short("agent", agent.id) if own else f"{agent.intent.hex()}/{agent.package.hex()}"
         self._waiting.setdefault(key, set()).add(agent.id)
         if key not in self._homes:
             self._homes[key] = asyncio.create_task(
                 self._open(key, agent, not own), name=f"start cell for {key[:24]}"
             )
+        return None
+
+    def _shared(self, agent: Agent) -> CellProcess | None:
+        """The shared cell the agent belongs in: its parent's while there is room, else the emptiest that has some. Once there
+        are as many as cores the emptiest takes it, full or not: more processes would not run more of them."""
+        fit = [
+            cell
+            for cell in self._cells.values()
+            if cell.shared
+            and cell.state != "ended"
+            and not cell.reason
+            and cell.intent == agent.intent
+            and cell.packages == (agent.package,)
+            and agent.id not in cell.left  # its number is the cell's, and no two lives have one number
+        ]
+        if not fit:
+            return None
+        parent = self._rt.agents.find(agent.parent)
+        home = self.of(parent) if parent is not None else None
+        if home in fit and home is not None and home.has_room(SHARED_AGENTS, SHARED_BYTES):
+            return home
+        emptiest = min(fit, key=lambda cell: len(cell.agents))
+        if emptiest.has_room(SHARED_AGENTS, SHARED_BYTES) or len(fit) >= SHARED_CELLS:
+            return emptiest
         return None
 
     async def _open(self, key: str, agent: Agent, shared: bool) -> None:
@@ -169,6 +190,7 @@ class Cells:
             on_frame=self._on_frame,
             on_end=self._on_end,
             started_ms=rt.clock.boot_ms(),
+            agents=Residents(rt.agents.table, number),
         )
         self._cells[cell_id] = cell
         await cell.attach()
@@ -211,7 +233,7 @@ class Cells:
         class Output(asyncio.Protocol):
             def data_received(self, data: bytes) -> None:
                 text = data[:_LOG_READ].decode("utf-8", "replace")
-                for agent in list(cell.agents)[:1] if cell.shared else list(cell.agents):
+                for agent in cell.agents.some(1):
                     for line in text.splitlines():
                         rt.logs.line(agent, "stderr", line)
 
@@ -219,24 +241,24 @@ class Cells:
         await asyncio.get_running_loop().connect_read_pipe(Output, pipe)
 
     def _host(self, cell: CellProcess, agent: Agent) -> None:
-        agent.cell = cell.id
-        agent.incarnation = cell.number
-        agent.certificate = agent.certificate_signature = b""
+        agent.enter(cell.number)
         self._rt.post.forget(agent.id)
-        cell.agents.add(agent.id)
         cell.idle_since = None
         state, version = None, 0
         stored = self._rt.store.get(STATE, agent.id)
         if stored is not None:
             body = decode(stored)
             state, version = body["state"], body["version"]
-        kin = [agent.parent, *agent.children] if agent.parent != bytes(32) else list(agent.children)
+        kin = [] if agent.parent == NO_PARENT else [agent.parent]
+        kin += self._rt.agents.table.children(agent.id, KIN)
+        args = agent.args
+        cell.given_bytes += len(args) + len(state or b"")
         cell.send(
             Host(
                 agent=agent.id,
                 name=agent.name,
                 behaviour=agent.behaviour,
-                args=agent.args,
+                args=args,
                 parent=agent.parent,
                 intent=agent.intent,
                 package=agent.package,
@@ -266,7 +288,7 @@ class Cells:
                     if frame.agent in cell.agents and cell.may_log(self._rt.clock.boot_ms()):
                         self._rt.logs.line(frame.agent, "log", frame.text)
                 case Ready():
-                    cell.state = "ready"
+                    self._on_ready(cell, frame)
                 case Fault():
                     for agent in cell.agents:
                         self._rt.logs.line(agent, "runtime", frame.text, error=True)
@@ -302,6 +324,21 @@ class Cells:
         self._rt.incident("agent.forged", agent.name, f"{cell.id}: {why}")
         self.evict(agent)
         self._rt.changed("agents", agent.id)
+
+    def _on_ready(self, cell: CellProcess, frame: Ready) -> None:
+        """The cell has imported its package. A class without a first turn by its manifest may have none in truth."""
+        for told in frame.classes:
+            if not isinstance(told, dict) or not isinstance(told.get("name"), str):
+                raise Malformed("a cell tells of each class by name")
+            module, _, name = told["name"].partition(".")
+            for package in map(self._rt.packages.get, cell.packages):
+                manifest = package.classes.get(name) if package.name == module else None
+                if manifest is not None and not manifest.on_start and told.get("on_start") is not False:
+                    what = f"`{told['name'][:96]}` has an on_start, and its behaviour.toml says `on_start = false`"
+                    self._rt.incident("behaviour.differs", cell.id, what)
+                    cell.kill(what)
+                    return
+        cell.state = "ready"
 
     def mine(self, cell: CellProcess, agent_id: bytes) -> Agent | None:
         """The agent if this cell has it now; None if it was evicted meanwhile; Malformed if it never had it."""
@@ -364,13 +401,11 @@ class Cells:
     def evict(self, agent: Agent) -> None:
         """Take the agent out of its cell now; its open turn goes back to the store's word."""
         cell = self.of(agent)
-        agent.cell = None
-        agent.certificate = agent.certificate_signature = b""
+        agent.leave()
         self._rt.post.forget(agent.id)
         self._rt.turns.forget_delivery(agent, died=False)
         if cell is None:
             return
-        cell.agents.discard(agent.id)
         cell.left.add(agent.id)
         cell.send(Evict(agent.id))
         if not cell.agents:
@@ -395,7 +430,7 @@ class Cells:
         self._open_keys = {key for key in self._open_keys if key[0] != cell.id}
         in_progress = self._rt.page_reader(cell)
         members = [self._rt.agents.get(agent) for agent in cell.agents]
-        changes = [self._rt.book.cell_ended(cell, how, wanted)]
+        changes = [self._rt.book.cell_ended(cell, how, wanted, len(members))]
         if cell.violation:
             changes.append(self._rt.book.violation(cell, cell.violation))
         for agent in members:
@@ -404,8 +439,7 @@ class Cells:
         with contextlib.suppress(QueenrightError):
             self._rt.commit(*changes)
         for agent in members:
-            agent.cell = None
-            agent.certificate = agent.certificate_signature = b""
+            agent.leave()
             agent.doing = ""
             self._rt.turns.forget_delivery(agent, died=not wanted and agent.id == in_progress)
         if self._closing or wanted:
@@ -458,12 +492,12 @@ class Cells:
                 )
                 cell.kill(f"{stuck} held the interpreter for over {STUCK_MS // 1000} s")
                 continue
+            if cell.shared and cell.agents:
+                continue
             busy = any(
                 (turn := self._rt.turns.open.get(agent)) is not None and turn.delivered and not turn.parked
                 for agent in cell.agents
             )
-            if cell.shared and cell.agents:
-                continue
             if busy or cell.state == "starting":
                 cell.idle_since = None
             elif cell.idle_since is None:

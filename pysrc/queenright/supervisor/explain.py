@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from queenright.control.protocol import LeafRow, Why, WhyStep
 from queenright.core import leaf_hash, sanitize_name, verify_inclusion
-from queenright.ledger import Agent, Entry, Operator, why
-from queenright.wire.ids import parse
+from queenright.errors import Unknown
+from queenright.ledger import Agent, Entry, Found, Operator, Query, why
+from queenright.wire.ids import full, parse
 
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
@@ -87,19 +88,44 @@ def _included(rt: Runtime, index: int, size: int) -> bool:
     return True
 
 
+def _of_batch(rt: Runtime, id: str) -> list[Found]:
+    """For an agent that has done nothing since it was born in a batch: no entry is about it alone, but its batch's is, and its
+    place under that entry's root is proved now. Raises Unknown as `why`, InvalidProof."""
+    kind, digits = parse(id)
+    fits = rt.agents.table.by_prefix(digits, 2) if kind in (None, "agent") else []
+    agent = rt.agents.get(fits[0]) if len(fits) == 1 else None
+    if agent is None or agent.origin is None:
+        raise Unknown(f"the ledger has no entry about `{id}`")
+    root, position = agent.origin
+    head, path = rt.births.proof(root, position)
+    head.statement.prove(agent.id, position, path)
+    parent = full("agent", agent.parent)
+    born = Query.parse(f"what:agents.born {root.hex()}")
+    batch = list(born.search(rt.ledger, rt.clock.wall_ms(), newest=False, limit=1))
+    above = {None, *rt.agents.table.chain(agent.parent)}  # not the births of others of the family
+    about = [
+        one for one in why(rt.ledger, parent) if one.entry.agent in above and one.entry.kind != "agents.born"
+    ]
+    return sorted([*about, *batch], key=lambda one: one.index)
+
+
 def explain(rt: Runtime, id: str) -> Why:
     """Every entry that answers for this id, oldest first. `checked`: its inclusion in the signed tree was proved now."""
     published = rt.ledger.checkpoint()
     signed = published[0] if published is not None else 0
+    try:
+        found = why(rt.ledger, id)
+    except Unknown:
+        found = _of_batch(rt, id)
     steps: list[WhyStep] = [
         {
-            "what": found.entry.kind,
-            "who": who(found.entry),
-            "at_ms": found.entry.t_ms,
-            "leaf": found.index,
-            "detail": _detail(found.entry),
-            "checked": _included(rt, found.index, signed),
+            "what": one.entry.kind,
+            "who": who(one.entry),
+            "at_ms": one.entry.t_ms,
+            "leaf": one.index,
+            "detail": _detail(one.entry),
+            "checked": _included(rt, one.index, signed),
         }
-        for found in why(rt.ledger, id)
+        for one in found
     ]
     return {"id": id, "kind": parse(id)[0] or "", "steps": steps}

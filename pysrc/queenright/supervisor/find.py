@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["find"]
 
 
-def _candidates(rt: Runtime, kind: str) -> Iterable[bytes]:
+ID_DIGITS = 64
+FEW = 4  # of what a text may mean: the first are named, more are only counted as many
+
+
+def _candidates(rt: Runtime, kind: str, digits: str) -> Iterable[bytes]:
     match kind:
         case "agent" | "grant":
-            return (agent.id for agent in rt.agents)
+            return rt.agents.table.by_prefix(digits, FEW)
         case "intent":
             return (standing.intent.id for standing in rt.intents)
         case "ask":
@@ -30,17 +34,27 @@ def _candidates(rt: Runtime, kind: str) -> Iterable[bytes]:
             return ()
 
 
+def _whole(rt: Runtime, text: str) -> bytes | None:
+    """The agent whose full id this is: an id means what it says, whatever some agent is called."""
+    prefix, _, digits = text.rpartition("-")
+    if prefix not in ("", "agent") or len(digits) != ID_DIGITS or not digits.isalnum():
+        return None
+    found: list[bytes] = rt.agents.table.by_prefix(digits, 1)
+    return found[0] if found else None
+
+
 def find(rt: Runtime, text: str, kinds: tuple[str, ...]) -> tuple[str, bytes]:
     """(kind, id). Raises Unknown for nothing, Malformed for more than one."""
+    if "agent" in kinds and (whole := _whole(rt, text)) is not None:
+        return "agent", whole
     if "agent" in kinds:
-        named = [agent.id for agent in rt.agents if agent.name == text]
+        named = rt.agents.table.by_name(text, FEW)
         alive = [found for found in named if not rt.agents.get(found).ended]
         if len(alive or named) == 1:
             return "agent", (alive or named)[0]
     if "intent" in kinds:
         swarms = [standing.intent.id for standing in rt.intents if standing.intent.swarm == text]
-        running = {agent.intent for agent in rt.agents if not agent.ended}
-        live = [found for found in swarms if found in running]
+        live = [found for found in swarms if rt.agents.table.intent_counts(found)[0]]
         if len(live or swarms) == 1:
             return "intent", (live or swarms)[0]
     kind, digits = parse(text)
@@ -49,12 +63,14 @@ def find(rt: Runtime, text: str, kinds: tuple[str, ...]) -> tuple[str, bytes]:
     found = [
         (one, candidate)
         for one in ((kind,) if kind is not None else kinds)
-        for candidate in _candidates(rt, one)
+        for candidate in _candidates(rt, one, digits)
         if candidate.hex().startswith(digits)
     ]
     if not found:
         raise Unknown(f"nothing here is called `{text[:80]}`", hint=f"looked among: {', '.join(kinds)}")
     if len(found) > 1:
         first = ", ".join(short(one, candidate) for one, candidate in found[:3])
-        raise Malformed(f"`{text[:80]}` means {len(found)} things ({first}, …)", hint="give more digits")
+        raise Malformed(
+            f"`{text[:80]}` means {len(found)} things or more ({first}, …)", hint="give more digits"
+        )
     return found[0]

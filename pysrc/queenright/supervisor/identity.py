@@ -15,6 +15,7 @@ from queenright.wire.certificate import (
     BIRTH,
     INCARNATION,
     SEALING,
+    BatchStatement,
     Birth,
     IncarnationCertificate,
     SealingCertificate,
@@ -52,6 +53,14 @@ class Identity:
         """A birth proposed by a live incarnation of the parent. Raises InvalidSignature or Malformed."""
         verify(parent_key, digest(BIRTH, certificate), signature)
         return Birth.decode(certificate)
+
+    def check_batch_signature(self, said: BatchStatement, signature: bytes, parent_key: bytes) -> None:
+        """Births proposed together by a live incarnation of the parent. Raises InvalidSignature or Malformed."""
+        verify(parent_key, said.signed_bytes, signature)
+
+    def sign_batch(self, said: BatchStatement) -> bytes:
+        """The runtime's countersignature over births it has checked."""
+        return self._runtime.sign(said.signed_bytes)
 
     def certify_incarnation(
         self,

@@ -8,6 +8,7 @@ the reserved lane (stop, undelivered, child-ended, timers, operator) comes first
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -22,6 +23,7 @@ DEAD = "mail.dead"
 MAILBOX_MESSAGES = 1000  # design section 6, point 4
 MAILBOX_BYTES = 8 * 1024 * 1024
 RESERVED = 64  # messages of the reserved lane on top; beyond it even the runtime's own mail is a fault
+_DEAD_AT_ONCE = 1000  # rows of one read at a start
 RUNTIME = bytes(32)  # the sender id of the runtime's own messages
 
 
@@ -43,7 +45,6 @@ class Mailbox:
 
     heads: deque[Head] = field(default_factory=deque)
     size: int = 0
-    next: int = 0
     pending: int = 0  # messages and bytes of the commit being put together
     pending_bytes: int = 0
 
@@ -58,11 +59,13 @@ class Mailbox:
 
 
 class Mail:
-    """Every mailbox."""
+    """Every mailbox. Only those with something in them, or about to be, take any memory."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._boxes: dict[bytes, Mailbox] = {}
+        # One sequence for all mailboxes: it is the order of arrival in each, and no key of one that was emptied comes again.
+        self._next = 0
 
     def load(self) -> None:
         for key, value in self._store.scan(TABLE):
@@ -71,16 +74,44 @@ class Mail:
             box = self.box(key[:32])
             box.heads.append(Head(key, len(value), mail["sender"], mail["type"], row["t_ms"], key[32] == 0))
             box.size += len(value)
-            box.next = max(box.next, int.from_bytes(key[33:], "big") + 1)
+            self._next = max(self._next, int.from_bytes(key[33:], "big") + 1)
+        after = None
+        while rows := self._store.scan(DEAD, after=after, limit=_DEAD_AT_ONCE):
+            self._next = max([self._next, *(int.from_bytes(key[33:], "big") + 1 for key, _ in rows)])
+            after = rows[-1][0]
 
     def box(self, agent: bytes) -> Mailbox:
+        """The mailbox, to put something in; `heads` and `count` only look."""
         found = self._boxes.get(agent)
         if found is None:
             found = self._boxes[agent] = Mailbox()
         return found
 
+    def heads(self, agent: bytes) -> Sequence[Head]:
+        """What waits, the next one first."""
+        box = self._boxes.get(agent)
+        return () if box is None else box.heads
+
+    def count(self, agent: bytes) -> int:
+        return len(self.heads(agent))
+
+    def waiting(self) -> list[bytes]:
+        """Every agent that something waits for."""
+        return [agent for agent, box in self._boxes.items() if box.heads]
+
+    def fullest(self) -> int:
+        """How many messages the fullest mailbox holds."""
+        return max((len(box.heads) for box in self._boxes.values()), default=0)
+
+    def _settle(self, agent: bytes) -> None:
+        box = self._boxes.get(agent)
+        if box is not None and not box.heads and not box.pending:
+            del self._boxes[agent]
+
     def has_room(self, agent: bytes, size: int, *, reserved: bool = False) -> bool:
-        box = self.box(agent)
+        box = self._boxes.get(agent)
+        if box is None:
+            return reserved or size <= MAILBOX_BYTES
         if reserved:
             return len(box.heads) + box.pending < MAILBOX_MESSAGES + RESERVED
         return (
@@ -90,14 +121,15 @@ class Mail:
 
     def forget_pending(self) -> None:
         """A commit was refused: what it would have queued takes no room."""
-        for box in self._boxes.values():
+        for agent, box in list(self._boxes.items()):
             box.pending = box.pending_bytes = 0
+            self._settle(agent)
 
     def put(self, agent: bytes, mail: dict[str, Any], now_ms: int, *, reserved: bool = False) -> Change:
         """Queue one message. The caller has asked `has_room`; the sequence is taken now and kept even if refused."""
         box = self.box(agent)
-        sequence = box.next
-        box.next += 1
+        sequence = self._next
+        self._next += 1
         body = canonical({"v": 1, "t_ms": now_ms, "mail": mail})
         key = agent + bytes([0 if reserved else 1]) + sequence.to_bytes(8, "big")
         head = Head(key, len(body), mail["sender"], mail["type"], now_ms, reserved)
@@ -105,6 +137,7 @@ class Mail:
         box.pending_bytes += head.size
 
         def applied() -> None:
+            box = self.box(agent)
             box.pending = max(0, box.pending - 1)
             box.pending_bytes = max(0, box.pending_bytes - head.size)
             if reserved:  # after the reserved ones already waiting, before everybody else
@@ -117,7 +150,7 @@ class Mail:
 
     def head(self, agent: bytes, key: bytes) -> Head:
         """The queued message of that key. Raises LookupError: an open turn names only mail that waits."""
-        for head in self.box(agent).heads:
+        for head in self.heads(agent):
             if head.key == key:
                 return head
         raise LookupError(f"mail {key.hex()} is not queued")
@@ -141,12 +174,15 @@ class Mail:
         return Change((("delete", TABLE, key), ("put", DEAD, key, dead)), lambda: self._drop(agent, key))
 
     def bury_all(self, agent: bytes, reason: str, now_ms: int) -> list[Change]:
-        return [self.bury(agent, head.key, reason, now_ms) for head in list(self.box(agent).heads)]
+        return [self.bury(agent, head.key, reason, now_ms) for head in list(self.heads(agent))]
 
     def _drop(self, agent: bytes, key: bytes) -> None:
-        box = self.box(agent)
+        box = self._boxes.get(agent)
+        if box is None:
+            return
         for head in box.heads:
             if head.key == key:
                 box.heads.remove(head)
                 box.size -= head.size
+                self._settle(agent)
                 return

@@ -221,6 +221,6 @@ class Post:
             "chain": chain or [],
         }
         changes.append(self._mail.put(target.id, mail, now))
-        sender_id = sender.id
-        changes.append(Change((), lambda: target.heard_from.__setitem__(sender_id, now_boot)))
+        receiver = target
+        changes.append(Change((), lambda: self._reach.heard(receiver, sender, now_boot)))
         return changes, target.id, ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from queenright.control.hub import Hub
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Publisher"]
 
 PERIOD_S = 0.1
+ROWS_AT_ONCE = 500  # agents' rows of one period: what a large batch adds comes over the next ones
 STATUS_EVERY = 10  # periods
 # The caller of the status that is sent to everybody who watches: no operator, so no operator's key distance.
 OURSELVES = Caller(0, Peer(0, 0, 0), None, "none", None)
@@ -43,6 +45,11 @@ class Publisher:
             self._agents.add(subject)
         elif topic == "asks" and subject:
             self._asks.add(subject)
+
+    def births(self, ids: Callable[[], list[bytes]]) -> None:
+        """A batch was born: rows for whoever watches, none made for nobody."""
+        if self._hub.wanted("agents"):
+            self._agents.update(ids())
 
     def incident(self, incident: Incident) -> None:
         self._hub.publish(
@@ -80,7 +87,9 @@ class Publisher:
         rt = self._rt
         if self._hub.wanted("agents"):
             self._agents |= rt.turns.take_touched()
-        agents, self._agents = self._agents, set()
+        if not self._hub.wanted("agents"):
+            self._agents.clear()
+        agents = [self._agents.pop() for _ in range(min(ROWS_AT_ONCE, len(self._agents)))]
         for agent_id in agents:
             agent = rt.agents.find(agent_id)
             if agent is None or not self._hub.wanted("agents"):

@@ -19,6 +19,9 @@ class Reach:
 
     def __init__(self) -> None:
         self._talk: dict[bytes, TalkRule] = {}
+        # receiver -> sender -> boot ms of its last message, where nothing but this lets the receiver answer
+        self._heard: dict[bytes, dict[bytes, int]] = {}
+        self._swept = 0
 
     def set_intent(self, intent: bytes, talk: TalkRule) -> None:
         """The talk clauses of an intent, computed when it is applied."""
@@ -33,14 +36,42 @@ class Reach:
 
     def allows(self, sender: Agent, target: Agent, now_boot: int) -> bool:
         """Whether `sender` may write to `target` now. Fails closed for an intent that was never set."""
-        if sender.id == target.id:
+        if self._stands(sender, target):
             return True
-        if target.parent == sender.id or sender.parent == target.id:
-            return True
-        heard = sender.heard_from.get(target.id)
-        if heard is not None and now_boot - heard <= ANSWER_MS:
+        heard = self._heard.get(sender.id, {}).get(target.id)
+        return heard is not None and now_boot - heard <= ANSWER_MS
+
+    def _stands(self, sender: Agent, target: Agent) -> bool:
+        """Whether it may at any time: to itself, its kin, and as the talk clauses of their common intent say."""
+        if sender.id == target.id or target.parent == sender.id or sender.parent == target.id:
             return True
         if sender.intent != target.intent:
             return False
         talk = self._talk.get(sender.intent)
         return talk is not None and talk(sender.behaviour, target.behaviour)
+
+    def clause(self, intent: bytes) -> TalkRule:
+        """The intent's talk rule; one that allows nothing for an intent that was never set."""
+        return self._talk.get(intent, lambda sender, target: False)
+
+    def heard(self, receiver: Agent, sender: Agent, now_boot: int) -> None:
+        """The sender's message was queued: for an hour it may be answered."""
+        self._sweep(now_boot)
+        if self._stands(receiver, sender):
+            return
+        self._heard.setdefault(receiver.id, {})[sender.id] = now_boot
+
+    def heard_by(self, receiver: bytes) -> list[bytes]:
+        """Whom it may answer, at most."""
+        return list(self._heard.get(receiver, ()))
+
+    def _sweep(self, now_boot: int) -> None:
+        """Once an hour what is over is forgotten: nobody is remembered for longer than two."""
+        if now_boot - self._swept < ANSWER_MS:
+            return
+        self._swept = now_boot
+        kept = {
+            receiver: {sender: at for sender, at in senders.items() if now_boot - at <= ANSWER_MS}
+            for receiver, senders in self._heard.items()
+        }
+        self._heard = {receiver: senders for receiver, senders in kept.items() if senders}

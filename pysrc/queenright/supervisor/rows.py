@@ -14,7 +14,7 @@ from queenright.wire.ids import full
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
 
-__all__ = ["agent_row", "agent_state", "lease_row", "mailbox_heads"]
+__all__ = ["agent_row", "agent_state", "agent_states", "lease_row", "mailbox_heads"]
 
 NAME_CHARACTERS = 96
 DOING_CHARACTERS = 80
@@ -34,10 +34,33 @@ def agent_state(rt: Runtime, agent: Agent) -> AgentState:
     return "run" if turn is not None and turn.delivered and not turn.parked else "wait"
 
 
+def agent_states(rt: Runtime) -> dict[str, int]:
+    """How many agents are about what: from counts that are kept, and a look at those that are awake."""
+    counts = rt.agents.table.counts()
+    found = {
+        "ended": counts["ended"],
+        "frozen": counts["frozen"],
+        "paused": counts["paused"],
+        "suspect": counts["suspect"] + counts["quarantined"],
+        "wait": counts["live"] + counts["stopping"],
+    }
+    busy = {agent.id: agent for agent in rt.agents.awake()}
+    for turn in rt.turns.open:
+        agent = busy.get(turn) or rt.agents.find(turn)
+        if agent is not None:
+            busy[agent.id] = agent
+    for agent in busy.values():
+        state = agent_state(rt, agent)
+        if state in ("needs_human", "run"):
+            found[state] = found.get(state, 0) + 1
+            found["wait"] -= 1
+    return {state: count for state, count in found.items() if count}
+
+
 def agent_row(rt: Runtime, agent: Agent) -> AgentRow:
     """The swarm screen's row."""
     boot = rt.clock.boot_ms()
-    leases = [lease for lease in rt.leases if lease.agent == agent.id and lease.live]
+    leases = rt.leases.of_agent(agent.id)
     now = rt.clock.wall_ms()
     ends = min((lease.expires_ms for lease in leases), default=None)
     cell = rt.cells.of(agent)
@@ -47,9 +70,9 @@ def agent_row(rt: Runtime, agent: Agent) -> AgentRow:
         "behaviour": agent.behaviour,
         "intent": full("intent", agent.intent),
         "parent": full("agent", agent.parent) if any(agent.parent) else None,
-        "depth": len(rt.agents.chain(agent.id)) - 1,
+        "depth": rt.agents.table.depth(agent.id),
         "state": agent_state(rt, agent),
-        "mailbox": len(rt.mail.box(agent.id).heads),
+        "mailbox": rt.mail.count(agent.id),
         "rate": rt.meters.rate(agent.id, boot),
         "leases": len(leases),
         "ttl_ms": None if ends is None else max(0, ends - now),
@@ -82,7 +105,7 @@ def lease_row(rt: Runtime, lease: Lease) -> LeaseRow:
 def mailbox_heads(rt: Runtime, agent: Agent, limit: int = 20) -> list[MailboxHead]:
     """Who wrote what kind of message and how large; never the body."""
     rows: list[MailboxHead] = []
-    for head in list(rt.mail.box(agent.id).heads)[:limit]:
+    for head in list(rt.mail.heads(agent.id))[:limit]:
         sender = rt.agents.find(head.sender)
         rows.append(
             {

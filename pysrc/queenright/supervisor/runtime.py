@@ -16,6 +16,7 @@ from queenright.ledger.log import SIGN_EVERY_MS
 from queenright.store import Change, Receipt, Store
 from queenright.supervisor.agents import Agent, Agents
 from queenright.supervisor.alarms import Alarms
+from queenright.supervisor.births import Births
 from queenright.supervisor.logs import AgentLogs, Log
 from queenright.supervisor.mail import Mail
 from queenright.supervisor.meters import Meters
@@ -86,10 +87,12 @@ class Runtime:
     stop: Callable[[], None] = lambda: None
     fatal: Callable[[str], None] = lambda why: None
     on_change: Callable[[str, bytes], None] = lambda topic, subject: None
+    on_births: Callable[[Callable[[], list[bytes]]], None] = lambda ids: None
     on_incident: Callable[[Incident], None] = lambda incident: None
     copies: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)
     started_boot: int = field(init=False)
     alarms: Alarms = field(init=False)
+    births: Births = field(init=False)
     agents: Agents = field(init=False)
     mail: Mail = field(init=False)
     reach: Reach = field(init=False)
@@ -124,7 +127,8 @@ class Runtime:
     def __post_init__(self) -> None:
         self.started_boot = self.clock.boot_ms()
         self.alarms = Alarms(self.clock, self._alarm_failed)
-        self.agents = Agents(self.store)
+        self.births = Births(self.store)
+        self.agents = Agents(self.store, self.births)
         self.mail = Mail(self.store)
         self.reach = Reach()
         self.post = Post(self.store, self.clock, self.agents, self.mail, self.reach, self.runtime_key)
@@ -182,6 +186,10 @@ class Runtime:
     def changed(self, topic: str, subject: bytes) -> None:
         """Tell watchers that a row is worth reading again."""
         self.on_change(topic, subject)
+
+    def appeared(self, ids: Callable[[], list[bytes]]) -> None:
+        """Tell watchers of a batch of births, if there are any."""
+        self.on_births(ids)
 
     def incident(self, kind: str, subject: str, text: str) -> None:
         """Show a person something."""

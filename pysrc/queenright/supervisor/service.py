@@ -115,7 +115,7 @@ class Service(Taking):
                     "its signer may no longer sign it", hint="another entitled operator signs an amendment"
                 )
             rt.swarms.set_frozen(found, False, "by an operator", person)
-            return {"count": len(rt.agents.of_intent(found)), "leaf": self._leaf(), "unacked": 0}
+            return {"count": rt.agents.table.intent_counts(found)[0], "leaf": self._leaf(), "unacked": 0}
         agent = rt.agents.get(found)
         rt.commit(rt.grants.unfreeze(found))
         return self._release(agent, "frozen", person)
@@ -123,11 +123,7 @@ class Service(Taking):
     async def resume(self, caller: Caller, target: str) -> Done:
         rt, person = self.rt, self._person(caller)
         kind, found = find(rt, target, ("agent", "intent"))
-        roots = (
-            [rt.agents.get(found)]
-            if kind == "agent"
-            else [a for a in rt.agents.of_intent(found) if not any(a.parent)]
-        )
+        roots = [rt.agents.get(found)] if kind == "agent" else rt.agents.roots(found)
         results = [self._release(agent, "paused", person) for agent in roots]
         return {"count": sum(done["count"] for done in results), "leaf": self._leaf(), "unacked": 0}
 

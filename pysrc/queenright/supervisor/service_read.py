@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from queenright.authority.intents import Standing
@@ -19,11 +18,12 @@ from queenright.control.protocol import (
     Status,
 )
 from queenright.control.service import Caller
-from queenright.core import sanitize_name
+from queenright.core import canonical, sanitize_name
+from queenright.errors import Malformed
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.find import find
-from queenright.supervisor.rows import NAME_CHARACTERS, agent_row, agent_state, lease_row, mailbox_heads
-from queenright.wire.ids import full
+from queenright.supervisor.rows import NAME_CHARACTERS, agent_row, agent_states, lease_row, mailbox_heads
+from queenright.wire.ids import full, parse
 
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
@@ -54,7 +54,7 @@ class Reading:
             "ledger_ok": rt.ledger_ok(),
             "stopped": rt.stopped,
             "uptime_ms": rt.clock.boot_ms() - rt.started_boot,
-            "agents": sum(1 for agent in rt.agents if not agent.ended),
+            "agents": len(rt.agents) - rt.agents.table.counts()["ended"],
             "cells": len(rt.cells),
             "asks_open": sum(1 for head in rt.asks if head.state == "open"),
             "leases": len(rt.leases),
@@ -75,7 +75,7 @@ class Reading:
             "now_ms": rt.clock.wall_ms(),
             "distance": rt.gate.distance(caller.operator) if caller.operator is not None else "none",
             "policy_revision": rt.documents.policy_revision,
-            "agents": dict(Counter(agent_state(rt, agent) for agent in rt.agents)),
+            "agents": agent_states(rt),
             "swarms": len(rt.swarms.live()),
             "cells": len(rt.cells),
             "asks_open": len(opened),
@@ -87,9 +87,7 @@ class Reading:
             "messages_per_s": rt.meters.total_rate(boot),
             "denials_per_min": rt.meters.denials_per_minute(boot),
             "volatile_dropped": rt.volatile.dropped,
-            "mailbox_max": max(
-                (len(rt.mail.box(agent.id).heads) for agent in rt.agents if not agent.ended), default=0
-            ),
+            "mailbox_max": rt.mail.fullest(),
         }
 
     async def resolve(self, caller: Caller, text: str, kind: str | None = None) -> Resolved:
@@ -115,7 +113,6 @@ class Reading:
 
     def intent_row(self, standing: Standing) -> IntentRow:
         rt, intent = self.rt, standing.intent
-        members = rt.agents.of_intent(intent.id)
         return {
             "id": full("intent", intent.id),
             "swarm": intent.swarm,
@@ -125,7 +122,7 @@ class Reading:
             "state": standing.state_at(rt.clock.wall_ms()),
             "applied_ms": standing.applied_ms,
             "not_after_ms": intent.not_after,
-            "agents": sum(1 for agent in members if not agent.ended),
+            "agents": rt.agents.table.intent_counts(intent.id)[0],
             "max_agents": intent.limits.max_agents,
             "asks_open": sum(1 for head in rt.asks if head.intent == intent.id and head.state == "open"),
             "leases": sum(1 for lease in rt.leases if lease.intent == intent.id and lease.live),
@@ -165,19 +162,13 @@ class Reading:
         after: str | None = None,
         limit: int | None = None,
     ) -> AgentPage:
-        wanted = [agent for agent in self.rt.agents if not agent.ended]
-        if parent is not None:
-            _, digest = find(self.rt, parent, ("agent",))
-            wanted = [agent for agent in wanted if agent.parent == digest]
-        if intent is not None:
-            _, digest = find(self.rt, intent, ("intent",))
-            wanted = [agent for agent in wanted if agent.intent == digest]
-        wanted.sort(key=lambda agent: agent.id)
-        if after is not None:
-            wanted = [agent for agent in wanted if full("agent", agent.id) > after]
-        count = min(limit or PAGE, PAGE)
-        rows = [agent_row(self.rt, agent) for agent in wanted[:count]]
-        return {"rows": rows, "next": rows[-1]["id"] if len(wanted) > count else None}
+        above = find(self.rt, parent, ("agent",))[1] if parent is not None else None
+        swarm = find(self.rt, intent, ("intent",))[1] if intent is not None else None
+        start = _id_after(after) if after is not None else None
+        count = max(1, min(limit or PAGE, PAGE))
+        found = self.rt.agents.table.page(parent=above, intent=swarm, after=start, limit=count + 1)
+        rows = [agent_row(self.rt, self.rt.agents.get(one)) for one in found[:count]]
+        return {"rows": rows, "next": rows[-1]["id"] if len(found) > count else None}
 
     async def agent(self, caller: Caller, agent: str) -> AgentDetail:
         rt = self.rt
@@ -189,10 +180,10 @@ class Reading:
             "row": agent_row(rt, found),
             "chain": self._chain(found, standing),
             "born_ms": found.born_ms,
-            "children": sum(1 for child in found.children if not rt.agents.get(child).ended),
+            "children": rt.agents.table.live_children(found.id),
             "grant": grant,
             "not_after_ms": not_after,
-            "leases": [lease_row(rt, lease) for lease in rt.leases if lease.agent == digest],
+            "leases": [lease_row(rt, lease) for lease in rt.leases.ever_of(digest)],
             "mailbox": mailbox_heads(rt, found),
             "actions": rt.acting.rows(digest),
             "ask": full("ask", found.waiting_ask) if found.waiting_ask is not None else None,
@@ -211,13 +202,27 @@ class Reading:
             }
         ]
         for member in self.rt.agents.chain(agent.id):
+            signature = member.runtime_signature
+            if member.origin is not None:
+                root, position = member.origin
+                head, path = self.rt.births.proof(root, position)
+                rows.append(
+                    {
+                        "kind": "batch",
+                        "id": root.hex(),
+                        "name": f"{head.statement.count} births",
+                        "certificate": head.statement.encode(),
+                        "signature": signature,
+                    }
+                )
+                signature = canonical({"position": position, "path": path})
             rows.append(
                 {
                     "kind": "birth",
                     "id": full("agent", member.id),
                     "name": sanitize_name(member.name, NAME_CHARACTERS),
                     "certificate": member.birth,
-                    "signature": member.runtime_signature,
+                    "signature": signature,
                 }
             )
         if agent.certificate:
@@ -266,3 +271,11 @@ class Reading:
             "next": following,
             "dropped": dropped,
         }
+
+
+def _id_after(text: str) -> bytes:
+    """The agent a page ended with. Raises Malformed."""
+    kind, digits = parse(text)
+    if kind not in (None, "agent") or len(digits) != 64:
+        raise Malformed(f"`{text[:80]}` is no agent that a page ended with")
+    return bytes.fromhex(digits)

@@ -74,7 +74,7 @@ class Taking(ReadingRecord):
         rt = self.rt
         if agent.ended:
             raise Conflict(f"{agent.name} has ended: it holds nothing")
-        family = frozenset(member.id for member in rt.agents.subtree(agent.id))
+        family = frozenset(rt.agents.table.subtree(agent.id, True))
         voided = rt.asks.of_agents(family)
         receipt: Receipt = rt.commit(
             rt.grants.revoke(agent.id),
@@ -85,8 +85,7 @@ class Taking(ReadingRecord):
         rt.cut(family, why)
         for head in voided:
             rt.settle(head.id)
-        for member in family:
-            rt.changed("agents", member)
+        rt.appeared(lambda: list(family))
         return {"count": len(family), "leaf": receipt.first_leaf, "unacked": 0}
 
     async def freeze(self, caller: Caller, target: str, reason: str | None = None) -> Done:
@@ -109,12 +108,11 @@ class Taking(ReadingRecord):
         count = 0
         for intent in targets:
             if status == "frozen":
-                count += sum(1 for agent in rt.agents.of_intent(intent) if not agent.ended)
+                count += rt.agents.table.intent_counts(intent)[0]
                 rt.swarms.set_frozen(intent, True, why, actor)
             else:
-                for agent in rt.agents.of_intent(intent):
-                    if not any(agent.parent):
-                        count += self._hold_agents(agent, why, status, actor)["count"]
+                for agent in rt.agents.roots(intent):
+                    count += self._hold_agents(agent, why, status, actor)["count"]
         return {"count": count, "leaf": self._leaf(), "unacked": 0}
 
     def _hold_agents(self, agent: Agent, why: str, status: str, actor: Operator | Supervisor) -> Done:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from queenright.actions.act import AskOpened, Done, Failed, Refused, UnknownEnd
@@ -25,6 +27,9 @@ __all__ = ["Steps"]
 MAX_SLEEP_MS = 30 * 24 * 3_600_000
 MAX_RANDOM = 1024
 MAX_COMPUTED = 64 * 1024
+STARTED_AT_ONCE = 16  # of a batch of births
+MAX_KIN = 1_000  # children that a discovery looks at
+MAX_IN_CLASS = MAX_KIN  # agents of one behaviour that it looks at
 MAX_DISCOVER = 100  # design section 6, point 7
 
 
@@ -34,6 +39,8 @@ class Steps:
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self._waiting: dict[bytes, asyncio.Event] = {}  # by ask
+        # One batch of births is made at a time, beside the loop: whoever proposes many waits for their own.
+        self._making = asyncio.Semaphore(1)
 
     async def execute(self, agent: Agent, turn: OpenTurn, step: StepRow) -> Outcome:
         """Run the step. Raises only CancelledError, when the turn is closed under it."""
@@ -59,6 +66,8 @@ class Steps:
                 return await self._call(agent, turn, step, request)
             case "spawn":
                 return self._spawn(agent, request)
+            case "spawn_many":
+                return await self._spawn_many(agent, request)
             case "sleep":
                 return await self._sleep(step, request)
             case "discover":
@@ -131,12 +140,33 @@ class Steps:
         raise AssertionError("unreachable")
 
     def _spawn(self, agent: Agent, request: dict[str, Any]) -> Outcome:
-        child, changes = self._rt.lives.spawn(agent, request)
+        birth, changes = self._rt.lives.spawn(agent, request)
+        child = birth.agent
         if changes:
             self._rt.commit(*changes)
-            self._rt.changed("agents", child.id)
-        self._rt.turns.pump(child.id)
-        return Outcome.done({"agent": child.id, "name": child.name})
+            self._rt.changed("agents", child)
+        self._rt.turns.pump(child)
+        return Outcome.done({"agent": child, "name": birth.name})
+
+    async def _spawn_many(self, agent: Agent, request: dict[str, Any]) -> Outcome:
+        """A batch of children. Their certificates are made beside the loop: it goes on meanwhile."""
+        rt = self._rt
+        async with self._making:
+            brood = await rt.lives.propose(agent, request)
+        changes = rt.lives.spawn_many(agent, brood)
+        if changes:
+            rt.commit(*changes)
+            rt.changed("agents", agent.id)
+            rt.appeared(brood.members.ids)
+        self._start_some(rt.lives.started(brood), 0)
+        return Outcome.done(brood.result)
+
+    def _start_some(self, agents: list[bytes], at: int) -> None:
+        """Their first turns begin a few at a time, each with a commit of its own, and everybody else goes on between."""
+        for agent in agents[at : at + STARTED_AT_ONCE]:
+            self._rt.turns.pump(agent)
+        if at + STARTED_AT_ONCE < len(agents):
+            self._rt.soon(lambda: self._start_some(agents, at + STARTED_AT_ONCE))
 
     async def _sleep(self, step: StepRow, request: dict[str, Any]) -> Outcome:
         """Until the recorded start plus the delay, on whichever life of the supervisor that falls."""
@@ -156,26 +186,42 @@ class Steps:
         behaviour, capability = request.get("behaviour"), request.get("capability")
         if not all(value is None or isinstance(value, str) for value in (behaviour, capability)):
             raise Malformed("discover takes a behaviour and a capability, both text or nothing")
-        boot = self._rt.clock.boot_ms()
         found: list[dict[str, Any]] = []
-        for other in self._rt.agents:
-            if other.id == agent.id or other.status in ("ended", "stopping"):
-                continue
+        for other in self._within_reach(agent):
             capabilities = self._rt.swarms.manifest(other.package, other.behaviour).capabilities
             if behaviour is not None and other.behaviour != behaviour:
                 continue
             if capability is not None and capability not in capabilities:
                 continue
-            if self._rt.reach.allows(agent, other, boot):
-                found.append(
-                    {
-                        "agent": other.id,
-                        "name": other.name,
-                        "behaviour": other.behaviour,
-                        "capabilities": sorted(capabilities),
-                        "claimed": [],
-                    }
-                )
+            found.append(
+                {
+                    "agent": other.id,
+                    "name": other.name,
+                    "behaviour": other.behaviour,
+                    "capabilities": sorted(capabilities),
+                    "claimed": [],
+                }
+            )
             if len(found) == MAX_DISCOVER:
                 break
         return Outcome.done(found)
+
+    def _within_reach(self, agent: Agent) -> Iterator[Agent]:
+        """Whom it may write to now, kin first: by what agents have in common, never by looking at all of them."""
+        rt, boot = self._rt, self._rt.clock.boot_ms()
+        seen = {agent.id}
+        kin = [agent.parent, *rt.agents.table.children(agent.id, MAX_KIN), *rt.reach.heard_by(agent.id)]
+        talks = rt.reach.clause(agent.intent)
+        classes = (
+            number
+            for number, intent, behaviour, _ in rt.agents.table.classes()
+            if intent == agent.intent and talks(agent.behaviour, behaviour)
+        )
+        others = (id for number in classes for id in rt.agents.table.of_class(number, MAX_IN_CLASS))
+        for id in chain(kin, others):
+            other = rt.agents.find(id) if id not in seen else None
+            if other is None or other.status in ("ended", "stopping"):
+                continue
+            seen.add(id)
+            if rt.reach.allows(agent, other, boot):
+                yield other

@@ -52,14 +52,14 @@ class Swarms:
         founded = rt.grants.found(intent)
         try:
             first, born = rt.lives.first(intent, package.digest)
-            standing, applied = rt.intents.apply(document, signature, operators, packages, spawner, first.id)
+            standing, applied = rt.intents.apply(document, signature, operators, packages, spawner, first)
         except QueenrightError:
             founded.refused()
             raise
         rt.commit(applied, founded, rt.book.intent_applied(standing, "intent.applied"), *born)
         self._begin(intent)
-        rt.changed("agents", first.id)
-        rt.turns.pump(first.id)
+        rt.changed("agents", first)
+        rt.turns.pump(first)
         return standing
 
     def amend(self, document: bytes, signature: str) -> Standing:
@@ -124,7 +124,7 @@ class Swarms:
         """What an ended agent held: its grant, its leases, its open asks."""
         rt = self._rt
         changes = [rt.grants.end(agent.id)]
-        for lease in [lease for lease in rt.leases if lease.agent == agent.id and lease.live]:
+        for lease in rt.leases.of_agent(agent.id):
             changes += [
                 rt.leases.end(lease.id, "released"),
                 rt.book.lease("lease.ended", lease, why, Supervisor()),
@@ -137,7 +137,7 @@ class Swarms:
         """The last agent's end is the swarm's."""
         if self._rt.intents.get(agent.intent).state not in ("live", "frozen"):
             return
-        if all(member.ended for member in self._rt.agents.of_intent(agent.intent)):
+        if self._rt.agents.table.intent_counts(agent.intent)[0] == 0:
             self._close(agent.intent, "ended", "intent.ended", "its last agent ended", Supervisor())
 
     def expire(self, intent: bytes) -> None:
@@ -156,10 +156,11 @@ class Swarms:
         if self._rt.intents.get(intent).state not in ("live", "frozen"):
             return 0, []
         cells = self._close(intent, state, kind, why, actor)
-        members = [agent for agent in self._rt.agents.of_intent(intent) if not agent.ended]
+        asleep = self._rt.lives.end_sleepers(self._rt.agents.table.batches_of_intent(intent), why)
+        members = self._rt.agents.of_intent(intent)
         for agent in members:
             self._rt.lives.finished(agent, why)
-        return len(members), cells
+        return asleep + len(members), cells
 
     def _close(
         self, intent: bytes, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor
@@ -170,7 +171,7 @@ class Swarms:
             rt.intents.set_state(intent, state),
             rt.book.intent_state(kind, intent, why, actor),
         )
-        rt.cut((agent.id for agent in rt.agents.of_intent(intent)), why)
+        rt.cut(rt.agents.table.woken(intent), why)
         return rt.cells.kill_intent(intent, why)
 
     def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> None:
@@ -185,11 +186,12 @@ class Swarms:
             rt.intents.set_state(intent, "frozen" if frozen else "live"),
             rt.book.intent_state(kind, intent, why, actor),
         )
-        for agent in rt.agents.of_intent(intent):
-            if frozen:
-                rt.cells.evict(agent)
-            else:
-                rt.turns.pump(agent.id)
+        if frozen:
+            for cell in rt.cells.of_intent(intent):
+                for agent in cell.agents:
+                    rt.cells.evict(rt.agents.get(agent))
+        else:
+            rt.turns.pump_waiting(intent)
 
     def frozen(self, intent: bytes) -> bool:
         return self._rt.intents.get(intent).state == "frozen"

@@ -29,13 +29,18 @@ class Timers:
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self._rows: dict[bytes, dict[str, Any]] = {}
+        self._of: dict[bytes, set[bytes]] = {}  # keys by agent
         self._alarms: dict[bytes, Alarm] = {}
 
     def load(self) -> None:
         """Those due while we were down fire once, now."""
         for key, value in self._rt.store.scan(TABLE):
-            self._rows[key] = decode(value)
-            self._arm(key)
+            self._keep(key, decode(value))
+
+    def _keep(self, key: bytes, row: dict[str, Any]) -> None:
+        self._rows[key] = row
+        self._of.setdefault(key[:32], set()).add(key)
+        self._arm(key)
 
     def _arm(self, key: bytes) -> None:
         self._alarms[key] = self._rt.alarms.at_wall(self._rows[key]["due_ms"], lambda: self._fire(key))
@@ -51,7 +56,7 @@ class Timers:
             or not (op["every_ms"] is None or type(op["every_ms"]) is int)
         ):
             raise Malformed("a timer's id has 16 bytes and its delay is not negative")
-        if sum(1 for key in self._rows if key[:32] == agent.id) >= MAX_PER_AGENT:
+        if len(self._of.get(agent.id, ())) >= MAX_PER_AGENT:
             reason = f"an agent has at most {MAX_PER_AGENT} timers"
             body = {"to": agent.id, "type": op["type"], "body": op["body"], "reason": reason}
             mail = runtime_mail("queenright.Undelivered", body)
@@ -68,8 +73,7 @@ class Timers:
         key = agent.id + op["id"]
 
         def applied() -> None:
-            self._rows[key] = row
-            self._arm(key)
+            self._keep(key, row)
 
         return Change((("put", TABLE, key, canonical(row)),), applied)
 
@@ -82,6 +86,10 @@ class Timers:
     def _remove(self, key: bytes) -> Change:
         def applied() -> None:
             self._rows.pop(key, None)
+            mine = self._of.get(key[:32], set())
+            mine.discard(key)
+            if not mine:
+                self._of.pop(key[:32], None)
             alarm = self._alarms.pop(key, None)
             if alarm is not None:
                 alarm.cancel()
@@ -89,7 +97,7 @@ class Timers:
         return Change((("delete", TABLE, key),), applied)
 
     def remove_all(self, agent: bytes) -> list[Change]:
-        return [self._remove(key) for key in list(self._rows) if key[:32] == agent]
+        return [self._remove(key) for key in list(self._of.get(agent, ()))]
 
     def _fire(self, key: bytes) -> None:
         try:
@@ -104,8 +112,7 @@ class Timers:
         agent = self._rt.agents.find(key[:32])
         if row is None or agent is None or agent.ended:
             return
-        box = self._rt.mail.box(agent.id)
-        waiting = any(head.key == row["queued"] for head in box.heads)
+        waiting = any(head.key == row["queued"] for head in self._rt.mail.heads(agent.id))
         changes: list[Change] = []
         if not waiting and self._rt.mail.has_room(agent.id, len(row["body"]), reserved=True):
             mail = {
@@ -129,8 +136,7 @@ class Timers:
             later = row
 
             def applied() -> None:
-                self._rows[key] = later
-                self._arm(key)
+                self._keep(key, later)
 
             changes.append(Change((("put", TABLE, key, canonical(row)),), applied))
         self._rt.commit(*changes)

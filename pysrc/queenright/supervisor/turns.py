@@ -43,7 +43,7 @@ class Turns:
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self.open: dict[bytes, OpenTurn] = {}
-        self._tasks: dict[tuple[bytes, int, int], asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[bytes, int], dict[int, asyncio.Task[None]]] = {}  # of a turn, by ordinal
         self._touched: set[bytes] = set()  # agents whose row looks different since it was last asked
 
     # --- beginning ---------------------------------------------------------------------------------------------
@@ -65,8 +65,16 @@ class Turns:
             for step in turn.steps.values():
                 if not step.done:
                     self._execute(agent, turn, step)
-        for agent in self._rt.agents:
-            self.pump(agent.id)
+        stopping = self._rt.agents.table.of_status("stopping")
+        for agent_id in dict.fromkeys((*self.open, *self._rt.mail.waiting(), *stopping)):
+            self.pump(agent_id)
+
+    def pump_waiting(self, intent: bytes) -> None:
+        """Give every agent of the swarm that has something to do its next work."""
+        for agent_id in dict.fromkeys((*self.open, *self._rt.mail.waiting())):
+            agent = self._rt.agents.find(agent_id)
+            if agent is not None and agent.intent == intent:
+                self.pump(agent_id)
 
     def pump(self, agent_id: bytes) -> None:
         """Give the agent its next work if it may have any. Safe to call at any time."""
@@ -107,12 +115,13 @@ class Turns:
         if agent.status == "stopping":
             if self._rt.lives.may_run_last_turn(agent):
                 self._begin(agent, b"")
-        elif self._rt.mail.box(agent.id).heads:
-            self._begin(agent, self._rt.mail.box(agent.id).heads[0].key)
+        elif heads := self._rt.mail.heads(agent.id):
+            self._begin(agent, heads[0].key)
 
     def _begin(self, agent: Agent, key: bytes) -> None:
         turn = OpenTurn(agent.id, agent.turn + 1, key, 1, 0)
         self._rt.commit(
+            *self._rt.lives.first_word(agent),
             Change(
                 (("insert", TURNS, agent.id, turn.encode()),), lambda: self.open.__setitem__(agent.id, turn)
             ),
@@ -295,27 +304,30 @@ class Turns:
 
         def applied() -> None:
             self.open.pop(turn.agent, None)
-            for (agent, number, _), task in list(self._tasks.items()):
-                if agent == turn.agent and number == turn.turn:
-                    task.cancel()
+            for task in list(self._tasks.get((turn.agent, turn.turn), {}).values()):
+                task.cancel()
 
         return Change(tuple(records), applied)
 
     # --- steps --------------------------------------------------------------------------------------------------
 
     def _execute(self, agent: Agent, turn: OpenTurn, step: StepRow) -> None:
-        key = (agent.id, turn.turn, step.ordinal)
-        if key in self._tasks:
+        key = (agent.id, turn.turn)
+        tasks = self._tasks.setdefault(key, {})
+        if step.ordinal in tasks:
             return
 
         async def run() -> None:
             try:
                 outcome = await self._rt.steps.execute(agent, turn, step)
             finally:
-                self._tasks.pop(key, None)
+                tasks.pop(step.ordinal, None)
+                if not tasks and self._tasks.get(key) is tasks:
+                    del self._tasks[key]
             self.finish_step(agent.id, turn.turn, step.ordinal, outcome)
 
-        self._tasks[key] = asyncio.create_task(run(), name=f"step {agent.name} {turn.turn}.{step.ordinal}")
+        name = f"step {agent.name} {turn.turn}.{step.ordinal}"
+        tasks[step.ordinal] = asyncio.create_task(run(), name=name)
 
     def finish_step(
         self, agent_id: bytes, number: int, ordinal: int, outcome: Outcome, *changes: Change

@@ -70,7 +70,7 @@ class VolatileMail:
                 refused.size += size
                 refused.reasons.add(why)
                 continue
-            target.heard_from[sender.id] = now
+            self._rt.reach.heard(target, sender, now)
             self._rt.cells.give_open_key(home, target, generation)
             self._fly(home, sender, receiver, messages, size)
             homes.setdefault(home.id, (home, []))[1].append(receiver)

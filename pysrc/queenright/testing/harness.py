@@ -17,7 +17,7 @@ from queenright.cell.loader import Loaded
 from queenright.cell.process import Process
 from queenright.cell.state import dump_state, load_state
 from queenright.clock import ManualClock
-from queenright.core import decode, digest
+from queenright.core import BirthBatch, decode, digest
 from queenright.errors import Malformed, QueenrightError
 from queenright.testing.asks import OpenAsk
 from queenright.testing.judge import IRREVERSIBLE, Ask, IntentJudge, Judge, NoIntent
@@ -204,6 +204,10 @@ class Harness:
     def birth(self, parent: AgentRecord, child: Birth, request: dict[str, Any]) -> None:
         """For the runtime: may this child be born?"""
         self._judge.birth(parent.id, child, request)
+
+    def births(self, parent: AgentRecord, members: BirthBatch, request: dict[str, Any]) -> None:
+        """For the runtime: may all of these be born?"""
+        self._judge.births(parent.id, members, request)
 
     def act(self, agent: AgentRecord, ordinal: int, request: dict[str, Any]) -> Any:
         """For the runtime: judge an act, and do what was scripted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from queenright.core import Letter, SigningKey, canonical, digest, verify
+from queenright.core import BirthBatch, Letter, SigningKey, canonical, digest, verify
 from queenright.core.host import Packet, sealing_keypair, verify_record
 from queenright.errors import Malformed
 from queenright.testing.records import AgentRecord, CellEnd
@@ -13,6 +13,7 @@ from queenright.wire.certificate import (
     BIRTH,
     INCARNATION,
     SEALING,
+    BatchStatement,
     Birth,
     IncarnationCertificate,
     SealingCertificate,
@@ -76,6 +77,26 @@ class Identity:
         if birth.grant != digest("grant", canonical(request["grant"])):
             raise Malformed("the birth certificate's grant is not that of the request")
         return birth
+
+    def check_births(self, parent: AgentRecord, intent: bytes, request: dict[str, Any]) -> BirthBatch:
+        """A batch of children, signed by the parent's live incarnation over what the request says."""
+        names, args = request["names"], request["args"]
+        counted = isinstance(names, dict)
+        said = BatchStatement(
+            runtime=self.public_key, intent=intent, parent=parent.id, behaviour=request["behaviour"],
+            package=request["package"], grant=digest("grant", canonical(request["grant"])), born_ms=request["born_ms"],
+            count=names["count"] if counted else len(names), root=request["root"],
+        )  # fmt: skip
+        verify(self._incarnation_key(parent), said.signed_bytes, request["signature"])
+        members = said.members(
+            family=parent.name,
+            seed=request["seed"],
+            names=(names["stem"], names["count"]) if counted else names,
+            args=digest("args", args) if isinstance(args, bytes) else [digest("args", one) for one in args],
+        )
+        if members.root != said.root:
+            raise Malformed("the root that was signed is not that of these births")
+        return members
 
     def check_record(self, sender: AgentRecord, places: list[tuple[bytes | None, dict[str, Any]]]) -> None:
         """The letters of one record of this sender: shape, chain, sequences, signature. Each map gets what is handed on."""

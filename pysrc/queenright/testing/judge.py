@@ -11,6 +11,7 @@ from queenright.authority.grant_request import GrantRequest
 from queenright.authority.grants import Grants
 from queenright.authority.intent_toml import parse_intent
 from queenright.clock import ManualClock
+from queenright.core import BirthBatch
 from queenright.errors import Denied, Dimension
 from queenright.store import Store
 from queenright.wire.certificate import Birth
@@ -36,6 +37,9 @@ class Judge:
     def birth(self, parent: bytes, birth: Birth, request: dict[str, Any]) -> None:
         raise NotImplementedError
 
+    def births(self, parent: bytes, members: BirthBatch, request: dict[str, Any]) -> None:
+        raise NotImplementedError
+
     def judge(self, agent: bytes, verb: str, resource: str, *, approved: bool) -> None:
         raise NotImplementedError
 
@@ -50,9 +54,15 @@ class NoIntent(Judge):
         return
 
     def birth(self, parent: bytes, birth: Birth, request: dict[str, Any]) -> None:
+        self._nothing(request, birth.name)
+
+    def births(self, parent: bytes, members: BirthBatch, request: dict[str, Any]) -> None:
+        self._nothing(request, members.name(0))
+
+    def _nothing(self, request: dict[str, Any], name: str) -> None:
         rules = GrantRequest.from_wire(request["grant"])
         if rules.exercise or rules.delegate:
-            self._deny("spawn", birth.name)
+            self._deny("spawn", name)
 
     def judge(self, agent: bytes, verb: str, resource: str, *, approved: bool) -> None:
         self._deny(verb, resource)
@@ -92,6 +102,10 @@ class IntentJudge(Judge):
     def birth(self, parent: bytes, birth: Birth, request: dict[str, Any]) -> None:
         asked = GrantRequest.from_wire(request["grant"])
         self._store.commit(self._grants.derive(parent, birth.agent, birth.name, asked))
+
+    def births(self, parent: bytes, members: BirthBatch, request: dict[str, Any]) -> None:
+        asked = GrantRequest.from_wire(request["grant"])
+        self._store.commit(self._grants.derive_batch(parent, members, members.root, asked))
 
     def judge(self, agent: bytes, verb: str, resource: str, *, approved: bool) -> None:
         decision, reservation = self._grants.reserve(

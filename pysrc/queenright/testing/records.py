@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from queenright.core import BirthBatch
 from queenright.wire.certificate import Birth
 from queenright.wire.link import Frame, Ready
 
@@ -21,6 +22,7 @@ class Authority(Protocol):
     """What decides births and acts. Raises Denied (or any refusal) to refuse, Pending to park."""
 
     def birth(self, parent: AgentRecord, child: Birth, request: dict[str, Any]) -> None: ...
+    def births(self, parent: AgentRecord, members: BirthBatch, request: dict[str, Any]) -> None: ...
     def act(self, agent: AgentRecord, ordinal: int, request: dict[str, Any]) -> Any: ...
 
 

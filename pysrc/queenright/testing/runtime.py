@@ -372,6 +372,8 @@ class Runtime:
             elif kind == "spawn":
                 child = self._spawn(agent, request)
                 self.finish(agent, turn, ordinal, {"agent": child.id, "name": child.name})
+            elif kind == "spawn_many":
+                self.finish(agent, turn, ordinal, self._spawn_many(agent, request))
             elif kind == "sleep":
                 self.at(self.clock.wall_ms() + request["ms"], lambda: self.finish(agent, turn, ordinal, None))
             elif kind == "discover":
@@ -410,6 +412,19 @@ class Runtime:
         assert cell is not None
         self._done_soon.append(lambda: self.host(child, cell))
         return child
+
+    def _spawn_many(self, parent: AgentRecord, request: dict[str, Any]) -> dict[str, Any]:
+        members = self.identity.check_births(parent, self.intent, request)
+        self.authority.births(parent, members, request)
+        cell = parent.cell
+        assert cell is not None
+        each = request["args"]
+        for position in range(len(members)):
+            birth = Birth.decode(members.certificate(position))
+            child = self._born(birth, each if isinstance(each, bytes) else each[position])
+            self._done_soon.append(partial(self.host, child, cell))
+        facts = {name: request[name] for name in ("root", "born_ms", "seed")}
+        return facts | {"count": len(members)}
 
     def _call(self, agent: AgentRecord, turn: int, ordinal: int, request: dict[str, Any]) -> None:
         call = self.rand(16)

@@ -21,6 +21,8 @@ Shapes inside frames (canonical maps, `bytes` fields named below hold canonical 
   act {"verb", "resource", "args": map, "reason"} -> the action's value (shell and files are acts on `ws:self`)
   call {"to", "type", "body", "sealed", "plain_digest", "timeout_ms"} -> {"type", "body", "sealed", "sender"} | None
   spawn {"certificate", "signature", "grant": map, "args"} -> {"agent", "name"}; signed is digest("birth", certificate)
+  spawn_many {"behaviour", "package", "names": [str] | {"stem", "count"}, "grant": map, "args": bytes | [bytes], "born_ms",
+    "seed", "root", "signature"} -> {"root", "count", "born_ms", "seed"}; signed is certificate.BatchStatement
   discover {"behaviour", "capability"} -> [{"agent", "name", "behaviour", "capabilities": [str], "claimed": [str]}]
   sleep {"ms"} -> None; now {} -> int; random {"bytes": int} -> bytes
   run {"name", "ok": bool, "value": canonical bytes}, computed in the cell -> the request itself, recorded
@@ -246,7 +248,8 @@ class Shutdown(Frame):
 
 @dataclass(frozen=True, slots=True)
 class Ready(Frame):
-    """The packages are imported. `classes` are the behaviours found: [{"name", "cell", "state_version", "handles"}]."""
+    """The packages are imported. `classes` are the behaviours found: [{"name", "cell", "state_version",
+    "on_start", "handles"}]."""
 
     t: ClassVar[str] = "ready"
     cell: str

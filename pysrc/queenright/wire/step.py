@@ -18,6 +18,7 @@ __all__ = ["op_digest", "step_digest"]
 
 
 _TRAVEL = ("body", "sealed")
+_OF_THIS_RUN = ("born_ms", "seed", "root", "signature")
 
 
 def _stable(body: dict[str, Any]) -> dict[str, Any]:
@@ -37,6 +38,8 @@ def step_digest(kind: str, request: bytes) -> bytes:
             "name": birth.name, "behaviour": birth.behaviour, "package": birth.package, "grant": birth.grant,
             "args": birth.args,
         }  # fmt: skip
+    elif kind == "spawn_many":
+        body = {name: value for name, value in body.items() if name not in _OF_THIS_RUN}
     elif kind == "run":
         body = {"name": body.get("name")}
     return digest("step", canonical([kind, _stable(body)]))

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::judge::life;
+use super::shape::Slot;
 use super::{Full, GrantTree, Key, Line, Node, RECENT, Refusal, Spent, TreeError, spent, whole};
 use crate::decision::{Failure, GrantId};
 use crate::rule::{Excess, MAX_CHAIN, MAX_RULES, Rule, Spec, excess};
@@ -24,28 +25,84 @@ impl GrantTree {
         spec: Spec,
         now_ms: u64,
     ) -> Result<(), TreeError> {
-        let above = self.key(parent)?;
         self.fresh(&grant, &spec)?;
+        let above = self.may_derive(parent, &spec, 1, now_ms)?;
+        let key = self.insert(grant, Some(above), spec);
+        self.count_births(above, 1, true);
+        self.promise(key);
+        Ok(())
+    }
+
+    /// Adds all of `grants` under `parent`, each with this spec, or none of them and says every reason.
+    pub fn derive_batch(
+        &mut self,
+        parent: &GrantId,
+        grants: &[GrantId],
+        spec: Spec,
+        now_ms: u64,
+    ) -> Result<(), TreeError> {
+        self.all_fresh(grants, &spec)?;
+        let above = self.may_derive(parent, &spec, grants.len() as u64, now_ms)?;
+        self.insert_members(grants, above, spec);
+        self.count_births(above, grants.len() as u64, true);
+        Ok(())
+    }
+
+    /// Puts back the members of a batch that are as they were born; no judgement is repeated.
+    pub fn load_batch(
+        &mut self,
+        parent: &GrantId,
+        grants: &[GrantId],
+        spec: Spec,
+    ) -> Result<(), TreeError> {
+        self.all_fresh(grants, &spec)?;
+        let above = self.key(parent)?;
+        self.insert_members(grants, above, spec);
+        self.count_births(above, grants.len() as u64, false);
+        Ok(())
+    }
+
+    fn all_fresh(&self, grants: &[GrantId], spec: &Spec) -> Result<(), TreeError> {
+        for grant in grants {
+            self.fresh(grant, spec)?;
+        }
+        let mut sorted: Vec<&GrantId> = grants.iter().collect();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(TreeError::Exists);
+        }
+        Ok(())
+    }
+
+    /// Whether `count` children of this spec may be born under `parent` now; every reason why not.
+    fn may_derive(
+        &self,
+        parent: &GrantId,
+        spec: &Spec,
+        count: u64,
+        now_ms: u64,
+    ) -> Result<Key, TreeError> {
+        let above = self.key(parent)?;
         let mut refusal = Refusal::default();
         let mut length = 1;
-        for (level, _, node) in self.chain(above) {
-            life(node, now_ms, &mut |cause| {
+        for here in self.chain(above) {
+            life(here.node, now_ms, &mut |cause| {
                 refusal.dead.push(Failure {
-                    level,
-                    grant: node.id,
+                    level: here.level,
+                    grant: here.id,
                     cause,
                 })
             });
-            for (count, limit, ever) in [
-                (node.agents, node.spec.max_agents, false),
-                (node.ever, node.spec.agents_ever, true),
+            for (living, limit, ever) in [
+                (here.node.agents, here.node.spec.max_agents, false),
+                (here.node.ever, here.node.spec.agents_ever, true),
             ] {
                 if let Some(limit) = limit
-                    && count >= limit
+                    && living.saturating_add(count) > limit
                 {
                     refusal.full.push(Full {
-                        level,
-                        grant: node.id,
+                        level: here.level,
+                        grant: here.id,
                         limit,
                         ever,
                     });
@@ -57,19 +114,16 @@ impl GrantTree {
             return Err(TreeError::ChainTooLong);
         }
         let holder = self.named(parent)?;
-        refusal.excess = excess(&whole(holder), &spec);
-        refusal.excess.extend(overdrawn(holder, &spec.rules));
+        refusal.excess = excess(&whole(holder), spec);
+        refusal.excess.extend(overdrawn(holder, &spec.rules, count));
         if refusal != Refusal::default() {
             return Err(TreeError::Refused(refusal));
         }
-        let key = self.insert(grant, Some(above), spec);
-        self.count_birth(above, true);
-        self.promise(key);
-        Ok(())
+        Ok(above)
     }
 
     fn fresh(&self, grant: &GrantId, spec: &Spec) -> Result<(), TreeError> {
-        if self.by_id.contains_key(grant) {
+        if self.place(grant).is_some() {
             return Err(TreeError::Exists);
         }
         if spec.rules.len() > MAX_RULES || spec.never.len() > MAX_RULES {
@@ -80,7 +134,14 @@ impl GrantTree {
         Ok(())
     }
 
-    fn insert(&mut self, grant: GrantId, parent: Option<Key>, mut spec: Spec) -> Key {
+    fn insert(&mut self, grant: GrantId, parent: Option<Key>, spec: Spec) -> Key {
+        let node = self.make(grant, parent, spec);
+        let key = self.occupy(&grant, Slot::Full(Box::new(node)));
+        self.join(parent, key);
+        key
+    }
+
+    pub(super) fn make(&self, grant: GrantId, parent: Option<Key>, mut spec: Spec) -> Node {
         let rules = std::mem::take(&mut spec.rules);
         let next_rule = u32::try_from(rules.len()).unwrap_or(u32::MAX);
         // A swarm's children mostly say what their parent says: equal rules are kept once.
@@ -97,10 +158,11 @@ impl GrantTree {
             .zip(rules)
             .map(|(id, rule)| Line::new(id, share(rule)))
             .collect();
-        let node = Node {
+        Node {
             id: grant,
             parent,
             children: Vec::new(),
+            position: 0,
             spec,
             lines,
             next_rule,
@@ -108,35 +170,15 @@ impl GrantTree {
             ever: 0,
             revoked_ms: None,
             frozen: false,
-        };
-        let key = if let Some(slot) = self.free.pop() {
-            let entry = &mut self.slots[slot as usize];
-            entry.1 = Some(node);
-            Key {
-                slot,
-                generation: entry.0,
-            }
-        } else {
-            let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-            self.slots.push((0, Some(node)));
-            Key {
-                slot,
-                generation: 0,
-            }
-        };
-        self.by_id.insert(grant, key);
-        if let Some(above) = parent.and_then(|above| self.node_mut(above)) {
-            above.children.push(key);
         }
-        key
     }
 
-    fn count_birth(&mut self, from: Key, ever: bool) {
+    fn count_births(&mut self, from: Key, count: u64, ever: bool) {
         let mut at = Some(from);
         while let Some(node) = at.and_then(|key| self.node_mut(key)) {
-            node.agents = node.agents.saturating_add(1);
+            node.agents = node.agents.saturating_add(count);
             if ever {
-                node.ever = node.ever.saturating_add(1);
+                node.ever = node.ever.saturating_add(count);
             }
             at = node.parent;
         }
@@ -235,7 +277,7 @@ impl GrantTree {
             }
         }
         if let Some(above) = above {
-            self.count_birth(above, false);
+            self.count_births(above, 1, false);
             self.promise(key);
         }
         Ok(())
@@ -254,7 +296,7 @@ impl GrantTree {
         self.unpromise(key);
         if let Some(holder) = parent.and_then(|key| self.node(key)) {
             let mut found = excess(&whole(holder), &spec);
-            found.extend(overdrawn(holder, &spec.rules));
+            found.extend(overdrawn(holder, &spec.rules, 1));
             if !found.is_empty() {
                 self.promise(key);
                 return Err(TreeError::Refused(Refusal {
@@ -263,9 +305,12 @@ impl GrantTree {
                 }));
             }
         }
-        let children = self.named(grant)?.children.clone();
+        let (children, shapes) = self.brood(key);
         for child in &children {
             self.unpromise(*child);
+        }
+        for shape in &shapes {
+            self.unpromise_shape(*shape);
         }
         let node = self.named_mut(grant)?;
         let mut spec = spec;
@@ -294,12 +339,15 @@ impl GrantTree {
         for child in children {
             self.promise(child);
         }
+        for shape in shapes {
+            self.promise_shape(shape);
+        }
         Ok(kept)
     }
 }
 
 /// The parent's limited rules out of which a child's limited rule is promised its `max`.
-fn promisers(holder: &Node, rule: &Rule) -> Vec<u32> {
+pub(super) fn promisers(holder: &Node, rule: &Rule) -> Vec<u32> {
     if rule.max.is_none() {
         return Vec::new();
     }
@@ -313,8 +361,8 @@ fn promisers(holder: &Node, rule: &Rule) -> Vec<u32> {
         .collect()
 }
 
-/// Children's promises never exceed what the parent has left: each rule that would.
-fn overdrawn(holder: &Node, rules: &[Rule]) -> Vec<Excess> {
+/// The promises of `count` such children never exceed what the parent has left: each rule that would.
+fn overdrawn(holder: &Node, rules: &[Rule], count: u64) -> Vec<Excess> {
     let mut wanted: HashMap<u32, u64> = HashMap::new();
     let mut found = Vec::new();
     for rule in rules {
@@ -323,7 +371,7 @@ fn overdrawn(holder: &Node, rules: &[Rule]) -> Vec<Excess> {
                 continue;
             };
             let sum = wanted.entry(id).or_default();
-            *sum = sum.saturating_add(rule.max.unwrap_or(0));
+            *sum = sum.saturating_add(rule.max.unwrap_or(0).saturating_mul(count));
             let budget = line.budget();
             let left = line.unspent().saturating_sub(budget.given);
             if *sum > left {

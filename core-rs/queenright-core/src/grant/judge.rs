@@ -24,13 +24,14 @@ impl GrantTree {
         };
         let mut promised: Vec<u32> = Vec::new();
         let mut below = None;
-        let me = self.node(acting).map_or([0; 32], |node| node.id);
+        let me = self.id(acting).unwrap_or([0; 32]);
         let mut rooted = false;
-        for (level, key, node) in self.chain(acting) {
+        for here in self.chain(acting) {
+            let (level, key, node) = (here.level, here.key, here.node);
             let mut fail = |cause| {
                 decision.failures.push(Failure {
                     level,
-                    grant: node.id,
+                    grant: here.id,
                     cause,
                 })
             };
@@ -60,7 +61,7 @@ impl GrantTree {
                     asked = true;
                     decision.asks.push(Asks {
                         level,
-                        grant: node.id,
+                        grant: here.id,
                         rule: Some(line.id),
                         clause: Some(rule.clause),
                     });
@@ -90,7 +91,7 @@ impl GrantTree {
             } else if request.irreversible && !named && !asked {
                 decision.asks.push(Asks {
                     level,
-                    grant: node.id,
+                    grant: here.id,
                     rule: None,
                     clause: None,
                 });

@@ -612,13 +612,12 @@ fn full(py: Python<'_>, to: AgentId, message: Py<PyAny>) -> PyErr {
 #[pymethods]
 impl Scheduler {
     #[new]
-    #[pyo3(signature = (wake, failed, reference, seed, *, quantum=32, mailbox_messages=1000, mailbox_bytes=8_388_608, reserved=64, total_bytes=268_435_456))]
+    #[pyo3(signature = (wake, failed, reference, *, quantum=32, mailbox_messages=1000, mailbox_bytes=8_388_608, reserved=64, total_bytes=268_435_456))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         wake: Py<PyAny>,
         failed: Py<PyAny>,
         reference: Py<PyAny>,
-        seed: [u8; 16],
         quantum: u32,
         mailbox_messages: usize,
         mailbox_bytes: usize,
@@ -638,7 +637,7 @@ impl Scheduler {
         };
         Ok(Self {
             inner: Mutex::new(Inner {
-                core: Core::new(limits, seed).mapped()?,
+                core: Core::new(limits).mapped()?,
                 behaviours: Vec::new(),
                 talk: Talk::default(),
                 faces: Vec::new(),

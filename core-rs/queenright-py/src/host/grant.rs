@@ -1,4 +1,5 @@
 //! The supervisor's grant tree and the names its rules are made of.
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -18,6 +19,7 @@ use queenright_core::pattern::{
 use queenright_core::rule::{Excess, Mode, Never, Rule, Spec};
 
 use crate::error::Mapped;
+use crate::shared::birth_batch::BirthBatch;
 
 pyo3::create_exception!(
     queenright._core.host,
@@ -482,6 +484,65 @@ impl GrantTree {
         done.map_err(|error| tree_error(py, error, now_ms))
     }
 
+    /// Adds a child for every member of the batch, each with this spec, or none. Raises GrantRefused with every reason.
+    fn derive_batch(
+        &self,
+        py: Python<'_>,
+        parent: GrantId,
+        batch: &BirthBatch,
+        spec: SpecFields,
+        now_ms: u64,
+    ) -> PyResult<()> {
+        let spec = Spec::try_from(spec).mapped()?;
+        let grants = batch.core().ids();
+        let done = py.detach(|| self.write().derive_batch(&parent, grants, spec, now_ms));
+        done.map_err(|error| tree_error(py, error, now_ms))
+    }
+
+    /// Forgets every member of a batch whose birth was refused by the store. None of them has children yet.
+    fn batch_never_was(&self, py: Python<'_>, batch: &BirthBatch) -> PyResult<()> {
+        let grants = batch.core().ids();
+        let done = py.detach(|| {
+            let mut tree = self.write();
+            grants
+                .iter()
+                .rev()
+                .try_for_each(|grant| tree.remove(grant, true))
+        });
+        done.map_err(|error| tree_error(py, error, 0))
+    }
+
+    /// Forgets these members of batches, none of whom has children, as `remove` does.
+    fn remove_many(&self, py: Python<'_>, grants: Vec<GrantId>) -> PyResult<()> {
+        let done = py.detach(|| {
+            let mut tree = self.write();
+            grants
+                .iter()
+                .rev()
+                .try_for_each(|grant| tree.remove(grant, false))
+        });
+        done.map_err(|error| tree_error(py, error, 0))
+    }
+
+    /// Puts back the batch's members but `without` those the store tells more of; which of the batch those were.
+    fn load_batch(
+        &self,
+        py: Python<'_>,
+        parent: GrantId,
+        batch: &BirthBatch,
+        spec: SpecFields,
+        without: HashSet<GrantId>,
+    ) -> PyResult<Vec<GrantId>> {
+        let spec = Spec::try_from(spec).mapped()?;
+        let all = batch.core().ids();
+        let done = py.detach(|| {
+            let (told, left): (Vec<GrantId>, Vec<GrantId>) =
+                all.iter().partition(|id| without.contains(*id));
+            self.write().load_batch(&parent, &left, spec).map(|()| told)
+        });
+        done.map_err(|error| tree_error(py, error, 0))
+    }
+
     /// Puts back what the store kept: `rules` are (rule id, used, recent uses) in the order of the spec's rules.
     #[expect(
         clippy::too_many_arguments,
@@ -615,6 +676,11 @@ impl GrantTree {
     /// The grants from this one up to its intent.
     fn path(&self, py: Python<'_>, grant: GrantId) -> PyResult<Vec<GrantId>> {
         let found = self.read().path(&grant);
+        found.map_err(|error| tree_error(py, error, 0))
+    }
+
+    fn child_count(&self, py: Python<'_>, grant: GrantId) -> PyResult<usize> {
+        let found = self.read().child_count(&grant);
         found.map_err(|error| tree_error(py, error, 0))
     }
 
