@@ -1,4 +1,4 @@
-"""W6, ours: two cells (`Process`) of this process, joined by the supervisor's own checks (`supervisor.post.Post`).
+"""W6, ours: two cells (`Process`) of this process, joined by the supervisor's own checks (`post` and `volatile`).
 
 Every frame is encoded and decoded on its way, as on the link. Run as `python -m bench.ours_sealed signed key=value ...`.
 """
@@ -10,8 +10,9 @@ import os
 import sys
 import tempfile
 from collections import deque
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from bench.ours import CLASSES, DIGEST, INTENT, PACKAGE, agent_id, host, volatile
@@ -22,15 +23,17 @@ from queenright.core import SigningKey, canonical
 from queenright.errors import QueenrightError
 from queenright.store import Store
 from queenright.supervisor.agents import Agent, Agents
+from queenright.supervisor.births import Births
 from queenright.supervisor.identity import Identity
 from queenright.supervisor.mail import Mail
 from queenright.supervisor.post import Post
 from queenright.supervisor.reach import Reach
+from queenright.supervisor.volatile import VolatileMail
 from queenright.testing.runtime import Runtime
 from queenright.wire.certificate import NO_PARENT
 from queenright.wire.link import (
+    Batch,
     Certified,
-    Deliver,
     Frame,
     Incarnation,
     Log,
@@ -38,7 +41,7 @@ from queenright.wire.link import (
     OpenKey,
     Ready,
     SealKey,
-    Volatile,
+    Taken,
     decode,
     encode,
 )
@@ -47,13 +50,27 @@ SENDER, RECEIVER = 0, 1
 BURST = 200  # steps of a cell between two looks at its link, as in cell.main
 
 
-def record(number: int, parent: bytes) -> Agent:
-    """A supervisor's record of an agent; its birth is not under test."""
-    return Agent(
-        id=agent_id(number), name=f"bench/{number}", behaviour="cellwork.Talker", package=DIGEST, intent=INTENT,
-        parent=parent, args=canonical({}), born_ms=0, birth=b"", parent_signature=b"", runtime_signature=b"",
-        parent_incarnation=b"", own_cell=True,
-    )  # fmt: skip
+@dataclass(eq=False)
+class Cell:
+    """What the supervisor sees of a cell, with the cell behind it."""
+
+    process: Process
+    out: deque[Frame]
+    id: str = ""
+    number: int = 0
+    nonce: bytes = b""
+    agent: Agent | None = None
+    peers: set[tuple[bytes, int]] = field(default_factory=set)
+    idle_since: int | None = None
+    behind: bool = False
+    opened: set[int] = field(default_factory=set)
+
+    def send(self, frame: Frame) -> None:
+        """To the cell, as bytes."""
+        self.process.receive(decode(encode(frame)))
+
+    def may_log(self, now: int) -> bool:
+        return True
 
 
 class Pair:
@@ -63,78 +80,89 @@ class Pair:
         clock = SystemClock()
         self.identity = Identity(SigningKey.from_seed(os.urandom(32)), os.urandom(32))
         store = Store.open(directory, os.urandom(32))
-        agents = Agents(store)
-        self.post = Post(store, clock, agents, Mail(store), Reach(), self.identity.runtime_key)
+        agents = Agents(store, Births(store))
+        reach = Reach()
+        self.post = Post(store, clock, agents, Mail(store), reach, self.identity.runtime_key)
+        runtime: Any = SimpleNamespace(
+            agents=agents, post=self.post, clock=clock, reach=reach, cells=self,
+            logs=SimpleNamespace(line=lambda agent, level, text: print(text, file=sys.stderr)),
+        )  # fmt: skip
+        self.mail = VolatileMail(runtime)
         starts = Runtime(None, os.urandom, clock)  # type: ignore[arg-type]
         starts.identity._key = self.identity._runtime  # the Start frame names the key that certifies
-        self.records = [record(SENDER, NO_PARENT), record(RECEIVER, agent_id(SENDER))]
-        self.cells: list[Process] = []
-        self.out: list[deque[Frame]] = [deque(), deque()]
-        self.ends = []
+        self.cells: list[Cell] = []
         self.said: list[dict[str, Any]] = []
-        self.opened: set[tuple[bytes, int]] = set()
         package = {"name": "cellwork", "digest": DIGEST, "path": str(PACKAGE), "classes": CLASSES}
         loaded: dict[str, Any] = {}
 
         def known(packages: list[Any]) -> dict[str, Any]:
             return loaded
 
-        for number, agent in enumerate(self.records):
-            store.commit(agents.add(agent))
-            cell = Process(self.out[number].append, clock, os.urandom, *([known] if number else []))
+        for number, parent in ((SENDER, NO_PARENT), (RECEIVER, agent_id(SENDER))):
+            born = agents.add(
+                agent_id(number), name=f"bench/{number}", behaviour="cellwork.Talker", package=DIGEST, intent=INTENT,
+                parent=parent, args=canonical({}), born_ms=0, birth=b"", parent_signature=b"", runtime_signature=b"",
+                parent_incarnation=b"", own_cell=True,
+            )  # fmt: skip
+            store.commit(born)
+            out: deque[Frame] = deque()
+            cell = Cell(Process(out.append, clock, os.urandom, *([known] if number else [])), out)
             self.cells.append(cell)
-            end = starts.open_cell(partial(self.give, number), [package], shared=False)
-            agent.cell, agent.incarnation = end.id, end.number
-            self.ends.append(end)
-            loaded |= (
-                cell._behaviours
-            )  # one interpreter imports a package once; the second cell gets the same classes
-            self.give(number, host(number, "Talker", []))
+            end = starts.open_cell(cell.send, [package], shared=False)
+            cell.id, cell.number, cell.nonce = end.id, end.number, end.nonce
+            cell.agent = agents.get(agent_id(number))
+            cell.agent.enter(end.number)
+            # One interpreter imports a package once; the second cell gets the same classes.
+            loaded |= cell.process._behaviours
+            cell.send(host(number, "Talker"))
 
-    def give(self, number: int, frame: Frame) -> None:
-        """To a cell, as bytes."""
-        self.cells[number].receive(decode(encode(frame)))
+    # --- as `supervisor.cells` ----------------------------------------------------------------------------------------
+
+    def of(self, agent: Agent) -> Cell | None:
+        return next((cell for cell in self.cells if cell.agent is agent), None)
+
+    def mine(self, cell: Cell, agent: bytes) -> Agent | None:
+        return cell.agent
+
+    def give_open_key(self, cell: Cell, agent: Agent, generation: int) -> None:
+        if generation not in cell.opened:
+            cell.opened.add(generation)
+            cell.send(OpenKey(agent.id, generation, self.identity.sealing(agent.id, generation).private_key))
 
     def run(self) -> None:
         """Until an agent has told its figure."""
         while not self.said:
-            for number, cell in enumerate(self.cells):
-                cell.run(BURST)
-                out = self.out[number]
-                while out:
-                    self.take(number, decode(encode(out.popleft())))
+            for cell in self.cells:
+                cell.process.run(BURST)
+                while cell.out:
+                    self.take(cell, decode(encode(cell.out.popleft())))
 
-    def take(self, number: int, frame: Frame) -> None:
-        """From a cell: what `supervisor.cells` does with it."""
-        agent, end = self.records[number], self.ends[number]
+    def take(self, cell: Any, frame: Frame) -> None:
+        """From a cell."""
+        agent = cell.agent
         match frame:
-            case Volatile():
-                self.post.volatile(agent, frame.op, self.hand_over)
+            case Batch():
+                self.mail.on_batch(cell, frame)
+            case Taken():
+                self.mail.on_taken(cell, frame)
             case Incarnation():
                 agent.certificate, agent.certificate_signature = self.identity.certify_incarnation(
-                    agent=agent.id, number=end.number, cell=end.id, shared=False, nonce=end.nonce,
+                    agent=agent.id, number=cell.number, cell=cell.id, shared=False, nonce=cell.nonce,
                     public_key=frame.public_key, signature=frame.signature,
                 )  # fmt: skip
-                self.give(number, Certified(agent.id, agent.certificate, agent.certificate_signature))
+                cell.send(Certified(agent.id, agent.certificate, agent.certificate_signature))
             case NeedSealKey():
                 sealing = self.identity.sealing(frame.receiver, 0)
                 sequence = self.post.last_sequence(agent.id, frame.receiver) + 1
-                key = SealKey(frame.receiver, agent.id, sequence, 0, sealing.certificate, sealing.signature)
-                self.give(number, key)
+                cell.send(
+                    SealKey(frame.receiver, agent.id, sequence, 0, sealing.certificate, sealing.signature)
+                )
             case Log() if frame.text.startswith("bench "):
                 self.said.append(json.loads(frame.text.removeprefix("bench ")))
             case Ready():
                 pass
             case _:
                 raise QueenrightError(f"a cell said what no run should make it say: {frame}")
-
-    def hand_over(self, target: Agent, mail: dict[str, Any]) -> None:
-        number = self.records.index(target)
-        key = (target.id, mail["sealed"]["generation"])
-        if key not in self.opened:
-            self.opened.add(key)
-            self.give(number, OpenKey(*key, self.identity.sealing(*key).private_key))
-        self.give(number, Deliver(target.id, 0, 1, mail, []))
 
 
 def signed(params: Params) -> dict[str, Any]:
@@ -150,7 +178,7 @@ def signed(params: Params) -> dict[str, Any]:
             begin = volatile(
                 SENDER, "Open", to=agent_id(RECEIVER), messages=messages, size=size, window=window
             )
-            pair.give(SENDER, begin)
+            pair.cells[SENDER].send(begin)
             pair.run()
             result = pair.said.pop(0)
     return result
