@@ -47,7 +47,7 @@ from queenright.wire.link import (
 )
 
 SENDER, RECEIVER = 0, 1
-BURST = 200  # steps of a cell between two looks at its link, as in cell.main
+BURST = 100  # steps of a cell between two looks at its link, as in cell.main
 
 
 @dataclass(eq=False)

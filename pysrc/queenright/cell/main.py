@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import sys
@@ -18,7 +19,7 @@ __all__ = ["EXIT_FAULT", "EXIT_LINK", "EXIT_PROTOCOL", "main"]
 
 LINK = 3
 PAGE = 4
-BURST = 200  # steps between two looks at the link: a stop is seen within that many messages
+BURST = 100  # steps between two looks at the link: a stop, or a message from outside, waits for so many at most
 
 EXIT_LINK = 2  # the supervisor is gone
 EXIT_PROTOCOL = 3  # the supervisor sent what it never sends
@@ -53,17 +54,23 @@ def main() -> int:
     sys.stdout = Output("stdout", process.log, scheduler.current, sys.stdout)  # type: ignore[arg-type]
     sys.stderr = Output("stderr", process.log, scheduler.current, sys.stderr)  # type: ignore[arg-type]
     watchdog = Watchdog(scheduler.progress)
+    gc.freeze()  # what is imported by now stays: collections need not look at it
     try:
         while not process.shutdown:
-            runnable = process.busy() and not link.clogged
-            for frame in link.pump(0 if runnable else process.rest_in()):
+            rest_in = process.rest_in()
+            if process.busy() and not link.clogged:
+                wait_ms: int | None = 0
+            else:
+                watchdog.off()
+                wait_ms = rest_in
+            for frame in link.pump(wait_ms):
                 process.receive(frame)
             if process.busy() and not link.clogged:
-                with watchdog:
-                    process.run(BURST)
-            if process.rest_in() == 0:
-                with watchdog:
-                    process.rest()
+                watchdog.on()
+                process.run(BURST)
+            if rest_in == 0:
+                watchdog.on()
+                process.rest()
         link.drain()
     except LinkClosed as error:
         return _refuse(EXIT_LINK, str(error))

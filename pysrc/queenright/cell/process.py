@@ -50,7 +50,7 @@ __all__ = ["PackageFault", "Process"]
 MAX_LOG = 8 * 1024
 # Characters that one step of a turn may log or print: a loop around `print` must not fill the link.
 MAX_LOG_STEP = 64 * 1024
-REST_MS = 10_000  # an agent with nothing to do for this long is put to sleep: its object goes, its incarnation stays
+REST_MS = 5_000  # an agent with nothing to do for this long is put to sleep, well before an idle own cell is put away (10 s)
 REST_EVERY_MS = 1_000
 REST_AT_ONCE = (
     32  # agents looked at between two looks at the link: a message that comes meanwhile waits for so many

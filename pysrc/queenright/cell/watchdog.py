@@ -22,21 +22,28 @@ class TurnTimeout(BaseException):
 
 
 class Watchdog:
-    """`progress` gives the number of the step in progress, 0 between steps. Used around each run of the scheduler."""
+    """`progress` gives the number of the step in progress, 0 outside of runs. On while agents run, off while the cell waits."""
 
     def __init__(self, progress: Callable[[], int], limit_s: float = LIMIT_S) -> None:
         self._progress = progress
         self._limit_s = limit_s
         self._seen = 0
         self._ticks = 0
+        self._on = False
         signal.signal(signal.SIGALRM, self._tick)
 
-    def __enter__(self) -> None:
-        self._ticks = 0
-        signal.setitimer(signal.ITIMER_REAL, self._limit_s / _TICKS, self._limit_s / _TICKS)
+    def on(self) -> None:
+        """Look from now on. Costs nothing if it does already: the cell's loop says so between any two runs."""
+        if not self._on:
+            self._on = True
+            self._ticks = 0
+            signal.setitimer(signal.ITIMER_REAL, self._limit_s / _TICKS, self._limit_s / _TICKS)
 
-    def __exit__(self, *_: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    def off(self) -> None:
+        """Nobody runs: an idle cell is not woken to look."""
+        if self._on:
+            self._on = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _tick(self, signum: int, frame: types.FrameType | None) -> Any:
         step = self._progress()

@@ -245,6 +245,7 @@ class Cells:
         self._rt.post.forget(agent.id)
         cell.idle_since = None
         state, version = None, 0
+        self._rt.turns.keep_resting()
         stored = self._rt.store.get(STATE, agent.id)
         if stored is not None:
             body = decode(stored)

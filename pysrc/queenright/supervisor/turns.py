@@ -44,6 +44,7 @@ class Turns:
         self._rt = rt
         self.open: dict[bytes, OpenTurn] = {}
         self._tasks: dict[tuple[bytes, int], dict[int, asyncio.Task[None]]] = {}  # of a turn, by ordinal
+        self._resting: list[tuple[CellProcess, Change]] = []
         self._touched: set[bytes] = set()  # agents whose row looks different since it was last asked
 
     # --- beginning ---------------------------------------------------------------------------------------------
@@ -244,7 +245,21 @@ class Turns:
             self._rt.logs.line(agent.id, "runtime", text, error=True)
             self._rt.cells.evict(agent)
             return
-        self._commit(cell, [self._state(agent, frame.state_version, frame.state)])
+        if not self._resting:
+            self._rt.soon(self.keep_resting)  # many fall asleep together: one write for all that came at once
+        self._resting.append((cell, self._state(agent, frame.state_version, frame.state)))
+
+    def keep_resting(self) -> None:
+        """Write the states of agents that were let go. Called before anything else that reads or writes a state."""
+        resting, self._resting = self._resting, []
+        if not resting:
+            return
+        try:
+            self._rt.commit(*(change for _, change in resting))
+        except Exception as error:
+            self._rt.log.error("rest.refused", error=str(error))
+            for cell in {cell.id: cell for cell, _ in resting}.values():
+                cell.kill(f"the state of an agent that rests could not be written: {error}")
 
     @staticmethod
     def _state(agent: Agent, version: int, state: bytes) -> Change:
@@ -253,6 +268,7 @@ class Turns:
 
     def _commit(self, cell: CellProcess, changes: list[Change]) -> bool:
         """One record, one commit. A store that refuses to write stops the cell: nothing unrecorded may go on."""
+        self.keep_resting()
         try:
             self._rt.commit(*changes)
         except Exception as error:
