@@ -6,9 +6,11 @@ mod face;
 mod message;
 mod opener;
 mod page;
+mod population;
 mod scheduler;
 mod schema;
 mod sealer;
+mod stepping;
 mod value;
 
 use pyo3::prelude::*;

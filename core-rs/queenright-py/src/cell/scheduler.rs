@@ -1,171 +1,36 @@
 //! The scheduler's Python face: it calls handlers and steps their coroutines; who runs next is the core's decision.
 //!
-//! A volatile message goes from its sender's `ctx.send` to its receiver's handler without leaving this file: no frame, no
-//! encoding, no Python of ours in between. A turn of the supervisor's is an object with `run()`.
-use std::collections::VecDeque;
+//! A volatile message goes from its sender's `ctx.send` (`send_here`) to its receiver's handler (`stepping`) without a frame,
+//! an encoding or Python of ours in between. A turn of the supervisor's is an object with `run()`.
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use queenright_core::agent_id::AgentId;
 use queenright_core::error::{Error, Kind};
 use queenright_core::mailbox::{Bounds, Lane, Letter};
-use queenright_core::reach::{Heard, Talk};
-use queenright_core::scheduler::{Key, Limits, Next, Rejected, Scheduler as Core};
-use queenright_core::steps::Run;
+use queenright_core::reach::Talk;
+use queenright_core::scheduler::{Key, Limits, Rejected, Scheduler as Core};
 
-use crate::cell::coroutine::{Answer, Call, Ended, Entry, enter};
-use crate::cell::face::{Awake, Behaviour, Face};
+use crate::cell::coroutine::Answer;
+use crate::cell::face::Behaviour;
 use crate::cell::page::Progress;
-use crate::error::{MailboxFull, Mapped, StepOverlap, to_python};
-
-/// A volatile message, or (`turn` is not 0) an object whose `run()` is a turn of the supervisor's.
-struct Parcel {
-    message: Py<PyAny>,
-    turn: u64,
-}
-
-struct Inner {
-    core: Core<Parcel>,
-    behaviours: Vec<Behaviour>,
-    talk: Talk,
-    /// By the place of the core's keys.
-    faces: Vec<Option<Face>>,
-    /// The behaviour of each place once more, side by side: read for every message that is sent.
-    kinds: Vec<u16>,
-    /// Who is awake, the longest first; looked through a few at a time.
-    awake: VecDeque<Key>,
-    current: Option<Key>,
-    sender: AgentId,
-    now_ms: u64,
-}
-
-impl Inner {
-    fn face(&self, key: Key) -> Option<&Face> {
-        self.core.id(key)?;
-        self.faces.get(key.place())?.as_ref()
-    }
-
-    fn face_mut(&mut self, key: Key) -> Option<&mut Face> {
-        self.core.id(key)?;
-        self.faces.get_mut(key.place())?.as_mut()
-    }
-
-    /// The running agent has finished. It may have been removed by its own handler: then there is nothing to write down.
-    fn done(&mut self, key: Key) {
-        self.current = None;
-        drop(self.core.done(key));
-    }
-
-    fn awake_mut(&mut self, key: Key) -> Option<&mut Awake> {
-        self.face_mut(key)?.awake.as_deref_mut()
-    }
-
-    /// Whether the behaviours' pair lets `sender` write to `target`; both live here.
-    fn may_talk(&self, sender: Key, target: Key) -> bool {
-        match (
-            self.kinds.get(sender.place()),
-            self.kinds.get(target.place()),
-        ) {
-            (Some(from), Some(to)) => self.talk.allows(*from, *to),
-            _ => false,
-        }
-    }
-
-    /// Whether the behaviours' pair or kinship lets `sender` write to `target`.
-    fn related(&self, sender: Key, target: Key) -> bool {
-        if self.may_talk(sender, target) || sender == target {
-            return true;
-        }
-        let (Some(from), Some(to)) = (self.face(sender), self.face(target)) else {
-            return false;
-        };
-        to.parent == Some(sender) || from.parent == Some(target)
-    }
-
-    fn may_write(&self, sender: Key, target: Key) -> bool {
-        self.related(sender, target)
-            || self.core.id(target).is_some_and(|id| {
-                self.face(sender)
-                    .and_then(|face| face.heard.as_ref())
-                    .is_some_and(|heard| heard.lately(id, self.now_ms))
-            })
-    }
-
-    /// Refuses (Unknown) a behaviour that was not declared. What had the place before is given back.
-    fn add(
-        &mut self,
-        agent: AgentId,
-        behaviour: u16,
-        record: &[u8],
-        parent: Option<AgentId>,
-        children: &[[u8; 32]],
-    ) -> Result<Option<Face>, Error> {
-        if usize::from(behaviour) >= self.behaviours.len() {
-            return Err(Error::unknown(format!(
-                "no behaviour has the number {behaviour}"
-            )));
-        }
-        let key = self.core.add(agent)?;
-        let face = Face {
-            behaviour,
-            parent: parent.and_then(|parent| self.core.find(&parent)),
-            record: record.into(),
-            heard: None,
-            awake: None,
-        };
-        if self.faces.len() <= key.place() {
-            self.faces.resize_with(key.place() + 1, || None);
-            self.kinds.resize(key.place() + 1, 0);
-        }
-        if let Some(kind) = self.kinds.get_mut(key.place()) {
-            *kind = behaviour;
-        }
-        let old = self
-            .faces
-            .get_mut(key.place())
-            .and_then(|at| at.replace(face));
-        for child in children {
-            if let Some(child) = self.core.find(&AgentId(*child))
-                && let Some(face) = self.face_mut(child)
-            {
-                face.parent = Some(key);
-            }
-        }
-        Ok(old)
-    }
-
-    /// The target may answer for an hour, if nothing else lets it.
-    fn note(&mut self, sender: Key, target: Key) {
-        if self.related(target, sender) {
-            return;
-        }
-        let now = self.now_ms;
-        let Some(id) = self.core.id(sender).copied() else {
-            return;
-        };
-        if let Some(face) = self.face_mut(target) {
-            face.heard
-                .get_or_insert_with(|| Box::new(Heard::default()))
-                .note(id, now);
-        }
-    }
-}
+use crate::cell::population::{Parcel, Population};
+use crate::error::{MailboxFull, Mapped, StepOverlap};
 
 /// See `queenright.core.cell.Scheduler`.
 #[pyclass(frozen, module = "queenright._core.cell")]
 pub struct Scheduler {
-    inner: Mutex<Inner>,
-    progress: Progress,
-    wake: Py<PyAny>,
-    failed: Py<PyAny>,
+    inner: Mutex<Population>,
+    pub(super) progress: Progress,
+    pub(super) wake: Py<PyAny>,
+    pub(super) failed: Py<PyAny>,
     reference: Py<PyAny>,
 }
 
 impl Scheduler {
     /// The lock is held for moments and never while Python code can run.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Population> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -254,230 +119,6 @@ impl Scheduler {
         }
     }
 
-    /// The Python objects of an agent's life, made from its record where it slept.
-    fn wake(&self, py: Python<'_>, key: Key) -> PyResult<()> {
-        let id = {
-            let inner = self.lock();
-            match inner.face(key) {
-                Some(face) if face.awake.is_none() => inner.core.id(key).copied(),
-                _ => None,
-            }
-        };
-        let Some(id) = id else { return Ok(()) };
-        let resident = self.wake.bind(py).call1((PyBytes::new(py, &id.0),))?;
-        let me = resident.getattr(intern!(py, "me"))?.unbind();
-        let awake = Box::new(Awake {
-            resident: resident.unbind(),
-            me,
-            opened: None,
-            turn: 0,
-            coroutine: None,
-            answer: None,
-            used_ms: 0,
-        });
-        let mut inner = self.lock();
-        if let Some(face) = inner.face_mut(key) {
-            face.awake = Some(awake);
-            inner.awake.push_back(key);
-        }
-        Ok(())
-    }
-
-    /// The behaviour's object and context of an awake agent, made by its resident where they were thrown away.
-    fn open(&self, py: Python<'_>, key: Key) -> PyResult<()> {
-        let resident = {
-            let mut inner = self.lock();
-            match inner.awake_mut(key) {
-                Some(awake) if awake.opened.is_none() => Some(awake.resident.clone_ref(py)),
-                _ => None,
-            }
-        };
-        let Some(resident) = resident else {
-            return Ok(());
-        };
-        let opened = resident
-            .bind(py)
-            .call_method0(intern!(py, "open"))?
-            .extract()?;
-        let replaced = self
-            .lock()
-            .awake_mut(key)
-            .and_then(|awake| awake.opened.replace(opened));
-        drop(replaced);
-        Ok(())
-    }
-
-    /// At most `most` steps. One hold of the lock a message: the last one written down, the next one taken and prepared.
-    fn steps(&self, py: Python<'_>, run: &Run<'_>, most: usize) -> PyResult<usize> {
-        let mut steps = 0;
-        let mut done: Option<Key> = None;
-        loop {
-            let mut inner = self.lock();
-            if let Some(key) = done.take() {
-                inner.done(key);
-            }
-            if steps >= most {
-                return Ok(steps);
-            }
-            let Some(next) = inner.core.take() else {
-                return Ok(steps);
-            };
-            steps += 1;
-            let (key, letter) = match next {
-                Next::Message(key, letter) if letter.message.turn == 0 => (key, letter),
-                next => {
-                    drop(inner);
-                    done = self.step(py, run, next)?;
-                    continue;
-                }
-            };
-            let prepared = prepare(&mut inner, py, key, letter);
-            drop(inner);
-            done = match prepared {
-                Prepared::Call(id, call) => {
-                    self.progress.begin(py, run, &id, 0);
-                    let ended = enter(py, Entry::Start(call));
-                    self.settle(py, key, id, 0, ended)?
-                }
-                Prepared::Unhandled(id, object, message) => self.settle(
-                    py,
-                    key,
-                    id,
-                    0,
-                    Ended::Failed(unhandled(py, &object, &message)),
-                )?,
-                Prepared::Closed(letter) => self.step_volatile(py, run, key, letter)?,
-            };
-        }
-    }
-
-    /// Hand out one message or let a turn go on. The agent may be removed by its own handler at any time.
-    fn step(&self, py: Python<'_>, run: &Run<'_>, next: Next<Parcel>) -> PyResult<Option<Key>> {
-        match next {
-            Next::Message(key, letter) if letter.message.turn == 0 => {
-                self.step_volatile(py, run, key, letter)
-            }
-            Next::Message(key, letter) => {
-                self.wake(py, key)?;
-                let parcel = letter.message.message.into_bound(py);
-                let Some(id) = self.enter(key, letter.sender, Some(letter.message.turn)) else {
-                    return Ok(None);
-                };
-                self.progress.begin(py, run, &id, letter.message.turn);
-                let ended = enter(py, Entry::Start(Call::Run(parcel)));
-                self.settle(py, key, id, letter.message.turn, ended)
-            }
-            Next::Resume(key) => {
-                let Some(id) = self.enter(key, AgentId::RUNTIME, None) else {
-                    return Ok(None);
-                };
-                let (turn, parts) = {
-                    let mut inner = self.lock();
-                    let awake = inner.awake_mut(key);
-                    awake.map_or((0, None), |awake| {
-                        (awake.turn, awake.coroutine.take().zip(awake.answer.take()))
-                    })
-                };
-                let Some((coroutine, answer)) = parts else {
-                    return Err(Error::conflict(format!(
-                        "{id} was resumed without an answer"
-                    )))
-                    .mapped();
-                };
-                self.progress.begin(py, run, &id, turn);
-                let ended = enter(py, Entry::Go(coroutine.into_bound(py), answer));
-                self.settle(py, key, id, turn, ended)
-            }
-        }
-    }
-
-    /// A volatile message for an agent whose object is not there: it is made first.
-    fn step_volatile(
-        &self,
-        py: Python<'_>,
-        run: &Run<'_>,
-        key: Key,
-        letter: Letter<Parcel>,
-    ) -> PyResult<Option<Key>> {
-        let Some(id) = self.enter(key, letter.sender, None) else {
-            return Ok(None);
-        };
-        // Loading its state runs the author's code.
-        self.progress.begin(py, run, &id, 0);
-        if let Err(error) = self.wake(py, key).and_then(|()| self.open(py, key)) {
-            return self.settle(py, key, id, 0, Ended::Failed(error));
-        }
-        let prepared = prepare(&mut self.lock(), py, key, letter);
-        match prepared {
-            Prepared::Call(id, call) => {
-                self.progress.begin(py, run, &id, 0);
-                let ended = enter(py, Entry::Start(call));
-                self.settle(py, key, id, 0, ended)
-            }
-            Prepared::Unhandled(id, object, message) => self.settle(
-                py,
-                key,
-                id,
-                0,
-                Ended::Failed(unhandled(py, &object, &message)),
-            ),
-            Prepared::Closed(_) => {
-                let error = to_python(py, &Error::conflict("its object did not stay"));
-                self.settle(py, key, id, 0, Ended::Failed(error))
-            }
-        }
-    }
-
-    /// The agent runs from here on. None if it does not live here any more.
-    fn enter(&self, key: Key, sender: AgentId, turn: Option<u64>) -> Option<AgentId> {
-        let mut inner = self.lock();
-        let id = inner.core.id(key).copied()?;
-        inner.current = Some(key);
-        inner.sender = sender;
-        let now = inner.now_ms;
-        if let Some(awake) = inner.awake_mut(key) {
-            awake.used_ms = now;
-            if let Some(turn) = turn {
-                awake.turn = turn;
-            }
-        }
-        Some(id)
-    }
-
-    /// What became of a step. Some: the agent is done with it, which the next look at the core writes down.
-    fn settle(
-        &self,
-        py: Python<'_>,
-        key: Key,
-        id: AgentId,
-        turn: u64,
-        ended: Ended<'_>,
-    ) -> PyResult<Option<Key>> {
-        match ended {
-            Ended::Done => return Ok(Some(key)),
-            Ended::Waits(coroutine) => {
-                let mut left = Some(coroutine.unbind());
-                let mut inner = self.lock();
-                inner.current = None;
-                if inner.core.wait(key).is_ok()
-                    && let Some(awake) = inner.awake_mut(key)
-                {
-                    awake.coroutine = left.take();
-                }
-                drop(inner);
-                self.close(py, &id, turn, left)?;
-            }
-            Ended::Failed(error) => {
-                self.lock().done(key);
-                let error = error.into_value(py);
-                self.failed
-                    .bind(py)
-                    .call1((PyBytes::new(py, &id.0), turn, error))?;
-            }
-        }
-        Ok(None)
-    }
-
     fn answer(&self, agent: &[u8], answer: Answer) -> PyResult<()> {
         let key = self.find(agent)?;
         let (resumed, replaced) = {
@@ -495,95 +136,6 @@ impl Scheduler {
         drop(replaced);
         resumed.mapped()
     }
-
-    /// Close a coroutine whose turn will not go on. Its `finally` blocks run, so it counts as a step, or as a part of the
-    /// one in which its agent was removed.
-    fn close(
-        &self,
-        py: Python<'_>,
-        id: &AgentId,
-        turn: u64,
-        coroutine: Option<Py<PyIterator>>,
-    ) -> PyResult<()> {
-        let Some(coroutine) = coroutine else {
-            return Ok(());
-        };
-        let run = self.progress.enter();
-        if let Some(run) = &run {
-            self.progress.begin(py, run, id, turn);
-        }
-        let closed = coroutine.bind(py).call_method0(intern!(py, "close"));
-        if let Some(run) = run {
-            self.progress.leave(py, run);
-        }
-        closed.map(drop)
-    }
-}
-
-/// What a volatile message comes to, as far as it can be said while the core is held.
-enum Prepared<'py> {
-    /// The agent runs from here on.
-    Call(AgentId, Call<'py>),
-    /// Its behaviour has no handler for the message.
-    Unhandled(AgentId, Bound<'py, PyAny>, Bound<'py, PyAny>),
-    /// Its object is not there.
-    Closed(Letter<Parcel>),
-}
-
-/// Only counts references: no Python code runs, so the core may be held.
-fn prepare<'py>(
-    inner: &mut Inner,
-    py: Python<'py>,
-    key: Key,
-    letter: Letter<Parcel>,
-) -> Prepared<'py> {
-    let now = inner.now_ms;
-    let face = inner.faces.get_mut(key.place()).and_then(Option::as_mut);
-    let behaviour = face.as_ref().map_or(0, |face| usize::from(face.behaviour));
-    let opened = face
-        .and_then(|face| face.awake.as_deref_mut())
-        .and_then(|awake| {
-            awake.used_ms = now;
-            awake.opened.as_ref()
-        })
-        .map(|(object, context)| (object.bind(py).clone(), context.bind(py).clone()));
-    let (Some((object, context)), Some(id)) = (opened, inner.core.id(key).copied()) else {
-        return Prepared::Closed(letter);
-    };
-    let message = letter.message.message.into_bound(py);
-    let handler = inner
-        .behaviours
-        .get(behaviour)
-        .and_then(|behaviour| behaviour.handler(message.get_type().as_any()))
-        .map(|handler| handler.bind(py).clone());
-    inner.current = Some(key);
-    inner.sender = letter.sender;
-    match handler {
-        Some(handler) => Prepared::Call(
-            id,
-            Call::Handle {
-                handler,
-                object,
-                context,
-                message,
-            },
-        ),
-        None => Prepared::Unhandled(id, object, message),
-    }
-}
-
-fn unhandled(py: Python<'_>, object: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> PyErr {
-    let name = |thing: &Bound<'_, PyAny>| {
-        thing
-            .get_type()
-            .name()
-            .map_or_else(|_| "?".to_owned(), |name| name.to_string())
-    };
-    let text = format!("{} has no handler for `{}`", name(object), name(message));
-    to_python(
-        py,
-        &Error::malformed(text).hint("add a method with @handles for it"),
-    )
 }
 
 fn over(py: Python<'_>) -> PyErr {
@@ -636,17 +188,7 @@ impl Scheduler {
             ..Limits::default()
         };
         Ok(Self {
-            inner: Mutex::new(Inner {
-                core: Core::new(limits).mapped()?,
-                behaviours: Vec::new(),
-                talk: Talk::default(),
-                faces: Vec::new(),
-                kinds: Vec::new(),
-                awake: VecDeque::new(),
-                current: None,
-                sender: AgentId::RUNTIME,
-                now_ms: 0,
-            }),
+            inner: Mutex::new(Population::new(Core::new(limits).mapped()?)),
             progress: Progress::default(),
             wake,
             failed,
