@@ -17,8 +17,12 @@ demo: build
 
 test: build test-rust test-python
 
+# Crates that ship in nothing: what must hold for any bytes, and the lock-free part under loom.
+CHECKING := queenright-properties queenright-models
+
 test-rust: needs
 	cargo test --locked --workspace --exclude queenright-py
+	for crate in $(CHECKING); do cargo test --locked --manifest-path core-rs/$$crate/Cargo.toml --target-dir target || exit 1; done
 
 test-python: build
 	$(RUN) pytest $(PYTEST_ARGS)
@@ -54,6 +58,7 @@ needs:
 
 format: build
 	cargo fmt --all
+	for crate in $(CHECKING); do cargo fmt --manifest-path core-rs/$$crate/Cargo.toml; done
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix --quiet . || true
 

@@ -132,6 +132,16 @@ def _linux_packages(meta: dict[str, object]) -> set[str]:
     }
 
 
+def checking_crate(name: str) -> list[tuple[str, Callable[[], str]]]:
+    """rustfmt and clippy of a crate that is a workspace of its own."""
+    manifest = f"core-rs/{name}/Cargo.toml"
+    lint = ["--all-targets", "--locked", "--quiet", "--target-dir", "target", "--", "-D", "warnings"]
+    return [
+        (f"rustfmt {name}", command("cargo", "fmt", "--manifest-path", manifest, "--check")),
+        (f"clippy {name}", command("cargo", "clippy", "--manifest-path", manifest, *lint)),
+    ]
+
+
 CHECKS: list[tuple[str, Callable[[], str]]] = [
     ("rustfmt", command("cargo", "fmt", "--all", "--check")),
     ("ruff format", command(str(BIN / "ruff"), "format", "--check", ".")),
@@ -154,6 +164,7 @@ CHECKS: list[tuple[str, Callable[[], str]]] = [
             "cargo", "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"
         ),
     ),
+    *(check for crate in ("queenright-properties", "queenright-models") for check in checking_crate(crate)),
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from queenright.supervisor import cells as cells_module
 from queenright.supervisor.cells import SHARED_AGENTS, SHARED_BYTES, Cells
 
-PACKAGE, INTENT = b"p" * 32, b"i" * 32
+PACKAGE, INTENT, AGENT = b"p" * 32, b"i" * 32, b"g" * 32
 
 
 class Cell(SimpleNamespace):
@@ -22,6 +22,7 @@ class Cell(SimpleNamespace):
             "intent": INTENT,
             "packages": (PACKAGE,),
             "given": 0,
+            "left": set(),
         }
         super().__init__(id=id, agents=range(agents), **(fields | other))
 
@@ -38,7 +39,7 @@ def place(
     monkeypatch.setattr(cells_module.asyncio, "Semaphore", lambda count: None)
     placing = Cells(runtime)
     placing._cells = {cell.id: cell for cell in cells}  # type: ignore[misc]
-    agent: Any = SimpleNamespace(parent=b"a" * 32, intent=INTENT, package=PACKAGE)
+    agent: Any = SimpleNamespace(id=AGENT, parent=b"a" * 32, intent=INTENT, package=PACKAGE)
     found = placing._shared(agent)
     return found.id if found is not None else None
 
@@ -47,6 +48,12 @@ def test_a_child_goes_to_its_parents_cell_while_there_is_room(monkeypatch: pytes
     assert place(monkeypatch, Cell("a", 1), Cell("b", 400), parent_in="b") == "b"
     assert place(monkeypatch, Cell("a", 1), Cell("b", SHARED_AGENTS), parent_in="b") == "a"
     assert place(monkeypatch, Cell("a", 1), Cell("b", 2, given=SHARED_BYTES), parent_in="b") == "a"
+
+
+def test_nobody_goes_back_into_a_cell_it_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its incarnation's number is the cell's, and no two lives have one number."""
+    assert place(monkeypatch, Cell("a", 1, left={AGENT}), Cell("b", 4), parent_in="a") == "b"
+    assert place(monkeypatch, Cell("a", 1, left={AGENT}), parent_in="a", cores=1) is None
 
 
 def test_an_orphan_goes_to_the_emptiest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,9 @@ __all__ = ["EXIT_FAULT", "EXIT_LINK", "EXIT_PROTOCOL", "main"]
 
 LINK = 3
 PAGE = 4
-BURST = 100  # steps between two looks at the link: a stop, or a message from outside, waits for so many at most
+BURST = (
+    100  # steps between two looks at the link: a stop, or a message from outside, waits for so many at most
+)
 
 EXIT_LINK = 2  # the supervisor is gone
 EXIT_PROTOCOL = 3  # the supervisor sent what it never sends
