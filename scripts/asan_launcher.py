@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
+os.chdir(ROOT)
 
 from launching import CHECKS, ROOT_CHECKS  # noqa: E402
 
@@ -32,6 +33,10 @@ def kept(program: Path, name: str) -> str:
             "detect_leaks=0:abort_on_error=1"  # the launcher's memory ends with its process
         )
         launcher.launcher_path = lambda: program
+        # The checks took the directory they were imported in; this one is to be left clean.
+        for module in list(sys.modules.values()):
+            if getattr(module, "HERE", None) == ROOT:
+                module.HERE = Path.cwd()  # type: ignore[attr-defined]
         try:
             asyncio.run(asyncio.wait_for({**CHECKS, **ROOT_CHECKS}[name](), SECONDS))
         except BaseException as error:

@@ -218,7 +218,7 @@ class Process:
 
     def _failed(self, agent: bytes, turn: int, error: BaseException) -> None:
         """For the scheduler: a handler raised, or its object could not be made."""
-        resident = self.scheduler.resident(agent) if agent in self.scheduler else None
+        resident = self._awake(agent)
         try:
             text = describe(error)
         except BaseException:  # its own text hung and was interrupted
@@ -244,6 +244,11 @@ class Process:
         self.scheduler.sleep(agent, Record.decode(self.scheduler.record(agent)).after(resident).encode())
         self.post.rest(agent)
         return True
+
+    def _awake(self, agent: bytes) -> Resident | None:
+        """The agent if it lives here and does not sleep."""
+        resident: Resident | None = self.scheduler.resident(agent) if agent in self.scheduler else None
+        return resident
 
     def _resident(self, agent: bytes) -> Resident:
         """The agent, awake. Raises Malformed if it does not live here."""
@@ -354,7 +359,7 @@ class Process:
 
     def forget_object(self, agent: bytes) -> None:
         """Throw a behaviour's object away, so that the next turn starts from the state's bytes."""
-        resident = self.scheduler.resident(agent) if agent in self.scheduler else None
+        resident = self._awake(agent)
         if resident is not None:
             resident.forget()
 
