@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.ours import CLASSES, DIGEST, INTENT, PACKAGE, agent_id, host, volatile
 from bench.work import Params, end_in_order
+from queenright.cell.main import BURST
 from queenright.cell.process import Process
 from queenright.clock import SystemClock
 from queenright.core import SigningKey, canonical
@@ -47,7 +48,6 @@ from queenright.wire.link import (
 )
 
 SENDER, RECEIVER = 0, 1
-BURST = 100  # steps of a cell between two looks at its link, as in cell.main
 
 
 @dataclass(eq=False)

@@ -15,8 +15,8 @@ QUESTION = Question(
     workload="cross",
     measures=(RATE, ROUTER),
     sizes={
-        "full": {"messages": 2560, "size": 256, "window": 256, "pairs": 1},
-        "quick": {"messages": 1280, "size": 256, "window": 256, "pairs": 1},
+        "full": {"messages": 256_000, "size": 256, "window": 256, "pairs": 1},
+        "quick": {"messages": 51_200, "size": 256, "window": 256, "pairs": 1},
         "tiny": {"messages": 320, "size": 256, "window": 32, "pairs": 1},
     },
     rivals=(

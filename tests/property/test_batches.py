@@ -26,7 +26,7 @@ class Said(Message, volatile=True):
 
 
 def pair() -> tuple[Sealer, dict[bytes, Opener]]:
-    sealer = Sealer(RUNTIME, SENDER, 2, 10_000, 1 << 30)
+    sealer = Sealer(RUNTIME, SENDER, 2, 10_000, 1 << 30, 256)
     openers = {}
     for receiver in RECEIVERS:
         private_key, public_key = sealing_keypair(b"u" * 32, receiver, 0)
@@ -62,9 +62,9 @@ def test_any_partition_into_batches_reads_the_same_in_order_for_each_pair(
         assert (packet.first, packet.count, packet.previous) == (first, len(part), previous)
         previous, first = packet.verify(RUNTIME, KEY.public_key), first + len(part)
         for receiver, *_ in packet.pairs:
-            sender, life, arrived = openers[receiver].open_packet(packet.only([receiver]), lambda name: Said)
-            assert (sender, life) == (SENDER, 2)
-            found[receiver] += [message for to, _, message, _ in arrived if to == receiver]
+            arrival = openers[receiver].open_packet(packet.only([receiver]), lambda name: Said)
+            assert (arrival.sender, arrival.life) == (SENDER, 2)
+            found[receiver] += [message for to, _, message, _ in arrival.messages if to == receiver]
     for number, receiver in enumerate(RECEIVERS):
         assert found[receiver] == [message for to, message in sends if to == number]
 

@@ -112,7 +112,7 @@ class World:
         agent.certificate_signature = self.runtime.sign(digest(INCARNATION, agent.certificate))
 
     def sealer(self, sender: Agent, *receivers: Agent) -> Sealer:
-        sealer = Sealer(self.runtime.public_key, sender.id, sender.incarnation, 10_000, 1 << 30)
+        sealer = Sealer(self.runtime.public_key, sender.id, sender.incarnation, 10_000, 1 << 30, 256)
         for receiver in receivers:
             _, public_key = sealing_keypair(SUBKEY, receiver.id, 0)
             sequence = self.post.last_sequence(sender.id, receiver.id) + 1
@@ -137,8 +137,8 @@ class World:
         opener = Opener(self.runtime.public_key)
         opener.give_key(receiver.id, 0, sealing_keypair(SUBKEY, receiver.id, 0)[0])
         opener.introduce(sender.id, sender.incarnation, self.keys[sender.id].public_key)
-        _, _, arrived = opener.open_packet(frame.packet, lambda name: Note)
-        return [message for to, _, message, _ in arrived if to == receiver.id]
+        arrival = opener.open_packet(frame.packet, lambda name: Note)
+        return [message for to, _, message, _ in arrival.messages if to == receiver.id]
 
     def take(self, cell: Cell, *counts: list[Any]) -> None:
         self.volatile.on_taken(cell, Taken(list(counts)))  # type: ignore[arg-type]

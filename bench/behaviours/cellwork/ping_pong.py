@@ -40,7 +40,8 @@ class Player(Agent):
     async def ball(self, ctx: Context, message: Ball) -> None:
         self.state.left -= 1
         if self.state.left:
-            assert ctx.sender is not None
-            ctx.send(ctx.sender, message)
+            sender = ctx.sender
+            assert sender is not None
+            ctx.send(sender, message)
         else:
             told(ctx, 2 * self.state.returns, time.perf_counter_ns() - self.state.began)

@@ -24,7 +24,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            quantum: 32,
+            quantum: 8,
             mailbox: Bounds {
                 messages: 1000,
                 bytes: 8 << 20,

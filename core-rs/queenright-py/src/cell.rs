@@ -1,4 +1,5 @@
 //! `_core.cell`: what runs inside a cell. One file a noun in `cell/`, one `use` here.
+mod arrival;
 mod body;
 mod context;
 mod coroutine;
@@ -17,6 +18,8 @@ use pyo3::prelude::*;
 
 #[pymodule(submodule)]
 pub mod cell {
+    #[pymodule_export]
+    use super::arrival::Arrival;
     #[pymodule_export]
     use super::body::{decode_message, encode_message};
     #[pymodule_export]

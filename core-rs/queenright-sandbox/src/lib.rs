@@ -2,7 +2,8 @@
 //!
 //! The launcher (`queenright-launch`) is a single-threaded process of its own. It holds no secret, runs no agent
 //! code in its own process, and ends everything it started when the supervisor goes away.
-//! The supervisor's process uses only [`restrict`] and [`harden`] of this crate.
+//! The supervisor's process uses only [`restrict`] and [`harden`] of this crate, and a cell
+//! only [`readable`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod caps;
@@ -17,6 +18,7 @@ pub mod memory;
 pub mod message;
 pub mod plan;
 pub mod probe;
+pub mod readable;
 pub mod restrict;
 pub mod rlimits;
 pub mod root;

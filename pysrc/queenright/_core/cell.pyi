@@ -18,10 +18,11 @@ def decode_message(class_: type[_M], /, body: bytes) -> _M:
 
 @final
 class Sealer:
-    """One incarnation's outgoing mail. `messages`, `bytes`: how much volatile mail may be under way."""
+    """One incarnation's outgoing mail. `messages`, `bytes`: how much volatile mail may be under way. `bag`: how many messages
+    a bag holds before it leaves by itself."""
 
     def __new__(
-        cls, runtime_key: bytes, agent: bytes, incarnation: int, messages: int, bytes: int
+        cls, runtime_key: bytes, agent: bytes, incarnation: int, messages: int, bytes: int, bag: int
     ) -> Sealer: ...
     def learn(self, receiver: bytes, public_key: bytes, generation: int, sequence: int, seed: bytes) -> None:
         """Seal for `receiver` from now on: its certified key, the pair's next sequence, 32 fresh random bytes."""
@@ -33,7 +34,7 @@ class Sealer:
     def cut(self) -> bool:
         """Close the open bag; whether there was anything in it."""
 
-    def bag(self) -> int:
+    def waiting(self) -> int:
         """How many messages the bag that leaves next holds; 0 if none waits."""
 
     def missing(self) -> list[bytes]:
@@ -52,6 +53,23 @@ class Sealer:
     def under_way(self) -> tuple[int, int]: ...
 
 @final
+class Arrival:
+    """The messages of one batch until they are delivered."""
+
+    @property
+    def sender(self) -> bytes: ...
+    @property
+    def life(self) -> int: ...
+    @property
+    def messages(self) -> list[tuple[bytes, str, Any, int]]:
+        """(receiver, type, message or what refused it, bytes of ciphertext) of what is left."""
+
+    def deliver(
+        self, scheduler: Scheduler, waiting: dict[bytes, Any]
+    ) -> tuple[list[tuple[bytes, int, int]], list[tuple[bytes, str, Any, int]]]:
+        """(receiver, messages, bytes of ciphertext) of what went into mailboxes, and what did not, in order."""
+
+@final
 class Opener:
     """One cell's incoming mail."""
 
@@ -61,10 +79,8 @@ class Opener:
 
     def give_key(self, agent: bytes, generation: int, private_key: bytes) -> None: ...
     def forget(self, agent: bytes) -> None: ...
-    def open_packet(
-        self, packet: bytes, find: Callable[[str], type[MessageBase] | None]
-    ) -> tuple[bytes, int, list[tuple[bytes, str, Any, int]]]:
-        """(sender, its life, [(receiver, type, message or what refused it, bytes of ciphertext)])."""
+    def open_packet(self, packet: bytes, find: Callable[[str], type[MessageBase] | None]) -> Arrival:
+        """The packet's messages. Raises for one that is refused as a whole."""
 
     def open_letter(
         self, letter: bytes, *, receiver: bytes, sender: bytes, incarnation: int, kind: str, public_key: bytes
@@ -126,7 +142,7 @@ class Scheduler:
         failed: Callable[[bytes, int, BaseException], object],
         reference: type,
         *,
-        quantum: int = 32,
+        quantum: int = 8,
         mailbox_messages: int = 1000,
         mailbox_bytes: int = 8388608,
         reserved: int = 64,
@@ -147,6 +163,9 @@ class Scheduler:
     def record(self, agent: bytes) -> bytes: ...
     def resident(self, agent: bytes) -> Any: ...
     def awaken(self, agent: bytes) -> Any: ...
+    def seal_with(self, agent: bytes, sealer: Sealer) -> None:
+        """What the agent's volatile mail to other cells is to collect in while it is awake. Raises Unknown."""
+
     def forget(self, agent: bytes) -> None: ...
     def resting(self, before_ms: int, most: int) -> list[bytes]: ...
     def sleep(self, agent: bytes, record: bytes) -> None: ...
@@ -171,6 +190,9 @@ class Scheduler:
     def counters(self, agent: bytes) -> tuple[int, int, int, int]: ...
     def progress(self) -> int: ...
     def current(self) -> bytes | None: ...
+    def heed(self, descriptor: int) -> None:
+        """End a run early when something can be read there. Raises OSError, or Conflict for a second descriptor."""
+
     def watch(self, page: Any) -> None: ...
     def __len__(self) -> int: ...
     def __contains__(self, agent: object, /) -> bool: ...

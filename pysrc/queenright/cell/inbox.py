@@ -11,42 +11,43 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from queenright.cell.post import Arrived
+from queenright.core.cell import Arrival, Scheduler
 from queenright.wire.link import Frame, Taken
 
 __all__ = ["Inbox"]
 
 
 class Inbox:
-    """`deliver(receiver, sender, type, message)` says whether the message is dealt with: False for a full mailbox."""
+    """`deliver(receiver, sender, type, message)` says whether a message that the scheduler did not take at once is dealt with:
+    False for a full mailbox.
+    """
 
     def __init__(
-        self, deliver: Callable[[bytes, bytes, str, Any], bool], send: Callable[[Frame], None]
+        self,
+        scheduler: Scheduler,
+        deliver: Callable[[bytes, bytes, str, Any], bool],
+        send: Callable[[Frame], None],
     ) -> None:
+        self._scheduler = scheduler
         self._deliver = deliver
         self._send = send
         # receiver -> (sender, its life, type, message, bytes of ciphertext)
         self._waiting: dict[bytes, deque[tuple[bytes, int, str, Any, int]]] = {}
         self._taken: dict[tuple[bytes, int, bytes], list[int]] = {}
 
-    def arrive(self, sender: bytes, life: int, messages: list[Arrived]) -> None:
+    def arrive(self, arrival: Arrival) -> None:
         """Deliver what there is room for."""
-        deliver, waiting = self._deliver, self._waiting
-        taken: dict[bytes, list[int]] = {}
-        for receiver, kind, message, size in messages:
-            if receiver in waiting:
-                waiting[receiver].append((sender, life, kind, message, size))
-            elif deliver(receiver, sender, kind, message):
-                count = taken.get(receiver)
-                if count is None:
-                    taken[receiver] = [1, size]
-                else:
-                    count[0] += 1
-                    count[1] += size
+        sender, life = arrival.sender, arrival.life
+        taken, left = arrival.deliver(self._scheduler, self._waiting)
+        for receiver, messages, size in taken:
+            self._take(sender, life, receiver, size, messages)
+        for receiver, kind, message, size in left:
+            if receiver in self._waiting:
+                self._waiting[receiver].append((sender, life, kind, message, size))
+            elif self._deliver(receiver, sender, kind, message):
+                self._take(sender, life, receiver, size)
             else:
-                waiting[receiver] = deque([(sender, life, kind, message, size)])
-        for receiver, (many, size) in taken.items():
-            self._take(sender, life, receiver, size, many)
+                self._waiting[receiver] = deque([(sender, life, kind, message, size)])
         self._acknowledge()
 
     def feed(self) -> None:

@@ -11,11 +11,12 @@ from queenright.errors import InvalidSignature, Malformed
 from queenright.wire.certificate import IncarnationCertificate, SealingCertificate, incarnation_claim
 from queenright.wire.link import Certified, Incarnation, SealKey, Start
 
-__all__ = ["WINDOW_BYTES", "WINDOW_MESSAGES", "Keys"]
+__all__ = ["BAG", "WINDOW_BYTES", "WINDOW_MESSAGES", "Keys"]
 
 # Volatile mail of one agent that may be under way between cells: half of a mailbox, so that one flooding sender fills nobody's.
 WINDOW_MESSAGES = 512
 WINDOW_BYTES = 1024 * 1024
+BAG = 256  # volatile messages that leave before the loop's turn is over: the other end has work meanwhile
 
 
 @dataclass(slots=True)
@@ -34,7 +35,9 @@ class Keys:
         """Made when the first message leaves: most agents of a large cell never write to another."""
         if self._sealer is None:
             start = self.start
-            self._sealer = Sealer(start.runtime_key, self.agent, start.number, WINDOW_MESSAGES, WINDOW_BYTES)
+            self._sealer = Sealer(
+                start.runtime_key, self.agent, start.number, WINDOW_MESSAGES, WINDOW_BYTES, BAG
+            )
         return self._sealer
 
     @property

@@ -30,7 +30,8 @@ class Link:
         # Read into again and again: a new 256 KiB of bytes each time costs more in page faults than what comes is worth.
         self._chunk = memoryview(bytearray(_CHUNK))
         self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLIN)
+        self._events = select.POLLIN
+        self._poll.register(descriptor, self._events)
 
     def send(self, frame: Frame) -> None:
         """Queue a frame; `pump` writes it. One that is too large for the link is a Malformed of whoever made it."""
@@ -43,8 +44,13 @@ class Link:
 
     def pump(self, wait_ms: int | None) -> list[Frame]:
         """Write and read what can be, waiting for it at most that long (None: for ever). Raises LinkClosed, Malformed."""
-        self._write()
-        self._poll.modify(self._fd, select.POLLIN | (select.POLLOUT if self._out else 0))
+        wanted = select.POLLIN
+        if self._out:
+            self._write()
+            wanted |= select.POLLOUT if self._out else 0
+        if wanted != self._events:
+            self._events = wanted
+            self._poll.modify(self._fd, wanted)
         events = self._poll.poll(wait_ms)
         if not events:
             return []

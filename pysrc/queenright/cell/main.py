@@ -15,13 +15,11 @@ from queenright.clock import SystemClock
 from queenright.errors import Malformed, QueenrightError
 from queenright.wire.page import PAGE_BYTES, USED
 
-__all__ = ["EXIT_FAULT", "EXIT_LINK", "EXIT_PROTOCOL", "main"]
+__all__ = ["BURST", "EXIT_FAULT", "EXIT_LINK", "EXIT_PROTOCOL", "main"]
 
 LINK = 3
 PAGE = 4
-BURST = (
-    100  # steps between two looks at the link: a stop, or a message from outside, waits for so many at most
-)
+BURST = 128  # steps before what they sent leaves; one that something comes for on the link ends early
 
 EXIT_LINK = 2  # the supervisor is gone
 EXIT_PROTOCOL = 3  # the supervisor sent what it never sends
@@ -49,6 +47,7 @@ def main() -> int:
     link = Link(LINK)
     process = Process(link.send, clock, os.urandom)
     scheduler = process.scheduler
+    scheduler.heed(LINK)
     page = _page()
     if page is not None:
         scheduler.watch(page)

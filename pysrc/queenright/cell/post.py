@@ -13,22 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from queenright.agent.message import Message, body_of, find_type, type_name
-from queenright.cell.keys import Keys
+from queenright.cell.keys import BAG, Keys
 from queenright.core import digest
-from queenright.core.cell import Opener
+from queenright.core.cell import Arrival, Opener, Scheduler
 from queenright.errors import InvalidSignature, Malformed, Unknown
 from queenright.wire.certificate import IncarnationCertificate
 from queenright.wire.envelope import SALT, check_sealed
 from queenright.wire.link import Batch, Certified, Credit, Frame, NeedSealKey, OpenKey, Peer, SealKey, Start
 
-__all__ = ["BATCH", "MAX_BODY", "Arrived", "Parcel", "Post", "Record", "address"]
+__all__ = ["MAX_BODY", "Parcel", "Post", "Record", "address"]
 
 MAX_BODY = 256 * 1024  # one message; larger things belong in files
 MAX_TYPE = 128  # bytes of a type's name
-BATCH = 256  # volatile messages that leave before the loop's turn is over: the other end has work meanwhile
-
-# One message of a batch: receiver, its type's name, the message or what refused it, bytes of ciphertext.
-Arrived = tuple[bytes, str, Any, int]
 
 
 @dataclass(slots=True)
@@ -54,7 +50,7 @@ class _Bag:
     """Stands in an outbox for the sealer's next bag of volatile messages."""
 
 
-BAG: Final = _Bag()
+_BAG: Final = _Bag()
 
 
 @dataclass(slots=True)
@@ -88,19 +84,23 @@ def _volatile_type(name: str) -> type[Message] | None:
 
 
 class Post:
-    """The cell's post office. `lives_here` says whether a receiver needs no seal."""
+    """The cell's post office. `lives_here` says whether a receiver needs no seal. While an agent's bag is open, what it sends
+    elsewhere joins the bag in the core, without a call here.
+    """
 
     def __init__(
         self,
         start: Start,
         send: Callable[[Frame], None],
         lives_here: Callable[[bytes], bool],
+        scheduler: Scheduler,
         rand: Callable[[int], bytes],
     ) -> None:
         self._start = start
         self._runtime_key = start.runtime_key
         self._send = send
         self._lives_here = lives_here
+        self._scheduler = scheduler
         self._rand = rand
         self._desks: dict[bytes, _Desk] = {}
         self._bags: set[bytes] = set()  # agents with something in their open bag
@@ -144,8 +144,10 @@ class Post:
         """Into the agent's bag. Raises MailboxFull, with the message, when too much of it is under way."""
         desk = self._desk(agent)
         waiting = desk.keys.sealer.add(to, message)
-        self._bags.add(agent)
-        if waiting >= BATCH:
+        if waiting == 1:
+            self._bags.add(agent)
+            self._scheduler.seal_with(agent, desk.keys.sealer)
+        if waiting >= BAG:
             self._cut(desk)
             self._flush(desk)
 
@@ -193,7 +195,7 @@ class Post:
         if desk.keys.agent in self._bags:
             self._bags.discard(desk.keys.agent)
             desk.keys.sealer.cut()
-            desk.outbox.append(BAG)
+            desk.outbox.append(_BAG)
 
     def _flush(self, desk: _Desk) -> None:
         while desk.outbox:
@@ -206,7 +208,7 @@ class Post:
         keys = desk.keys
         if not self._ready(desk, keys.sealer.missing()):
             return False
-        packet = keys.sealer.seal_bag(keys.signer, self._rand(SALT * keys.sealer.bag()))
+        packet = keys.sealer.seal_bag(keys.signer, self._rand(SALT * keys.sealer.waiting()))
         desk.outbox.popleft()
         self._send(Batch(keys.agent, packet))
         return True
@@ -253,12 +255,12 @@ class Post:
         certificate = self._certificate(frame.agent, frame.certificate, frame.signature)
         self._opener.introduce(frame.agent, certificate.number, certificate.public_key)
 
-    def batch(self, frame: Batch) -> tuple[int, list[Arrived]]:
-        """Its sender's life and its messages in their order. Raises if it is refused as a whole."""
-        sender, life, arrived = self._opener.open_packet(frame.packet, _volatile_type)
-        if sender != frame.agent:
+    def batch(self, frame: Batch) -> Arrival:
+        """Its messages. Raises if it is refused as a whole."""
+        arrival = self._opener.open_packet(frame.packet, _volatile_type)
+        if arrival.sender != frame.agent:
             raise InvalidSignature("a batch of another sender than its frame says")
-        return life, arrived
+        return arrival
 
     def open(self, agent: bytes, sender: bytes, kind: str, sealed: dict[str, Any]) -> bytes:
         """The body, once the sender's certificate, signature and seal hold. Raises Malformed, InvalidProof, InvalidSignature,

@@ -79,7 +79,7 @@ class Process:
         self.shutdown = False
         self._start: Start | None = None
         self._post: Post | None = None
-        self._inbox = Inbox(self._put_volatile, send)
+        self._inbox = Inbox(self.scheduler, self._put_volatile, send)
         self._behaviours: dict[str, Loaded] = {}
         self._numbers: dict[str, int] = {}  # behaviour -> the scheduler's number for it
         self._names: list[str] = []
@@ -154,7 +154,7 @@ class Process:
 
     def _on_start(self, frame: Start) -> None:
         self._start = frame
-        self._post = Post(frame, self._send, self._needs_no_seal, self.rand)
+        self._post = Post(frame, self._send, self._needs_no_seal, self.scheduler, self.rand)
         try:
             self._behaviours = self._load(frame.packages)
         except BaseException as error:  # a package may raise anything while it is imported
@@ -299,7 +299,7 @@ class Process:
 
     def _on_batch(self, frame: Batch) -> None:
         """Raises what refused the batch as a whole: the supervisor checked it, so then one of us is broken."""
-        self._inbox.arrive(frame.agent, *self.post.batch(frame))
+        self._inbox.arrive(self.post.batch(frame))
 
     def _put_volatile(self, receiver: bytes, sender: bytes, kind: str, message: Any) -> bool:
         """Into the mailbox; whether the message is dealt with, which one that nobody can have is too."""

@@ -11,10 +11,12 @@ does at most that many steps and returns how many it did. `counters(agent)` is (
 bytes). A full mailbox raises MailboxFull with the message.
 
 `Sealer` is one incarnation's way out of the cell and `Opener` the cell's way in (`wire.envelope`): sealing, hashing, signing,
-checking and opening happen many messages in one call, with the interpreter lock released.
+checking and opening happen many messages in one call, with the interpreter lock released. Once an agent `seal_with`s its
+sealer, what it sends elsewhere goes from `ctx.send` into the open bag; an `Arrival` goes into the mailboxes in one call.
 """
 
 from queenright._core.cell import (
+    Arrival,
     ContextBase,
     Field,
     MessageBase,
@@ -30,6 +32,7 @@ from queenright._core.cell import (
 )
 
 __all__ = [
+    "Arrival",
     "ContextBase",
     "Field",
     "MessageBase",

@@ -90,9 +90,10 @@ impl ContextBase {
         if let Some((scheduler, key)) = &slf.get().here
             && known.get().is_volatile()
             && let Some(to) = named(py, scheduler.get(), agent)
-            && scheduler
+            && (scheduler
                 .get()
                 .send_here(py, *key, &to, message, known.get().size())?
+                || scheduler.get().send_away(py, *key, &to, known)?)
         {
             return sent(py);
         }

@@ -6,6 +6,7 @@ use queenright_core::reach::Heard;
 use queenright_core::scheduler::Key;
 
 use crate::cell::coroutine::Answer;
+use crate::cell::sealer::Sealer;
 
 /// A behaviour class: which function handles which type of message.
 pub struct Behaviour {
@@ -35,6 +36,8 @@ pub struct Awake {
     pub coroutine: Option<Py<PyIterator>>,
     pub answer: Option<Answer>,
     pub used_ms: u64,
+    /// What its volatile mail to other cells collects in, once it has written there.
+    pub sealer: Option<Py<Sealer>>,
 }
 
 /// An agent. Asleep it is its record: what it takes to make the rest again.

@@ -53,12 +53,13 @@ impl MessageBase {
             .zip(&self.fields)
     }
 
-    fn make(
-        py: Python<'_>,
+    /// `values`: one for each field, None for its default.
+    fn make<'py>(
+        py: Python<'py>,
         schema: Py<Schema>,
-        values: Vec<Option<Bound<'_, PyAny>>>,
+        values: impl Iterator<Item = Option<Bound<'py, PyAny>>>,
     ) -> PyResult<Self> {
-        let mut fields = Vec::with_capacity(values.len());
+        let mut fields = Vec::with_capacity(schema.get().fields.len());
         let mut size = OBJECT;
         for (field, given) in schema.get().fields.iter().zip(values) {
             let Some(value) = given else {
@@ -119,23 +120,29 @@ impl MessageBase {
                 args.len()
             )));
         }
+        let Some(kwargs) = kwargs else {
+            let missing = fields.len() - args.len();
+            let values = args
+                .iter()
+                .map(Some)
+                .chain(std::iter::repeat_n(None, missing));
+            return Self::make(class.py(), schema.clone_ref(class.py()), values);
+        };
         let mut values: Vec<Option<Bound<'_, PyAny>>> = args.iter().map(Some).collect();
         values.resize_with(fields.len(), || None);
-        if let Some(kwargs) = kwargs {
-            for (name, value) in kwargs {
-                let name: String = name.extract()?;
-                let at = schema.get().index.get(&name).copied().ok_or_else(|| {
-                    PyTypeError::new_err(format!("{} has no field `{name}`", schema.get().name))
-                })?;
-                if values[at].replace(value).is_some() {
-                    return Err(PyTypeError::new_err(format!(
-                        "{} got `{name}` twice",
-                        schema.get().name
-                    )));
-                }
+        for (name, value) in kwargs {
+            let name: String = name.extract()?;
+            let at = schema.get().index.get(&name).copied().ok_or_else(|| {
+                PyTypeError::new_err(format!("{} has no field `{name}`", schema.get().name))
+            })?;
+            if values[at].replace(value).is_some() {
+                return Err(PyTypeError::new_err(format!(
+                    "{} got `{name}` twice",
+                    schema.get().name
+                )));
             }
         }
-        Self::make(class.py(), schema, values)
+        Self::make(class.py(), schema.clone_ref(class.py()), values.into_iter())
     }
 
     /// What the message counts against a mailbox's bytes.

@@ -1,11 +1,14 @@
 //! The opener of one cell: batches and letters from elsewhere, checked and opened many in one call.
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyType};
+use queenright_core::agent_id::AgentId;
 use queenright_core::batch::{Expected, Letter, Opener as Core, Packet};
 use queenright_core::error::{Error, Result as CoreResult};
 use zeroize::Zeroizing;
 
+use crate::cell::arrival::{Arrival, Item};
 use crate::cell::body::decode_message;
+use crate::cell::message::MessageBase;
 use crate::error::{Mapped, to_python};
 use crate::shared::letter::id;
 
@@ -46,14 +49,14 @@ impl Opener {
         Ok(())
     }
 
-    /// (sender, its life, [(receiver, type, message or the exception that refused it, weight in bytes)]). `find` gives the class of a
-    /// type's name, or None for one that may not come this way. Raises for a packet that is refused as a whole.
+    /// The batch's messages. `find` gives the class of a type's name, or None for one that may not come this way. Raises for
+    /// a packet that is refused as a whole.
     fn open_packet<'py>(
         &mut self,
         py: Python<'py>,
         packet: &[u8],
         find: &Bound<'py, PyAny>,
-    ) -> PyResult<(Bound<'py, PyBytes>, u64, Vec<Bound<'py, PyTuple>>)> {
+    ) -> PyResult<Arrival> {
         let core = &mut self.0;
         let (packet, opened) = py
             .detach(|| {
@@ -62,17 +65,12 @@ impl Opener {
                 Ok((packet, opened))
             })
             .mapped()?;
-        let receivers: Vec<_> = packet
-            .pairs
-            .iter()
-            .map(|pair| PyBytes::new(py, &pair.receiver))
-            .collect();
         let classes = packet
             .kinds
             .iter()
             .map(|kind| find.call1((kind,)))
             .collect::<PyResult<Vec<_>>>()?;
-        let out = packet
+        let items = packet
             .messages
             .iter()
             .zip(opened)
@@ -81,23 +79,25 @@ impl Opener {
                     Ok(body) => message(&classes[opened.kind], &packet.kinds[opened.kind], &body),
                     Err(error) => Err(to_python(py, &error)),
                 };
-                let message =
-                    found.unwrap_or_else(|error| error.into_value(py).into_bound(py).into_any());
-                let weight = packet.ciphertext(place).len();
-                (
-                    &receivers[opened.pair],
-                    &packet.kinds[opened.kind],
-                    message,
-                    weight,
-                )
-                    .into_pyobject(py)
+                Item {
+                    pair: opened.pair,
+                    kind: opened.kind,
+                    message: found.map_err(|error| error.into_value(py).into_any()),
+                    weight: packet.ciphertext(place).len(),
+                }
             })
-            .collect::<PyResult<_>>()?;
-        Ok((
-            PyBytes::new(py, &packet.head.sender),
-            packet.head.incarnation,
-            out,
-        ))
+            .collect();
+        Ok(Arrival {
+            sender: AgentId(packet.head.sender),
+            life: packet.head.incarnation,
+            receivers: packet
+                .pairs
+                .iter()
+                .map(|pair| AgentId(pair.receiver))
+                .collect(),
+            kinds: packet.kinds,
+            items,
+        })
     }
 
     /// The body of a letter, checked alone. `public_key` is of the sender's life that it is said to be of. Raises
@@ -131,12 +131,15 @@ impl Opener {
     }
 }
 
-fn message<'py>(class: &Bound<'py, PyAny>, kind: &str, body: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+/// The message and what it counts in a mailbox.
+fn message(class: &Bound<'_, PyAny>, kind: &str, body: &[u8]) -> PyResult<(Py<PyAny>, usize)> {
     let Ok(class) = class.cast::<PyType>() else {
         return Err(Error::malformed(format!(
             "`{kind}` is no volatile message of this package"
         )))
         .mapped();
     };
-    decode_message(class, body)
+    let message = decode_message(class, body)?.cast_into::<MessageBase>()?;
+    let size = message.get().size();
+    Ok((message.into_any().unbind(), size))
 }

@@ -13,6 +13,8 @@ use crate::cell::face::{Awake, Behaviour, Face};
 pub struct Parcel {
     pub message: Py<PyAny>,
     pub turn: u64,
+    /// Where the sender lives, if it is here: an answer finds it again without a search.
+    pub from: Option<Key>,
 }
 
 /// Held behind one lock, for moments and never while Python code can run.
@@ -28,6 +30,8 @@ pub struct Population {
     pub awake: VecDeque<Key>,
     pub current: Option<Key>,
     pub sender: AgentId,
+    /// Where it lived when it sent, if that was here.
+    pub sender_key: Option<Key>,
     pub now_ms: u64,
 }
 
@@ -42,6 +46,7 @@ impl Population {
             awake: VecDeque::new(),
             current: None,
             sender: AgentId::RUNTIME,
+            sender_key: None,
             now_ms: 0,
         }
     }
@@ -64,6 +69,14 @@ impl Population {
 
     pub fn awake_mut(&mut self, key: Key) -> Option<&mut Awake> {
         self.face_mut(key)?.awake.as_deref_mut()
+    }
+
+    /// Where an agent lives, if here: the one whose message is being handled is known already.
+    pub fn find(&self, agent: &AgentId) -> Option<Key> {
+        match self.sender_key {
+            Some(key) if *agent == self.sender && self.core.id(key).is_some() => Some(key),
+            _ => self.core.find(agent),
+        }
     }
 
     /// Whether the behaviours' pair lets `sender` write to `target`; both live here.

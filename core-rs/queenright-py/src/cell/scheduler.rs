@@ -2,7 +2,7 @@
 //!
 //! A volatile message goes from its sender's `ctx.send` (`send_here`) to its receiver's handler (`stepping`) without a frame,
 //! an encoding or Python of ours in between. A turn of the supervisor's is an object with `run()`.
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -11,11 +11,14 @@ use queenright_core::error::{Error, Kind};
 use queenright_core::mailbox::{Bounds, Lane, Letter};
 use queenright_core::reach::Talk;
 use queenright_core::scheduler::{Key, Limits, Rejected, Scheduler as Core};
+use queenright_sandbox::readable::Readable;
 
 use crate::cell::coroutine::Answer;
 use crate::cell::face::Behaviour;
+use crate::cell::message::MessageBase;
 use crate::cell::page::Progress;
 use crate::cell::population::{Parcel, Population};
+use crate::cell::sealer::Sealer;
 use crate::error::{MailboxFull, Mapped, StepOverlap};
 
 /// See `queenright.core.cell.Scheduler`.
@@ -23,6 +26,7 @@ use crate::error::{MailboxFull, Mapped, StepOverlap};
 pub struct Scheduler {
     inner: Mutex<Population>,
     pub(super) progress: Progress,
+    pub(super) link: OnceLock<Readable>,
     pub(super) wake: Py<PyAny>,
     pub(super) failed: Py<PyAny>,
     reference: Py<PyAny>,
@@ -64,7 +68,7 @@ impl Scheduler {
             drop(inner);
             return Err(over(py));
         }
-        let Some(target) = inner.core.find(to) else {
+        let Some(target) = inner.find(to) else {
             return Ok(false);
         };
         let Some(sender) = inner.core.id(from).copied() else {
@@ -79,6 +83,7 @@ impl Scheduler {
             message: Parcel {
                 message: message.clone().unbind(),
                 turn: 0,
+                from: Some(from),
             },
         };
         let pushed = inner.core.push(target, letter, Lane::Ordinary);
@@ -90,6 +95,32 @@ impl Scheduler {
             Ok(()) => Ok(true),
             Err(Rejected::Full(parcel)) => Err(full(py, *to, parcel.message)),
             Err(Rejected::Unknown(_)) => Ok(false),
+        }
+    }
+
+    /// From the agent whose turn runs to one elsewhere: into its open bag. False where there is none, or it would be full.
+    pub fn send_away(
+        &self,
+        py: Python<'_>,
+        from: Key,
+        to: &AgentId,
+        message: &Bound<'_, MessageBase>,
+    ) -> PyResult<bool> {
+        let sealer = {
+            let mut inner = self.lock();
+            if inner.find(to).is_some() {
+                return Ok(false); // it lives here: whether it may be written to is not for the post office to say
+            }
+            inner
+                .awake_mut(from)
+                .and_then(|awake| Some(awake.sealer.as_ref()?.clone_ref(py)))
+        };
+        match sealer {
+            Some(sealer) => match sealer.bind(py).try_borrow_mut() {
+                Ok(mut sealer) => sealer.join(to.0, message),
+                Err(_) => Ok(false),
+            },
+            None => Ok(false),
         }
     }
 
@@ -105,7 +136,6 @@ impl Scheduler {
             return Ok(py.None().into_bound(py));
         }
         let known = inner
-            .core
             .find(&sender)
             .and_then(|key| inner.face(key)?.awake.as_ref())
             .map(|awake| awake.me.clone_ref(py));
@@ -164,7 +194,7 @@ fn full(py: Python<'_>, to: AgentId, message: Py<PyAny>) -> PyErr {
 #[pymethods]
 impl Scheduler {
     #[new]
-    #[pyo3(signature = (wake, failed, reference, *, quantum=32, mailbox_messages=1000, mailbox_bytes=8_388_608, reserved=64, total_bytes=268_435_456))]
+    #[pyo3(signature = (wake, failed, reference, *, quantum=8, mailbox_messages=1000, mailbox_bytes=8_388_608, reserved=64, total_bytes=268_435_456))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         wake: Py<PyAny>,
@@ -190,6 +220,7 @@ impl Scheduler {
         Ok(Self {
             inner: Mutex::new(Population::new(Core::new(limits).mapped()?)),
             progress: Progress::default(),
+            link: OnceLock::new(),
             wake,
             failed,
             reference,
@@ -281,6 +312,18 @@ impl Scheduler {
         resident
             .ok_or_else(|| Error::unknown("that agent has left this cell"))
             .mapped()
+    }
+
+    /// What the awake agent's volatile mail to other cells is to collect in, as long as it is awake.
+    fn seal_with(&self, agent: &[u8], sealer: Py<Sealer>) -> PyResult<()> {
+        let key = self.find(agent)?;
+        let mut inner = self.lock();
+        let old = inner
+            .awake_mut(key)
+            .and_then(|awake| awake.sealer.replace(sealer));
+        drop(inner);
+        drop(old);
+        Ok(())
     }
 
     /// Throw the behaviour's object away; the next turn makes it anew from the last accepted state.
@@ -390,10 +433,15 @@ impl Scheduler {
         let key = self.find(&to.0)?;
         let pushed = {
             let mut inner = self.lock();
-            if let Some(sender) = inner.core.find(&sender) {
+            let from = inner.core.find(&sender);
+            if let Some(sender) = from {
                 inner.note(sender, key);
             }
-            let message = Parcel { message, turn };
+            let message = Parcel {
+                message,
+                turn,
+                from,
+            };
             inner.core.push(
                 key,
                 Letter {
@@ -480,6 +528,15 @@ impl Scheduler {
         let inner = self.lock();
         let id = inner.core.id(inner.current?)?;
         Some(PyBytes::new(py, &id.0))
+    }
+
+    /// End a run early when something can be read from that descriptor. Raises OSError for one that is not open, and
+    /// Conflict for a second one.
+    fn heed(&self, descriptor: i32) -> PyResult<()> {
+        self.link
+            .set(Readable::of(descriptor)?)
+            .map_err(|_| Error::conflict("the link is heeded already"))
+            .mapped()
     }
 
     fn watch(&self, page: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -23,13 +23,46 @@ pub struct Sealer {
     max_bytes: u64,
     messages: u64,
     bytes: u64,
+    bag: usize,
     open: Vec<Draft>,
     bags: VecDeque<Vec<Draft>>,
 }
 
+impl Sealer {
+    /// `add` where nothing follows from it: false if the message would open the bag or fill it, which the post office has
+    /// to know of.
+    pub fn join(&mut self, to: Id, message: &Bound<'_, MessageBase>) -> PyResult<bool> {
+        if self.open.is_empty() || self.open.len() + 1 >= self.bag {
+            return Ok(false);
+        }
+        self.put(to, message)?;
+        Ok(true)
+    }
+
+    fn put(&mut self, receiver: Id, message: &Bound<'_, MessageBase>) -> PyResult<()> {
+        let draft = Draft {
+            receiver,
+            kind: message.get().schema().get().name.clone(),
+            body: body_of(message)?,
+        };
+        draft.check().mapped()?;
+        let weight = draft.weight();
+        if self.messages >= self.max_messages
+            || (self.bytes > 0 && self.bytes + weight > self.max_bytes)
+        {
+            return Err(full(message));
+        }
+        self.messages += 1;
+        self.bytes += weight;
+        self.open.push(draft);
+        Ok(())
+    }
+}
+
 #[pymethods]
 impl Sealer {
-    /// `messages`, `bytes`: how much volatile mail may be under way before `add` raises MailboxFull.
+    /// `messages`, `bytes`: how much volatile mail may be under way before `add` raises MailboxFull. `bag`: how many messages a
+    /// bag holds before it leaves by itself.
     #[new]
     fn new(
         runtime_key: &[u8],
@@ -37,6 +70,7 @@ impl Sealer {
         incarnation: u64,
         messages: u64,
         bytes: u64,
+        bag: usize,
     ) -> PyResult<Self> {
         let core = Core::new(id(runtime_key).mapped()?, id(agent).mapped()?, incarnation);
         Ok(Self {
@@ -45,6 +79,7 @@ impl Sealer {
             max_bytes: bytes,
             messages: 0,
             bytes: 0,
+            bag,
             open: Vec::new(),
             bags: VecDeque::new(),
         })
@@ -81,21 +116,7 @@ impl Sealer {
     /// Put a volatile message into the open bag; how many are in it. Raises MailboxFull, with the message, when too much is
     /// under way.
     fn add(&mut self, to: &[u8], message: &Bound<'_, MessageBase>) -> PyResult<usize> {
-        let draft = Draft {
-            receiver: id(to).mapped()?,
-            kind: message.get().schema().get().name.clone(),
-            body: body_of(message)?,
-        };
-        draft.check().mapped()?;
-        let weight = draft.weight();
-        if self.messages >= self.max_messages
-            || (self.bytes > 0 && self.bytes + weight > self.max_bytes)
-        {
-            return Err(full(message));
-        }
-        self.messages += 1;
-        self.bytes += weight;
-        self.open.push(draft);
+        self.put(id(to).mapped()?, message)?;
         Ok(self.open.len())
     }
 
@@ -109,7 +130,7 @@ impl Sealer {
     }
 
     /// How many messages the bag that leaves next holds; 0 if none waits.
-    fn bag(&self) -> usize {
+    fn waiting(&self) -> usize {
         self.bags.front().map_or(0, Vec::len)
     }
 

@@ -8,12 +8,16 @@ use queenright_core::error::Error;
 use queenright_core::mailbox::Letter;
 use queenright_core::scheduler::{Key, Next};
 use queenright_core::steps::Run;
+use queenright_sandbox::readable::Readable;
 
 use crate::cell::coroutine::{Call, Ended, Entry, enter};
 use crate::cell::face::Awake;
 use crate::cell::population::{Parcel, Population};
 use crate::cell::scheduler::Scheduler;
 use crate::error::{Mapped, to_python};
+
+/// Steps between two looks at the link in one run: what a stop, or a message from outside, waits for.
+const LOOK: usize = 32;
 
 impl Scheduler {
     /// The Python objects of an agent's life, made from its record where it slept.
@@ -36,6 +40,7 @@ impl Scheduler {
             coroutine: None,
             answer: None,
             used_ms: 0,
+            sealer: None,
         });
         let mut inner = self.lock();
         if let Some(face) = inner.face_mut(key) {
@@ -69,7 +74,12 @@ impl Scheduler {
         Ok(())
     }
 
-    /// At most `most` steps. One hold of the lock a message: the last one written down, the next one taken and prepared.
+    /// Something waits on the link.
+    fn disturbed(&self) -> bool {
+        self.link.get().is_some_and(Readable::now)
+    }
+
+    /// At most `most` steps, fewer if something comes on the link. One hold of the lock a message: the last one written down, the next one taken and prepared.
     pub(super) fn steps(&self, py: Python<'_>, run: &Run<'_>, most: usize) -> PyResult<usize> {
         let mut steps = 0;
         let mut done: Option<Key> = None;
@@ -78,7 +88,7 @@ impl Scheduler {
             if let Some(key) = done.take() {
                 inner.done(key);
             }
-            if steps >= most {
+            if steps >= most || (steps > 0 && steps.is_multiple_of(LOOK) && self.disturbed()) {
                 return Ok(steps);
             }
             let Some(next) = inner.core.take() else {
@@ -196,6 +206,7 @@ impl Scheduler {
         let id = inner.core.id(key).copied()?;
         inner.current = Some(key);
         inner.sender = sender;
+        inner.sender_key = None;
         let now = inner.now_ms;
         if let Some(awake) = inner.awake_mut(key) {
             awake.used_ms = now;
@@ -294,6 +305,7 @@ fn prepare<'py>(
     let (Some((object, context)), Some(id)) = (opened, inner.core.id(key).copied()) else {
         return Prepared::Closed(letter);
     };
+    let from = letter.message.from;
     let message = letter.message.message.into_bound(py);
     let handler = inner
         .behaviours
@@ -302,6 +314,7 @@ fn prepare<'py>(
         .map(|handler| handler.bind(py).clone());
     inner.current = Some(key);
     inner.sender = letter.sender;
+    inner.sender_key = from;
     match handler {
         Some(handler) => Prepared::Call(
             id,

@@ -22,6 +22,12 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((owned(ends[0].into())?, owned(ends[1].into())?))
 }
 
+/// A copy of whatever the number stands for, close-on-exec; the number stays its owner's.
+pub fn duplicate(raw: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: plain integers; a number that is not open is refused by the kernel.
+    owned(unsafe { libc::fcntl(raw, libc::F_DUPFD_CLOEXEC, 0) }.into())
+}
+
 /// A copy at the first free number from `lowest` on, close-on-exec.
 pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: plain integers.
