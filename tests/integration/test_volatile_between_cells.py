@@ -137,4 +137,10 @@ def test_batches_arrive_in_order_and_a_forger_is_named_and_taken_out_while_its_c
         (violation,) = [entry for entry in violations if entry["agent"] in rows[name]["id"]]
         assert "does not verify" in violation["facts"]["what"]
     assert len(violations) == 2
+
+    # An operator lets one of them go on; the other stays where it is, also when somebody above it is let go on.
+    assert supervised.call("resume", target=rows["chatter/top/bad"]["id"])["count"] == 1
+    supervised.until("its turn runs again", lambda: supervised.log("chatter/top/bad").count("forged") == 2)
+    assert supervised.call("resume", target=rows["chatter/top"]["id"])["count"] == 0
     assert [entry for entry in supervised.entries() if entry["kind"] == "cell.killed"] == []
+    assert supervised.agents()["chatter/top/worse"]["state"] == "suspect"

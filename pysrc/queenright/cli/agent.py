@@ -168,7 +168,7 @@ def pause_command(run: Run, agent: str, reason: str | None) -> None:
 @command("resume", "queenright agent resume sre/logs/07")
 @click.argument("agent")
 def resume_command(run: Run, agent: str) -> None:
-    """Let a paused agent and its subtree go on. Needs your key: it gives."""
+    """Let a paused agent and its subtree go on, or a quarantined one alone. Needs your key: it gives."""
     act(run, "resume", agent, "agent", give=True)
 
 

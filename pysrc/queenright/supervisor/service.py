@@ -130,6 +130,8 @@ class Service(Taking):
     def _release(self, agent: Agent, status: str, person: Operator) -> Done:
         rt = self.rt
         members = [member for member in rt.agents.subtree(agent.id) if member.status == status]
+        if status == "paused" and agent.status == "quarantined":
+            members.append(agent)  # only the one that was named: its subtree's cases are looked at one by one
         kind = "agent.unfrozen" if status == "frozen" else "agent.resumed"
         receipt = rt.commit(
             *(rt.agents.save(member, status="live", reason="") for member in members),
