@@ -11,6 +11,7 @@ mod population;
 mod scheduler;
 mod schema;
 mod sealer;
+mod sending;
 mod stepping;
 mod value;
 
