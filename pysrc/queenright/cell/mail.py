@@ -17,7 +17,7 @@ _SHAPE: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mail:
     """`call` is set when somebody waits for the handler's value; `chain` are the agents of the open calls before it."""
 
@@ -33,10 +33,11 @@ class Mail:
     @classmethod
     def from_map(cls, mail: dict[str, Any]) -> Mail:
         """Raises Malformed on other fields, other types, or neither or both of body and sealed."""
-        if mail.keys() != _SHAPE.keys() or any(
-            type(mail[name]) not in kinds for name, kinds in _SHAPE.items()
-        ):
+        if mail.keys() != _SHAPE.keys():
             raise Malformed("a mail has other fields than the link's")
+        for name, kinds in _SHAPE.items():
+            if type(mail[name]) not in kinds:
+                raise Malformed("a mail has other fields than the link's")
         if (mail["body"] is None) == (mail["sealed"] is None) or len(mail["sender"]) != 32:
             raise Malformed("a mail has a 32-byte sender and either a body or a seal")
         if not all(isinstance(agent, bytes) for agent in mail["chain"]):
