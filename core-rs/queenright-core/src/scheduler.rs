@@ -21,6 +21,9 @@ pub struct Limits {
     pub timers: usize,
 }
 
+/// Ready agents from which on their memory is asked for ahead.
+const MANY: usize = 64;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -343,6 +346,24 @@ impl<M> Scheduler<M> {
             }
             self.turn = Some((key, self.limits.quantum));
         }
+    }
+
+    /// The next `N` agents of the ready list, with the memory of their places and mailboxes asked for together: among
+    /// many agents each is a chain of places that are in no cache, and waiting for several chains takes as long as for
+    /// one. None while so few are ready that the caches hold them.
+    pub fn coming<const N: usize>(&self) -> Option<[Key; N]> {
+        if self.ready.len() < MANY {
+            return None;
+        }
+        let mut next = self.ready.iter();
+        let first = *next.next()?;
+        let keys: [Key; N] = std::array::from_fn(|at| match at {
+            0 => first,
+            _ => next.next().copied().unwrap_or(first),
+        });
+        let places = keys.map(|key| self.slots.get(key.place()).and_then(|slot| slot.mailbox));
+        std::hint::black_box(places.map(|place| self.mail.len(place)));
+        Some(keys)
     }
 
     /// Whether `take` would return something.

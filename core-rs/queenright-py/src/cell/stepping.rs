@@ -12,7 +12,7 @@ use queenright_sandbox::readable::Readable;
 
 use crate::cell::coroutine::{Call, Ended, Entry, enter};
 use crate::cell::face::Awake;
-use crate::cell::population::{Parcel, Population};
+use crate::cell::population::{Parcel, Population, WARM};
 use crate::cell::scheduler::Scheduler;
 use crate::error::{Mapped, to_python};
 
@@ -90,6 +90,9 @@ impl Scheduler {
             }
             if steps >= most || (steps > 0 && steps.is_multiple_of(LOOK) && self.disturbed()) {
                 return Ok(steps);
+            }
+            if steps.is_multiple_of(WARM) {
+                inner.warm(py);
             }
             let Some(next) = inner.core.take() else {
                 return Ok(steps);
