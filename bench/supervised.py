@@ -54,6 +54,7 @@ class Supervised:
         )
         self._place = ThrowAway(self._clock)
         self._after: dict[str, int] = {}
+        self._known: dict[str, dict[str, Any]] = {}  # by prefix, by id
         self.said: dict[str, list[dict[str, Any]]] = {}
 
     def __enter__(self) -> Supervised:
@@ -102,13 +103,16 @@ class Supervised:
         except OSError:
             return False
 
-    def look(self, prefix: str) -> None:
+    def look(self, prefix: str, agents: int) -> None:
         """Read what agents named like this have told since the last look. Raises RuntimeError for a turn that failed."""
         if self._place.ended():
             raise RuntimeError("the supervisor ended")
-        for row in self.client.call("agents")["rows"]:
-            if not row["name"].rpartition("/")[2].startswith(prefix):
-                continue
+        known = self._known.setdefault(prefix, {})
+        if len(known) < agents:
+            # Looked for only until all are known: a swarm may have more agents than one page of them shows.
+            rows = self.client.call("agents")["rows"]
+            known |= {row["id"]: row for row in rows if row["name"].rpartition("/")[2].startswith(prefix)}
+        for row in known.values():
             page = self.client.call("agent_log", agent=row["id"], after=self._after.get(row["id"]))
             for line in page["lines"]:
                 self._after[row["id"]] = line["seq"]
@@ -122,7 +126,7 @@ class Supervised:
         """Until so many agents named like this have told that they are there, with that count; what they told."""
         limit = time.monotonic() + DEADLINE_S
         while True:
-            self.look(prefix)
+            self.look(prefix, agents)
             found = [
                 figures
                 for said in self.said.values()
@@ -143,7 +147,9 @@ def between(workload: str, params: Params) -> dict[str, Any]:
     pairs, messages = params.whole("pairs"), params.whole("messages")
     if workload in ("cross", "durable") and messages // 10 % (params.whole("window") // 2):
         # The last credit of a run, and of its warm-up of a tenth, ends it.
-        raise ValueError(f"a tenth of messages is a multiple of {params.whole('window') // 2}, not {messages / 10:g}")
+        raise ValueError(
+            f"a tenth of messages is a multiple of {params.whole('window') // 2}, not {messages / 10:g}"
+        )
     with Supervised(workload, params, 2 * pairs + 1) as world:
         world.wait("sender", pairs, "begin", messages)
         before = cpu_seconds(world.pid)
@@ -160,7 +166,7 @@ def between(workload: str, params: Params) -> dict[str, Any]:
 
 
 def spawn(params: Params) -> dict[str, Any]:
-    """W4s: births a second, and what a born agent that did its first turn weighs in all processes."""
+    """W4s: births a second, and what a born agent weighs in all processes."""
     agents = params.whole("agents")
     with Supervised("spawn", params, agents + 1) as world:
         world.wait("conductor", 1, "ready")

@@ -17,11 +17,19 @@ QUESTION = Question(
         Measure("supervisor_bytes_each", "supervisor's RSS bytes each", False),
         Measure("bytes_each", "RSS bytes each, in all", False),
     ),
-    sizes={"full": {"agents": 500}, "quick": {"agents": 150}, "tiny": {"agents": 20}},
-    rivals=(Rival("ours-supervised", "ours"), Rival("asyncio", extra={"idle_s": 0.1})),
+    sizes={
+        "full": {"agents": 100_000, "one_by_one": 0},
+        "quick": {"agents": 20_000, "one_by_one": 0},
+        "tiny": {"agents": 20, "one_by_one": 0},
+    },
+    rivals=(
+        Rival("ours-supervised", "ours"),
+        Rival("ours-supervised", "ours, one by one", {"agents": 150, "one_by_one": 1}),
+        Rival("asyncio", extra={"idle_s": 0.1}),
+    ),
     bars=(Bar("rate", 5, "asyncio", True), Bar("bytes_each", 400, None, False)),
-    notes="The bar is for 100,000 births; with a commit a birth, 500 is what a run can wait for, and the rate falls as the"
-    " count grows (--set agents=N for more). asyncio's bare tasks have no identity, grant or record.",
+    notes="Ours are one `ctx.spawn_many`, checked and committed; one by one is `ctx.spawn`, 50 asked for at once, with a commit"
+    " each. The children sleep from their birth. asyncio's bare tasks have no identity, grant or record.",
 )
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ QUESTION = Question(
     workload="signed",
     measures=(RATE,),
     sizes={
-        "full": {"messages": 25_600, "size": 256, "window": 256},
-        "quick": {"messages": 2560, "size": 256, "window": 256},
+        "full": {"messages": 128_000, "size": 256, "window": 256},
+        "quick": {"messages": 25_600, "size": 256, "window": 256},
         "tiny": {"messages": 320, "size": 256, "window": 32},
     },
     rivals=(Rival("ours-sealed", "ours"), Rival("asyncio")),

@@ -112,6 +112,10 @@ class Conductor(Agent):
     @handles
     async def more(self, ctx: Context, message: More) -> None:
         began = message.began or time.time_ns()
+        if not ctx.args["one_by_one"]:
+            await ctx.spawn_many(Child, message.left, stem="child")
+            told(ctx, at="end", began=began, ended=time.time_ns(), count=ctx.args["agents"])
+            return
         now = min(message.left, CHILDREN)
         await ctx.gather(*(ctx.spawn(Child) for _ in range(now)))
         if message.left > now:
