@@ -25,7 +25,7 @@ mod view;
 
 pub use change::Change;
 pub use collect::{Collected, collect};
-pub use error::{Error, Kind};
+pub use error::{Error, Kind, Result};
 pub use log::forget;
 pub use mark::Mark;
 pub use record::{Cause, Header, Record};

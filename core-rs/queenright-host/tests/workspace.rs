@@ -274,7 +274,11 @@ fn names_that_are_no_text_and_closed_directories_are_kept() {
         b"closed/secret",
         &Node::File(0, b"s".to_vec()),
     );
-    fs::set_permissions(place.upper().join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(
+        place.upper().join("closed"),
+        fs::Permissions::from_mode(0o000),
+    )
+    .unwrap();
     place.commit(1).unwrap();
     let live = read(&place.live());
     assert_eq!(live[&b"\xff\xfe\x1b[31m".to_vec()], file("x"));

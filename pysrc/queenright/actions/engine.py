@@ -48,6 +48,7 @@ from queenright.core.host import check_names
 from queenright.errors import Denied, LedgerUnwritable, QueenrightError, SandboxRefused
 from queenright.ledger.blobs import BlobRef
 from queenright.store import Change
+from queenright.workspace.versions import forget
 
 __all__ = ["Engine"]
 
@@ -112,9 +113,7 @@ class Engine:
     def remove_workspace(self, agent: bytes) -> None:
         """An agent's retention is over: its files go, and with them what undos of its acts on them would need."""
         self.parts.workspaces.remove(agent)
-        for row in self.acts.all():
-            if row.agent == agent and row.resource == OWN_WORKSPACE:
-                self.hands.forget(row.id)
+        forget(self.parts.versions, agent)
 
     async def observe(self) -> None:
         """Look at every service's release and config: what they are now is what a later act calls
@@ -161,12 +160,8 @@ class Engine:
             if manifest.klass == "read":
                 return await self._read(request, manifest, resource, args)
             async with self._turn(request):
-                try:
-                    return await self._act(request, manifest, resource, args)
-                finally:
-                    row = self.acts.get(request.id)
-                    if row is None or (row.state == "failed" and not row.began):
-                        self.hands.forget(request.id)
+                self.hands.unsettled(request.agent)
+                return await self._act(request, manifest, resource, args)
         except Denied as denied:
             return self._refused(request, manifest, denied)
         except StoreRefused as refused:
@@ -207,7 +202,9 @@ class Engine:
         self.parts.commit(counted, held.started())
         try:
             self.parts.ledger.require_writable()
-            target = self.hands.target(request.agent, request.id, request.verb, resource)
+            if resource.id == OWN_WORKSPACE:
+                await self.hands.settled(request.agent)
+            target = self.hands.target(request.agent, request.intent, request.id, resource)
             async with self.hands.secret(request, manifest, resource) as (secret, _):
                 if secret is None:
                     value = await self.parts.executors.read(target, manifest, args)
@@ -241,7 +238,7 @@ class Engine:
             )
             if decision.outcome == "deny":
                 raise decision.to_error()
-        target = self.hands.target(request.agent, request.id, request.verb, resource)
+        target = self.hands.target(request.agent, request.intent, request.id, resource)
         async with (
             self.hands.secret(request, manifest, resource) as (secret, lease),
             self.hands.session(request.id, request.agent, target, manifest, secret) as session,

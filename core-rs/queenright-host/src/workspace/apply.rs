@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
-use super::beneath::{self, check_path, file_type, look};
+use super::beneath::{self, Cursor, check_path, file_type, look};
 use super::blobs::{self, Blobs};
 use super::change::{Change, split};
 use super::error::{Doing, Error, Kind, Result, shown};
@@ -19,8 +19,7 @@ pub struct Apply<'a> {
     pub blobs: &'a Blobs,
     /// What is made belongs to whoever the workspace belongs to; None when that is us.
     pub owner: Option<(Uid, Gid)>,
-    /// The parent of the last path: paths come sorted, so most have the same.
-    pub parent: Option<(Vec<u8>, OwnedFd)>,
+    place: Cursor<'a>,
 }
 
 impl<'a> Apply<'a> {
@@ -32,7 +31,7 @@ impl<'a> Apply<'a> {
             stage,
             blobs,
             owner: (uid != rustix::process::geteuid()).then_some((uid, gid)),
-            parent: None,
+            place: Cursor::new(live),
         })
     }
 
@@ -44,6 +43,8 @@ impl<'a> Apply<'a> {
                 between("a path removed");
             }
         }
+        // What was removed may be held open; what is made in its stead is another directory.
+        self.place = Cursor::new(self.live);
         for change in changes {
             if let Some(after) = &change.after {
                 self.put(&change.path, after)?;
@@ -56,7 +57,7 @@ impl<'a> Apply<'a> {
     fn remove(&mut self, path: &[u8]) -> Result<()> {
         check_path(path)?;
         let (parent, name) = split(path);
-        match super::live::parent_of(self.live, parent)? {
+        match super::live::parent_of(&mut self.place, parent)? {
             Some(at) => remove_tree(at.as_fd(), name),
             None => Ok(()),
         }
@@ -65,10 +66,7 @@ impl<'a> Apply<'a> {
     fn put(&mut self, path: &[u8], mark: &Mark) -> Result<()> {
         check_path(path)?;
         let (parent, name) = split(path);
-        self.enter(parent)?;
-        let Some((_, at)) = &self.parent else {
-            return Err(Error::failed("no directory to put a path into"));
-        };
+        let at = self.enter(parent)?;
         let at = at.as_fd();
         let there = look(at, name).doing(|| format!("look at {}", shown(path)))?;
         let directory = there
@@ -144,13 +142,9 @@ impl<'a> Apply<'a> {
 
     /// Opens the parent, made where it is missing: an old version is applied again after a start of the machine, and
     /// a later one may have removed what it stood in.
-    fn enter(&mut self, path: &[u8]) -> Result<()> {
-        if self.parent.as_ref().is_some_and(|(open, _)| open == path) {
-            return Ok(());
-        }
-        if let Some(found) = super::live::parent_of(self.live, path)? {
-            self.parent = Some((path.to_vec(), found));
-            return Ok(());
+    fn enter(&mut self, path: &[u8]) -> Result<OwnedFd> {
+        if let Some(found) = super::live::parent_of(&mut self.place, path)? {
+            return Ok(found);
         }
         let mut end = 0;
         while end < path.len() {
@@ -172,10 +166,10 @@ impl<'a> Apply<'a> {
             }
             end = upto + 1;
         }
-        let found =
-            beneath::directory(self.live, path).doing(|| format!("open {}", shown(path)))?;
-        self.parent = Some((path.to_vec(), found));
-        Ok(())
+        self.place = Cursor::new(self.live);
+        self.place
+            .open(path)
+            .doing(|| format!("open {}", shown(path)))
     }
 
     fn own(&self, at: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<()> {

@@ -1,8 +1,8 @@
 //! Undoing: the changes that put earlier marks back, and what stands against them.
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd as _;
 
-use super::beneath::names;
+use super::beneath::{Cursor, names};
 use super::change::{Change, join, split};
 use super::error::{Error, Kind, Result, shown};
 use super::live;
@@ -58,7 +58,7 @@ pub fn inverse(log: &Log, number: u64) -> Result<Wishes> {
 /// version that changed it since; nothing has been touched then.
 pub fn changes(
     log: &Log,
-    root: BorrowedFd<'_>,
+    place: &mut Cursor<'_>,
     wishes: Wishes,
     since: u64,
     head: u64,
@@ -66,9 +66,9 @@ pub fn changes(
     let mut odd: Vec<Vec<u8>> = Vec::new();
     let mut found = Vec::new();
     for (path, wish) in &wishes {
-        let now = live::mark_at(root, path)?;
+        let now = live::mark_at(place, path)?;
         if !agree(now.as_ref(), wish.expected.as_ref())
-            || (wish.wanted.is_some() && !stands(root, &wishes, path)?)
+            || (wish.wanted.is_some() && !stands(place, &wishes, path)?)
         {
             odd.push(path.clone());
             continue;
@@ -76,7 +76,7 @@ pub fn changes(
         let emptied = now.as_ref().is_some_and(Mark::is_directory)
             && !wish.wanted.as_ref().is_some_and(Mark::is_directory);
         if emptied {
-            odd.extend(others_in(root, &wishes, path)?);
+            odd.extend(others_in(place, &wishes, path)?);
         }
         if now != wish.wanted {
             found.push(Change {
@@ -101,17 +101,17 @@ fn agree(one: Option<&Mark>, other: Option<&Mark>) -> bool {
 }
 
 /// Will there be a directory for `path` to lie in?
-fn stands(root: BorrowedFd<'_>, wishes: &Wishes, path: &[u8]) -> Result<bool> {
+fn stands(place: &mut Cursor<'_>, wishes: &Wishes, path: &[u8]) -> Result<bool> {
     let (parent, _) = split(path);
     if let Some(wish) = wishes.get(parent) {
         return Ok(wish.wanted.as_ref().is_some_and(Mark::is_directory));
     }
-    Ok(live::parent_of(root, parent)?.is_some())
+    Ok(live::parent_of(place, parent)?.is_some())
 }
 
 /// What lies in a directory that is to go and is not to go with it: somebody put it there since.
-fn others_in(root: BorrowedFd<'_>, wishes: &Wishes, path: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let Some(here) = live::parent_of(root, path)? else {
+fn others_in(place: &mut Cursor<'_>, wishes: &Wishes, path: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let Some(here) = live::parent_of(place, path)? else {
         return Ok(Vec::new());
     };
     let inside = names(here.as_fd(), MAX_CHANGES)?;

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use super::beneath::{self, file_type, look};
+use super::beneath::{self, Cursor, file_type, look};
 use super::change::{join, split};
 use super::error::{Doing, Result, shown};
 use super::mark::{Mark, directory_mode, file_mode};
@@ -57,18 +57,18 @@ pub fn link(at: BorrowedFd<'_>, name: &[u8]) -> Result<Mark> {
     })
 }
 
-/// What `path` below `root` is; None also when a directory on the way is missing or is none.
-pub fn mark_at(root: BorrowedFd<'_>, path: &[u8]) -> Result<Option<Mark>> {
+/// What `path` is; None also when a directory on the way is missing or is none.
+pub fn mark_at(place: &mut Cursor<'_>, path: &[u8]) -> Result<Option<Mark>> {
     let (parent, name) = split(path);
-    match parent_of(root, parent)? {
+    match parent_of(place, parent)? {
         Some(at) => mark(at.as_fd(), name, None),
         None => Ok(None),
     }
 }
 
 /// The directory `path`, or None when there is none.
-pub fn parent_of(root: BorrowedFd<'_>, path: &[u8]) -> Result<Option<OwnedFd>> {
-    match beneath::directory(root, path) {
+pub fn parent_of(place: &mut Cursor<'_>, path: &[u8]) -> Result<Option<OwnedFd>> {
+    match place.open(path) {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         other => other.map(Some).doing(|| format!("open {}", shown(path))),
     }
@@ -81,10 +81,13 @@ pub fn below(
     most: usize,
     mut each: impl FnMut(Vec<u8>, BorrowedFd<'_>, &[u8], &Stat) -> Result<()>,
 ) -> Result<()> {
+    let mut place = Cursor::new(root);
     let mut left = vec![top.to_vec()];
     let mut seen = 0;
     while let Some(path) = left.pop() {
-        let here = beneath::directory(root, &path).doing(|| format!("open {}", shown(&path)))?;
+        let here = place
+            .open(&path)
+            .doing(|| format!("open {}", shown(&path)))?;
         for name in beneath::names(here.as_fd(), most.saturating_sub(seen))? {
             seen += 1;
             let Some(found) =

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
-use super::beneath::{self, file_type, look};
+use super::beneath::{self, Cursor, file_type, look};
 use super::change::{join, split};
 use super::error::{Doing, Result, shown};
 
@@ -19,9 +19,10 @@ pub fn remove_tree(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     }
     // Directories in the order they were found: one comes after the one it lies in, so they are emptied from the end.
     let mut left = vec![name.to_vec()];
+    let mut place = Cursor::new(parent);
     while let Some(path) = left.last().cloned() {
         let (above, last) = split(&path);
-        let above = beneath::directory(parent, above).doing(doing)?;
+        let above = place.open(above).doing(doing)?;
         match rustix::fs::unlinkat(&above, last, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => {
                 left.pop();
@@ -70,7 +71,7 @@ mod tests {
         fs::create_dir_all(place.path().join("d/x/y")).unwrap();
         fs::write(place.path().join("d/x/file"), b"x").unwrap();
         std::os::unix::fs::symlink("/etc", place.path().join("d/x/link")).unwrap();
-        fs::set_permissions(place.path().join("d/x"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(place.path().join("d/x"), fs::Permissions::from_mode(0o000)).unwrap();
         remove_tree(root.as_fd(), b"d").unwrap();
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
         assert!(fs::metadata("/etc").is_ok());

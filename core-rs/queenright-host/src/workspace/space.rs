@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::FlockOperation;
 
 use super::apply::{Apply, require_one_filesystem};
-use super::beneath::check_path;
+use super::beneath::{Cursor, check_path};
 use super::blobs::Blobs;
 use super::change::Change;
 use super::error::{Doing, Error, Kind, Result};
@@ -45,7 +45,7 @@ pub struct Committed {
 }
 
 /// Called between any two steps that reach the disk, with the name of the one just done.
-pub type Between = Box<dyn FnMut(&'static str)>;
+pub type Between = Box<dyn FnMut(&'static str) + Send>;
 
 /// Held by one process at a time.
 pub struct Space {
@@ -145,8 +145,9 @@ impl Space {
         let _using = log::lock(self.store.as_fd(), FlockOperation::LockShared)?;
         let mut stager = Stager::new(&self.blobs, self.log.stage.as_fd());
         let mut changes = Vec::new();
+        let mut place = Cursor::new(self.live.as_fd());
         for end in (0..path.len()).filter(|at| path[*at] == b'/') {
-            match live::mark_at(self.live.as_fd(), &path[..end])? {
+            match live::mark_at(&mut place, &path[..end])? {
                 Some(Mark::Directory { .. }) => {}
                 None => changes.push(Change {
                     path: path[..end].to_vec(),
@@ -160,7 +161,7 @@ impl Space {
             }
         }
         let (parent, name) = super::change::split(path);
-        let before = match live::parent_of(self.live.as_fd(), parent)? {
+        let before = match live::parent_of(&mut place, parent)? {
             Some(at) => live::mark(at.as_fd(), name, Some(&mut stager))?,
             None => None,
         };
@@ -198,7 +199,8 @@ impl Space {
     pub fn would_undo(&mut self, number: u64) -> Result<Vec<Change>> {
         let head = self.settle()?;
         let wishes = expect::inverse(&self.log, number)?;
-        expect::changes(&self.log, self.live.as_fd(), wishes, number, head)
+        let mut place = Cursor::new(self.live.as_fd());
+        expect::changes(&self.log, &mut place, wishes, number, head)
     }
 
     /// Puts the state of an earlier version back, as a new version.
@@ -216,7 +218,8 @@ impl Space {
             return Err(Error::new(Kind::Unknown, why));
         }
         let wishes = expect::back_to(&self.log, number, head)?;
-        expect::changes(&self.log, self.live.as_fd(), wishes, head, head)
+        let mut place = Cursor::new(self.live.as_fd());
+        expect::changes(&self.log, &mut place, wishes, head, head)
     }
 
     /// What the workspace holds after `changes`: (files, bytes).

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use super::beneath::{self, check_path, file_type, look};
+use super::beneath::{self, Cursor, check_path, file_type, look};
 use super::change::{Change, join};
 use super::error::{Doing, Error, Result, shown};
 use super::live;
@@ -30,7 +30,8 @@ pub struct Found {
 }
 
 struct Scan<'a, 'b> {
-    upper: BorrowedFd<'a>,
+    upper: Cursor<'a>,
+    place: Cursor<'a>,
     live: BorrowedFd<'a>,
     stager: &'a mut Stager<'b>,
     marks: BTreeMap<Vec<u8>, (Option<Mark>, Option<Mark>)>,
@@ -42,7 +43,8 @@ struct Scan<'a, 'b> {
 /// Every change in `upper` over `live`, contents given to the stager: new ones, and those that they replace.
 pub fn scan(upper: BorrowedFd<'_>, live: BorrowedFd<'_>, stager: &mut Stager<'_>) -> Result<Found> {
     let mut scan = Scan {
-        upper,
+        upper: Cursor::new(upper),
+        place: Cursor::new(live),
         live,
         stager,
         marks: BTreeMap::new(),
@@ -71,10 +73,12 @@ pub fn scan(upper: BorrowedFd<'_>, live: BorrowedFd<'_>, stager: &mut Stager<'_>
 
 impl Scan<'_, '_> {
     fn directory(&mut self, path: &[u8], merged: bool) -> Result<()> {
-        let here =
-            beneath::directory(self.upper, path).doing(|| format!("open {}", shown(path)))?;
+        let here = self
+            .upper
+            .open(path)
+            .doing(|| format!("open {}", shown(path)))?;
         let below = match merged {
-            true => live::parent_of(self.live, path)?,
+            true => live::parent_of(&mut self.place, path)?,
             false => None,
         };
         for name in beneath::names(here.as_fd(), MAX_CHANGES)? {

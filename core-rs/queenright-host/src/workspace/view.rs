@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 
 use rustix::fs::FileType;
 
-use super::beneath::{self, file_type, look, names};
+use super::beneath::{self, Cursor, file_type, look, names};
 use super::change::{Change, split};
 use super::error::{Doing, Error, Kind, Result, shown};
 use super::live;
@@ -60,7 +60,7 @@ impl Space {
         }
         let mut found: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
         let mut was_there = false;
-        if let Some(here) = live::parent_of(self.live.as_fd(), path)? {
+        if let Some(here) = live::parent_of(&mut Cursor::new(self.live.as_fd()), path)? {
             was_there = true;
             for name in names(here.as_fd(), MAX_CHANGES)? {
                 let stat =
@@ -124,7 +124,8 @@ impl Space {
             Some(_) => Err(absent()),
             None => {
                 let (parent, name) = split(path);
-                let at = live::parent_of(self.live.as_fd(), parent)?.ok_or_else(absent)?;
+                let at = live::parent_of(&mut Cursor::new(self.live.as_fd()), parent)?
+                    .ok_or_else(absent)?;
                 if look(at.as_fd(), name).doing(|| shown(path))?.is_none() {
                     return Err(absent());
                 }
