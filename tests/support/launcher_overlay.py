@@ -1,4 +1,3 @@
-# ruff: noqa: PT017, SIM115 - run without pytest, as another user
 """A command over an overlay: what it changes is held apart, bounded, read by who is meant to, and kept as a version."""
 
 from __future__ import annotations
@@ -31,7 +30,9 @@ async def layered(
 async def a_command_over_an_overlay_changes_nothing_until_it_is_committed() -> None:
     with launched() as launcher:
         place = workspace(launcher)
-        how, _, upper = await layered(launcher, "mkdir d gone; echo one > d/f; echo x > gone/f; ln -s f d/l; echo kept > k")
+        how, _, upper = await layered(
+            launcher, "mkdir d gone; echo one > d/f; echo x > gone/f; ln -s f d/l; echo kept > k"
+        )
         assert (how, os.listdir(place)) == (Exit(0, None), [])
         store = HERE / "store"
         store.mkdir()
@@ -43,7 +44,8 @@ async def a_command_over_an_overlay_changes_nothing_until_it_is_committed() -> N
         assert (place / "d" / "f").read_text() == "one\n"
         # Everything an overlay marks in a way of its own: a removal, a directory in a removed one's stead, a copy up.
         how, said, upper = await layered(
-            launcher, "cat k && rm k && rm -r gone && mkdir gone && echo y > gone/g && chmod 750 d && echo two >> d/f"
+            launcher,
+            "cat k && rm k && rm -r gone && mkdir gone && echo y > gone/g && chmod 750 d && echo two >> d/f",
         )
         assert (how, said) == (Exit(0, None), "kept\n")
         with versions.opened(store, bytes(32), place) as space:
@@ -66,13 +68,17 @@ async def a_command_over_an_overlay_changes_nothing_until_it_is_committed() -> N
 @check
 async def an_upper_layer_is_bounded_in_bytes_and_in_entries() -> None:
     with launched() as launcher:
-        how, said, upper = await layered(launcher, "dd if=/dev/zero of=big bs=1M count=64 2>&1 | tail -1; ls /proc/self/fd")
+        how, said, upper = await layered(
+            launcher, "dd if=/dev/zero of=big bs=1M count=64 2>&1 | tail -1; ls /proc/self/fd"
+        )
         assert os.stat("big", dir_fd=upper).st_size <= 4 * MIB
         assert how == Exit(0, None)
         # The socket that the upper layer was sent over is not the command's.
         assert said.split()[-4:] == ["0", "1", "2", "3"], said
         os.close(upper)
-        how, said, upper = await layered(launcher, "i=0; while : > f$i; do i=$((i+1)); done 2>/dev/null; echo $i")
+        how, said, upper = await layered(
+            launcher, "i=0; while : > f$i; do i=$((i+1)); done 2>/dev/null; echo $i"
+        )
         assert 0 < len(os.listdir(upper)) < 500
         os.close(upper)
 
@@ -80,7 +86,9 @@ async def an_upper_layer_is_bounded_in_bytes_and_in_entries() -> None:
 @check
 async def what_a_command_left_is_read_by_an_executor_that_was_given_it_and_by_no_other() -> None:
     with launched() as launcher:
-        _, _, upper = await layered(launcher, "echo left > f; mkdir closed; echo s > closed/s; chmod 0 closed closed/s")
+        _, _, upper = await layered(
+            launcher, "echo left > f; mkdir closed; echo s > closed/s; chmod 0 closed closed/s"
+        )
         code = (
             "import os, sys\n"
             "f = os.open('f', os.O_RDONLY, dir_fd=3)\n"

@@ -159,7 +159,7 @@ class Engine:
             args = manifest.materialise(request.args)
             if manifest.klass == "read":
                 return await self._read(request, manifest, resource, args)
-            async with self._turn(request):
+            async with self.turn(request):
                 self.hands.unsettled(request.agent)
                 return await self._act(request, manifest, resource, args)
         except Denied as denied:
@@ -172,7 +172,7 @@ class Engine:
             return self._failed_early(request, manifest, error.code, error.message)
 
     @contextlib.asynccontextmanager
-    async def _turn(self, request: ActRequest) -> AsyncIterator[None]:
+    async def turn(self, request: ActRequest) -> AsyncIterator[None]:
         """Acts on one thing go one after another: none plans on what another is about to change."""
         own = request.resource == OWN_WORKSPACE
         place = f"{OWN_WORKSPACE}/{request.agent.hex()}" if own else request.resource
@@ -194,7 +194,7 @@ class Engine:
             request.grant, request.verb, request.resource, effect=False
         )
         if decision.outcome == "ask":
-            async with self._turn(request):
+            async with self.turn(request):
                 return await self._act(request, manifest, resource, args)
         if held is None:
             raise decision.to_error()
@@ -243,7 +243,7 @@ class Engine:
             self.hands.secret(request, manifest, resource) as (secret, lease),
             self.hands.session(request.id, request.agent, target, manifest, secret) as session,
         ):
-            plan, images = await self._plan(request, manifest, resource, session, args)
+            plan, images = await self.planned(request, manifest, resource, session, args)
             allowed = self._authorise(request, plan, head)
             if allowed.held is not None:
                 row = self._start(request, plan, images, lease, allowed, allowed.held)
@@ -251,7 +251,7 @@ class Engine:
         # Once nothing of it runs and its lease has ended: a person may take hours.
         return self._asking.raised(request, plan, allowed.clauses)
 
-    async def _plan(
+    async def planned(
         self,
         request: ActRequest,
         manifest: Manifest,
@@ -259,6 +259,7 @@ class Engine:
         session: Session,
         args: Mapping[str, Any],
     ) -> tuple[Plan, Mapping[str, bytes]]:
+        """What the verb's adapter means to do, as a plan, and the pre-images it names. Raises `ActionFailed`."""
         if manifest.klass == "read":
             draft = Draft(args, f"{request.verb} on {resource.id}", {}, None, "reading changes nothing")
         else:

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 from queenright.actions import channel_async
 from queenright.actions.channel import Closed
-from queenright.actions.manifest import Manifest
 from queenright.actions.keep import KEEP
+from queenright.actions.manifest import Manifest
 from queenright.actions.observe import OBSERVE
 from queenright.actions.plan import Draft, Plan
 from queenright.actions.registry import VERBS, find_verb

@@ -7,9 +7,24 @@ from queenright.actions.world import World
 from queenright.errors import Conflict, Unknown
 from queenright.workspace import versions
 
-__all__ = ["conflict", "undo"]
+__all__ = ["conflict", "head", "require_head", "undo"]
 
 _GONE = "the version it made is no longer kept"
+
+
+def head(world: World) -> int:
+    """The newest version's number, the workspace brought to it."""
+    place = world.place
+    with versions.opened(place.store, place.agent, place.live) as space:
+        return space.settle()
+
+
+def require_head(world: World, version: int) -> None:
+    """Raise `ActionFailed` unless the workspace is at that version."""
+    found = head(world)
+    if found != version:
+        why = f"the workspace is at version {found}, not at {version}, which was made"
+        raise ActionFailed("not_verified", why, began=True)
 
 
 def conflict(world: World, made: bool) -> str:

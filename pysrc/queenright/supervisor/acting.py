@@ -19,7 +19,8 @@ from queenright.actions.executors import Executors, Process
 from queenright.actions.parts import Parts
 from queenright.actions.record import ActRow
 from queenright.actions.registry import find_manifest
-from queenright.actions.resources import Resource
+from queenright.actions.resources import OWN_WORKSPACE, Resource
+from queenright.actions.restore import RESTORE, Restore
 from queenright.actions.undo import Undo
 from queenright.broker.secret import Secrets
 from queenright.control.protocol import ActionRow
@@ -40,6 +41,7 @@ __all__ = ["Acting", "Card", "slot_of_cell"]
 EXECUTOR = "queenright.actions.executor"
 FLUSH_MS = 60_000
 OBSERVE_MS = 30_000
+COLLECT_MS = 60 * 60_000
 _SLOTS = "agent.slot"
 _COUNTER = b"slot"
 
@@ -87,7 +89,9 @@ class Acting:
             )
         )
         self.undo = Undo(self.engine, rt.rand)
+        self.restore = Restore(self.engine, rt.rand)
         self._observing: asyncio.Task[None] | None = None
+        self._collecting: asyncio.Task[None] | None = None
 
     def recover(self) -> None:
         """Read every act; one that was under way when the last supervisor died is UNKNOWN, and a person is told."""
@@ -97,6 +101,7 @@ class Acting:
             )
         self._flush()
         self._observe()
+        self._rt.alarms.after(COLLECT_MS, self._collect)
 
     def _flush(self) -> None:
         with contextlib.suppress(QueenrightError):
@@ -109,6 +114,19 @@ class Acting:
             self.observe_now()
         self._rt.alarms.after(OBSERVE_MS, self._observe)
 
+    def _collect(self) -> None:
+        """Contents that no version refers to any more go; what is being committed meanwhile is left for the next time."""
+        if self._collecting is None or self._collecting.done():
+            self._collecting = asyncio.create_task(self._collected(), name="collect contents")
+        self._rt.alarms.after(COLLECT_MS, self._collect)
+
+    async def _collected(self) -> None:
+        agents = self.workspaces.agents()
+        if not agents:
+            return
+        with contextlib.suppress(QueenrightError):
+            await self.engine.hands.keep(agents[0], "collect")
+
     def observe_now(self) -> None:
         """Look at once: at the start, in turn, and when an owner changed the map of resources."""
         if self._observing is not None:
@@ -118,6 +136,8 @@ class Acting:
     async def close(self) -> None:
         if self._observing is not None:
             self._observing.cancel()
+        if self._collecting is not None:
+            self._collecting.cancel()
         self.commands.cut(None, "it was ended with the supervisor")
         await self.engine.close()
 
@@ -180,6 +200,11 @@ class Acting:
             args=request["args"],
             reason=request["reason"],
         )
+
+    def restoring(self, agent: Agent, version: int) -> ActRequest:
+        """An operator's restore of an agent's workspace, as the engine takes it."""
+        request = {"verb": RESTORE, "resource": OWN_WORKSPACE, "args": {"version": version}, "reason": ""}
+        return self.request(agent, 0, 0, request)
 
     def card(self, ask: bytes) -> Card:
         shown = self.engine.acts.shown(ask)

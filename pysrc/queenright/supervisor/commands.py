@@ -33,6 +33,9 @@ MAX_LISTED = 50
 """Changed paths that the agent is told."""
 
 
+_NOTHING: dict[str, Any] = {"version": None, "digest": b"", "changes": [], "left_out": []}
+
+
 @dataclass(slots=True)
 class _Running:
     sandbox: Sandbox
@@ -83,14 +86,14 @@ class Commands:
                         del self._running[place.agent]
                 dropped = _dropped(running, end, late)
                 code = end.code if end.code is not None else 128 + (end.signal or 0)
-                kept = {"version": None, "digest": b""} if dropped else await _kept(keeper)
+                kept = dict(_NOTHING) if dropped else await _kept(keeper)
         return {
             "code": code,
             "out": await out,
             "err": await err,
             "timed_out": late,
-            "changed": [_words(row[0]) for row in kept.get("changes", [])],
-            "left_out": [f"{_words(path)} ({kind})" for path, kind in kept.get("left_out", [])],
+            "changed": [_words(row[0]) for row in kept["changes"]],
+            "left_out": [f"{_words(path)} ({kind})" for path, kind in kept["left_out"]],
             "dropped": dropped,
             "version": kept["version"],
             "digest": kept["digest"],
@@ -129,9 +132,7 @@ async def _ended(sandbox: Sandbox, seconds: float) -> tuple[Exit, bool]:
 
 
 @contextlib.asynccontextmanager
-async def _keeper(
-    executors: Executors, place: Place, upper: int
-) -> AsyncIterator[asyncio.Task[Session]]:
+async def _keeper(executors: Executors, place: Place, upper: int) -> AsyncIterator[asyncio.Task[Session]]:
     """The executor that will commit, under way."""
     target = Target(resource=Resource(OWN_WORKSPACE), space=place, upper=upper)
     async with contextlib.AsyncExitStack() as stack:

@@ -346,7 +346,7 @@ fn check_quota((files, bytes): (u64, u64), quota: &Quota) -> Result<()> {
         return Ok(());
     }
     let why = format!(
-        "the workspace would hold {bytes} of {} bytes and {files} of {} files: nothing of the action was kept",
+        "over the workspace's quota: it would hold {bytes} of {} bytes and {files} of {} files: nothing of the action was kept",
         quota.bytes, quota.files
     );
     Err(Error::new(Kind::Quota, why).hint("remove files first"))

@@ -46,7 +46,9 @@ impl Space {
     pub fn version_of(&self, act: &[u8; 32]) -> Result<Option<u64>> {
         for number in self.log.numbers()?.into_iter().rev() {
             let header = self.log.header(number)?;
-            if header.act == *act && header.cause == super::Cause::Act {
+            // An undo bears the id of the act it undoes.
+            let own = !matches!(header.cause, super::Cause::Undo(_));
+            if header.act == *act && own {
                 return Ok(Some(number));
             }
         }

@@ -16,7 +16,6 @@ from queenright.actions.plan import Draft, Plan
 from queenright.actions.resources import Resource
 from queenright.actions.verb import ActionFailed, Effect, Reach, Undone
 from queenright.actions.world import World
-from queenright.workspace import versions
 
 __all__ = ["VERB"]
 
@@ -47,13 +46,13 @@ class ShellRun:
         return Draft(
             dict(args),
             f"run in the workspace, without network: {args['command']}",
-            {"version": _head(world)},
+            {"version": own_version.head(world)},
             {"version": "the one it makes"},
             "put every changed file back",
         )
 
     def run(self, world: World, plan: Plan) -> Effect:
-        if _head(world) != plan.precondition["version"]:
+        if own_version.head(world) != plan.precondition["version"]:
             raise ActionFailed("conflict", "the workspace was changed since this was planned")
         value = world.request("command", command=plan.args["command"], timeout_ms=plan.args["timeout_ms"])
         if value["dropped"]:
@@ -62,20 +61,13 @@ class ShellRun:
         return Effect(value, {"made": made, "version": value["version"], "digest": value.pop("digest")})
 
     def verify(self, world: World, plan: Plan, effect: Effect) -> None:
-        if _head(world) != effect.after["version"]:
-            raise ActionFailed("not_verified", "the workspace is not at the version that was made", began=True)
+        own_version.require_head(world, effect.after["version"])
 
     def conflict(self, world: World, plan: Plan, after: Mapping[str, Any] | None) -> str:
         return own_version.conflict(world, after is None or after["made"])
 
     def undo(self, world: World, plan: Plan, after: Mapping[str, Any] | None) -> Undone:
         return own_version.undo(world, after is None or after["made"])
-
-
-def _head(world: World) -> int:
-    place = world.place
-    with versions.opened(place.store, place.agent, place.live) as space:
-        return space.settle()
 
 
 VERB = ShellRun()
