@@ -22,7 +22,7 @@ from queenright.actions.world import Place
 from queenright.errors import SandboxRefused
 from queenright.supervisor.launcher import Exit, Launcher, Sandbox
 from queenright.supervisor.sandbox_spec import SandboxSpec, command_spec
-from queenright.workspace.versions import MAX_FILES, MAX_UPPER_BYTES
+from queenright.workspace.workspaces import Quota
 
 __all__ = ["Commands"]
 
@@ -65,11 +65,12 @@ class Commands:
         Raises SandboxRefused when it did not run; `ActionFailed` when what it left was refused (nothing is kept then), or
         when nobody saw whether it was kept.
         """
+        quota = Quota()
         spec = command_spec(
             argv=["/bin/sh", "-c", command],
             workspace=place.live,
             slot=self._slot(place.agent),
-            upper=(MAX_UPPER_BYTES, MAX_FILES),
+            upper=(quota.bytes, quota.files),
         )
         async with _started(self._launcher, spec) as (sandbox, upper, out, err):
             running = _Running(sandbox)

@@ -14,11 +14,7 @@ from pathlib import Path
 from queenright.core.host import Space, collect_contents, forget_versions
 from queenright.workspace.beneath import open_root
 
-__all__ = ["MAX_FILES", "MAX_UPPER_BYTES", "collect", "forget", "has_versions", "opened"]
-
-MAX_UPPER_BYTES = 512 << 20
-MAX_FILES = 100_000
-"""What one command may change, and the quota of a workspace: the upper layer is as large as what it may become."""
+__all__ = ["collect", "forget", "has_versions", "opened"]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
