@@ -59,15 +59,19 @@ def build(root: Path, params: Params) -> None:
 
 
 def measured(
-    params: Params, change: Callable[[int], None], keep: Callable[[int], int], undo: Callable[[], None]
+    params: Params,
+    change: Callable[[int], None],
+    keep: Callable[[], Callable[[], int]],
+    undo: Callable[[], None],
 ) -> None:
-    """One round to warm up, then `rounds`; prints the medians. `keep` says how many paths it kept."""
+    """One round to warm up, then `rounds`; prints the medians. `keep` gives back what says how many paths it kept."""
     kept, undone, count = [], [], 0
     for turn in range(params.whole("rounds") + 1):
         change(turn)
         began = time.perf_counter()
-        count = keep(turn)
+        tally = keep()
         kept.append(time.perf_counter() - began)
+        count = tally()
     for _ in range(params.whole("rounds") + 1):
         began = time.perf_counter()
         undo()
@@ -101,11 +105,11 @@ def ours(params: Params, base: Path) -> None:
         def change(turn: int) -> None:
             uppers.append(loop.run_until_complete(command(launcher, live, words(params, turn))))
 
-        def keep(turn: int) -> int:
+        def keep() -> Callable[[], int]:
             with versions.opened(store, ID, live) as space:
                 done = space.commit_upper(uppers[-1], *facts, params.whole("changes"))
             os.close(uppers.pop())
-            return int(done["changed"])
+            return lambda: int(done["changed"])
 
         def undo() -> None:
             with versions.opened(store, ID, live) as space:
@@ -148,10 +152,14 @@ def git(params: Params, base: Path) -> None:
     def change(turn: int) -> None:
         subprocess.run(["/usr/bin/python3", "-c", SCRIPT, *words(params, turn)], cwd=tree, check=True)
 
-    def keep(turn: int) -> int:
+    def keep() -> Callable[[], int]:
         run("add", "-A")
-        run("commit", "-q", "-m", str(turn))
-        return params.whole("changes")
+        run("commit", "-q", "-m", "changes")
+        return tally
+
+    def tally() -> int:
+        names = ["git", "diff", "--name-only", "--no-renames", "HEAD~1", "HEAD"]
+        return len(subprocess.run(names, cwd=tree, check=True, capture_output=True).stdout.splitlines())
 
     def undo() -> None:
         run("revert", "--no-edit", f"HEAD~{next(done)}")
