@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import shutil
 import socket
 import statistics
@@ -26,7 +25,6 @@ from queenright.supervisor.launcher import Launcher
 from queenright.supervisor.sandbox_spec import command_spec
 from queenright.workspace import versions
 
-DIRECTORIES = 100
 ID = bytes(32)
 SLOT = 2
 
@@ -46,16 +44,21 @@ for number in range(changes * 2 // 10):
 """Of ten changes six are edits of a file in place, two are new files, two are removed ones."""
 
 
-def build(root: Path, params: Params) -> None:
-    """The tree before: `files` to be edited, and what each round removes."""
-    rand, size = random.Random(7), params.whole("bytes")
-    for number in range(DIRECTORIES):
-        (root / f"d{number}").mkdir()
-    for number in range(params.whole("files")):
-        (root / f"d{number % 100}" / f"f{number}").write_bytes(rand.randbytes(size))
-    for turn in range(params.whole("rounds") + 1):
-        for number in range(params.whole("changes") * 2 // 10):
-            (root / f"d{number % 100}" / f"old{turn}-{number}").write_bytes(rand.randbytes(size))
+BUILD = """
+import os, random, sys
+files, changes, size, rounds = map(int, sys.argv[1:5])
+rand = random.Random(7)
+for number in range(100):
+    os.mkdir(f"d{number}")
+for number in range(files):
+    with open(f"d{number % 100}/f{number}", "wb") as file:
+        file.write(rand.randbytes(size))
+for turn in range(rounds + 1):
+    for number in range(changes * 2 // 10):
+        with open(f"d{number % 100}/old{turn}-{number}", "wb") as file:
+            file.write(rand.randbytes(size))
+"""
+"""The tree before, which both have kept: `files` to be edited, and what each round removes."""
 
 
 def measured(
@@ -94,16 +97,13 @@ def ours(params: Params, base: Path) -> None:
     try:
         for place in (live, store):
             place.mkdir(mode=0o700)
-        build(live, params)
-        for path in (live, *live.rglob("*")):
-            launcher.give(path, SLOT)
-        os.sync()
+        launcher.give(live, SLOT)
         uppers: list[int] = []
         loop = asyncio.new_event_loop()
         facts = (ID, ID, 0, 1 << 40, 1 << 20)
 
         def change(turn: int) -> None:
-            uppers.append(loop.run_until_complete(command(launcher, live, words(params, turn))))
+            uppers.append(loop.run_until_complete(command(launcher, live, SCRIPT, words(params, turn))))
 
         def keep() -> Callable[[], int]:
             with versions.opened(store, ID, live) as space:
@@ -115,18 +115,24 @@ def ours(params: Params, base: Path) -> None:
             with versions.opened(store, ID, live) as space:
                 space.undo(next(rounds), *facts[:3])
 
-        rounds = iter(range(params.whole("rounds") + 1, 0, -1))
+        # Version 1 is the tree before; each round makes one more.
+        rounds = iter(range(params.whole("rounds") + 2, 1, -1))
+        upper = loop.run_until_complete(command(launcher, live, BUILD, words(params, params.whole("rounds"))))
+        with versions.opened(store, ID, live) as space:
+            space.commit_upper(upper, *facts, 0)
+        os.close(upper)
+        os.sync()
         measured(params, change, keep, undo)
         loop.close()
     finally:
         launcher.close()
 
 
-async def command(launcher: Launcher, live: Path, arguments: list[str]) -> int:
+async def command(launcher: Launcher, live: Path, script: str, arguments: list[str]) -> int:
     """Run the changes over an overlay; its upper layer's directory."""
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     null = os.open(os.devnull, os.O_RDWR)
-    argv = [shutil.which("python3", path="/usr/bin") or "/usr/bin/python3", "-c", SCRIPT, *arguments]
+    argv = [shutil.which("python3", path="/usr/bin") or "/usr/bin/python3", "-c", script, *arguments]
     spec = command_spec(argv=argv, workspace=live, slot=SLOT, upper=(1 << 30, 100_000))
     try:
         with mine, theirs:
@@ -167,7 +173,9 @@ def git(params: Params, base: Path) -> None:
     # Undone newest first, and each revert is a commit before those that are left.
     done = iter(range(0, 2 * params.whole("rounds") + 2, 2))
     run("init", "-q")
-    build(tree, params)
+    subprocess.run(
+        ["/usr/bin/python3", "-c", BUILD, *words(params, params.whole("rounds"))], cwd=tree, check=True
+    )
     run("add", "-A")
     run("commit", "-q", "-m", "before")
     # The first commit is not measured, and ten thousand syncs of it would be most of the run.

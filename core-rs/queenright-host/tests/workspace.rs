@@ -391,6 +391,38 @@ fn one_file_is_written_as_a_version_with_the_directories_it_needs() {
     assert!(read(&place.live()).is_empty());
 }
 
+#[test]
+fn the_oldest_versions_go_and_what_they_alone_referred_to_with_them() {
+    let (_held, place) = place();
+    let mut space = place.open("boot");
+    let commit = |space: &mut queenright_host::workspace::Space, data: &[u8], act: u8| {
+        space
+            .commit_file(b"f", data, 0o644, &meta(act), &QUOTA)
+            .unwrap()
+            .version
+    };
+    commit(&mut space, b"only at first", 1);
+    for number in 2..=1_099 {
+        commit(
+            &mut space,
+            if number % 2 == 0 { b"even" } else { b"odd" },
+            number as u8,
+        );
+    }
+    assert_eq!(space.changes(1).unwrap().len(), 1);
+    assert_eq!(commit(&mut space, b"even", 0), 1_100);
+    assert_eq!(space.changes(100).unwrap_err().kind, Kind::Unknown);
+    assert_eq!(space.log(5_000).unwrap().len(), 1_000);
+    assert_eq!(space.would_restore(99).unwrap_err().kind, Kind::Unknown);
+    assert_eq!(space.read(b"f", 101, 9).unwrap(), b"odd");
+    drop(space);
+    let store = place.fd("store");
+    assert_eq!(collect(store.as_fd()).unwrap().contents, 1);
+    // And the workspace is whole after a start of the machine, from the versions that are left.
+    assert_eq!(place.open("another boot").settle().unwrap(), 1_100);
+    assert_eq!(fs::read(place.live().join("f")).unwrap(), b"even");
+}
+
 fn tree() -> impl Strategy<Value = Tree> {
     let node = prop_oneof![
         Just(Node::Directory(0o755)),

@@ -143,8 +143,8 @@ async def _keeper(executors: Executors, place: Place, upper: int) -> AsyncIterat
         try:
             yield task
         finally:
-            # One that did not start has said so to whoever waited for it.
-            await asyncio.wait([task])
+            # Its refusal was told to whoever waited for it; after a command that was ended nobody did.
+            await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,7 @@ use super::mark::Hash;
 
 /// Files written before they are made durable together. Syncing several at once lets the journal commit once for all.
 const BATCH: usize = 256;
-/// Threads that wait for the disk; more gained nothing measurable.
+/// Threads that wait for the disk. 80 files of 20 kB on ext4, medians of 9: one thread 288 ms, 8 34 ms, 32 26 ms, 80 40 ms.
 const SYNCERS: usize = 8;
 /// Up to this a file is read once, into memory; a larger one is read twice, to hash and to copy.
 const SMALL: u64 = 1 << 20;
@@ -42,7 +42,8 @@ impl<'a> Stager<'a> {
     /// Keeps a file's content; its name in the store and its length.
     pub fn put(&mut self, file: &mut File, size: u64) -> Result<(Hash, u64)> {
         if size <= SMALL {
-            let mut data = Vec::new();
+            // One more than is expected, so that the end is seen without growing.
+            let mut data = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
             file.take(SMALL + 1)
                 .read_to_end(&mut data)
                 .doing(|| "read a file of the workspace".into())?;
