@@ -61,6 +61,10 @@ def _no_beam() -> str:
     return "" if _BEAM.exists() else _GET
 
 
+def _no_git() -> str:
+    return "" if shutil.which("git") else "apt-get install git"
+
+
 def _other(name: str) -> Program:
     return Program(_script("others.py"), _needs(_PEER_PYTHON), (f"of={name}",))
 
@@ -69,6 +73,8 @@ PROGRAMS: dict[str, Program] = {
     "ours": Program(lambda: [sys.executable, "-m", "bench.ours"], _here),
     "ours-sealed": Program(lambda: [sys.executable, "-m", "bench.ours_sealed"], _here),
     "ours-supervised": Program(lambda: [sys.executable, "-m", "bench.supervised"], _here),
+    "ours-commit": Program(lambda: [sys.executable, "-m", "bench.commit"], _here, ("of=ours",)),
+    "git-commit": Program(lambda: [sys.executable, "-m", "bench.commit"], _no_git, ("of=git",)),
     "asyncio": Program(_script("asyncio_peer.py"), _here, ("loop=asyncio",)),
     "uvloop": Program(_script("asyncio_peer.py"), _needs(_PEER_PYTHON), ("loop=uvloop",)),
     "socket": Program(_script("socket_peer.py"), _here),

@@ -40,6 +40,7 @@ __all__ = [
     "Unknown",
     "UnknownOutcome",
     "VolatileTurn",
+    "WorkspaceFull",
     "WrongPassphrase",
 ]
 
@@ -137,6 +138,12 @@ class DiskFull(StoreFailed):
     """No space for a submission. Nothing of it stands; the store goes on when there is space."""
 
     code = "disk_full"
+
+
+class WorkspaceFull(QueenrightError):
+    """An action would leave more in a workspace than its quota. Nothing of it was kept."""
+
+    code = "quota"
 
 
 class LedgerUnwritable(QueenrightError):

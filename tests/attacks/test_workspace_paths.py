@@ -14,20 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queenright.errors import Conflict, Denied, Malformed, QueenrightError, Unknown
+from queenright.errors import Conflict, Malformed, QueenrightError, Unknown
 from queenright.workspace import (
-    Quota,
-    Usage,
     Workspaces,
     list_directory,
-    measure,
     open_root,
     read_file,
     remove_tree,
     split_path,
     write_file,
 )
-from queenright.workspace.beneath import MAX_FILE, remove_file
+from queenright.workspace.beneath import MAX_FILE
 from queenright.workspace.tree import walk
 
 AGENT = bytes(range(32))
@@ -97,8 +94,6 @@ def test_no_link_is_followed_at_any_place(root: int, tmp_path: Path) -> None:
             read_file(root, path)
         with pytest.raises(QueenrightError):
             write_file(root, path, b"evil", expect=None)
-        with pytest.raises(QueenrightError):
-            remove_file(root, path, expect=b"")
     assert (tmp_path / "outside").read_bytes() == b"outside"
 
 
@@ -140,13 +135,8 @@ def test_a_write_replaces_exactly_what_was_expected(root: int, tmp_path: Path) -
     assert (ws / "a/b/new").stat().st_mode & 0o7777 == 0o755
     with pytest.raises(Conflict):
         write_file(root, "a/b/new", b"three", expect=one.sha256)
-    with pytest.raises(Conflict):
-        remove_file(root, "a/b/new", expect=one.sha256)
     assert read_file(root, "a/b/new").data == b"two"
     assert os.listdir(ws / "a/b") == ["new"]
-    remove_file(root, "a/b/new", expect=read_file(root, "a/b/new").sha256)
-    with pytest.raises(Unknown):
-        read_file(root, "a/b/new")
 
 
 def test_a_directory_swapped_for_a_link_while_it_is_used_gains_nothing(root: int, tmp_path: Path) -> None:
@@ -171,11 +161,10 @@ def test_a_directory_swapped_for_a_link_while_it_is_used_gains_nothing(root: int
     attacker = threading.Thread(target=swap)
     attacker.start()
     try:
-        for _ in range(1500):
+        for turns in range(1500):
             try:
                 assert read_file(root, "real/key").data == b"own"
-                write_file(root, "real/made", b"x", expect=None)
-                remove_file(root, "real/made", expect=read_file(root, "real/made").sha256)
+                write_file(root, f"real/made{turns}", b"x", expect=None)
             except QueenrightError:
                 pass
     finally:
@@ -195,7 +184,7 @@ def test_a_directory_removed_while_it_is_written_to_is_a_refusal_that_names_it(
         write_file(root, "new/file", b"x", expect=None, rand=remove)
 
 
-def test_a_tree_3000_deep_is_measured_and_removed(tmp_path: Path) -> None:
+def test_a_tree_3000_deep_is_walked_and_removed(tmp_path: Path) -> None:
     ws = tmp_path / "ws"
     ws.mkdir()
     deep(ws, 3000)
@@ -204,7 +193,7 @@ def test_a_tree_3000_deep_is_measured_and_removed(tmp_path: Path) -> None:
     (ws / "d" / "closed").chmod(0)
     (ws / "link").symlink_to("/")
     root = open_root(ws)
-    assert measure(root).files >= 3003
+    assert sum(1 for _ in walk(root)) >= 3003
     os.close(root)
     parent = open_root(tmp_path)
     before = len(os.listdir("/proc/self/fd"))
@@ -258,11 +247,9 @@ def test_a_moved_directory_ends_the_walk_instead_of_leading_it_elsewhere(tmp_pat
     os.close(root)
 
 
-def test_workspaces_are_private_bounded_and_gone_when_removed(tmp_path: Path) -> None:
+def test_workspaces_are_private_and_gone_when_removed(tmp_path: Path) -> None:
     given: list[bytes] = []
-    spaces = Workspaces(
-        tmp_path / "all", Quota(bytes=64 * 1024, files=3), lambda path, agent: given.append(agent)
-    )
+    spaces = Workspaces(tmp_path / "all", lambda path, agent: given.append(agent))
     with pytest.raises(Unknown):
         spaces.path(AGENT)
     path = spaces.create(AGENT)
@@ -270,12 +257,7 @@ def test_workspaces_are_private_bounded_and_gone_when_removed(tmp_path: Path) ->
     assert given == [AGENT]
     assert path.stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "all").stat().st_mode & 0o777 == 0o700
-    assert spaces.usage(AGENT) == Usage(0, 0)
     (path / "a").write_bytes(b"x" * 40_000)
-    spaces.require_room(AGENT, more_bytes=1000, more_files=2)
-    for more in ({"more_bytes": 40_000}, {"more_files": 3}):
-        with pytest.raises(Denied, match="workspace is full"):
-            spaces.require_room(AGENT, **more)
     assert [(entry.name, entry.kind, entry.size) for entry in list_directory(open_root(path))] == [
         ("a", "file", 40_000)
     ]

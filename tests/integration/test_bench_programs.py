@@ -22,7 +22,8 @@ IN_A_CELL = (
     "w5b_dormant_wake", "w6_sealed", "w7_flood",
 )  # fmt: skip
 BETWEEN_CELLS = ("w4s_spawn", "x1_throughput", "x2_durable", "x3_round_trip", "x4_full_mailbox")
-WITHOUT_PEER = {"w4m_million", "w5b_dormant_wake", "x4_full_mailbox"}
+OF_WORKSPACES = ("y1_commit",)
+WITHOUT_PEER = {"w4m_million", "w5b_dormant_wake", "x4_full_mailbox", "y1_commit"}
 
 
 def measured(program: str, directory: Path) -> dict[str, Any]:
@@ -62,7 +63,13 @@ def test_a_program_between_cells_measures_real_sandboxed_cells(program: str, tmp
     measured(program, tmp_path)
 
 
+@pytest.mark.isolation
+@pytest.mark.parametrize("program", OF_WORKSPACES)
+def test_a_program_of_workspaces_keeps_what_a_sandboxed_command_left(program: str, tmp_path: Path) -> None:
+    measured(program, tmp_path)
+
+
 def test_no_program_is_left_out_here() -> None:
     from bench.__main__ import PROGRAMS
 
-    assert set(IN_A_CELL + BETWEEN_CELLS) == set(PROGRAMS)
+    assert set(IN_A_CELL + BETWEEN_CELLS + OF_WORKSPACES) == set(PROGRAMS)

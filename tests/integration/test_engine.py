@@ -454,6 +454,8 @@ async def test_a_command_is_undone_file_by_file(make: Callable[..., ActingWorld]
     (workspace / "gone").write_text("precious")
     (workspace / "dir").mkdir()
     (workspace / "dir" / "link").symlink_to("../keep")
+    for path in workspace.rglob("*"):
+        world.launcher.give(path, 2)
     command = "echo after > changed; rm gone; rm -r dir; mkdir new; echo x > new/file; echo said; exit 3"
     result = await world.act("shell.run", "ws:self", command=command)
     assert isinstance(result, Done)
@@ -463,7 +465,7 @@ async def test_a_command_is_undone_file_by_file(make: Callable[..., ActingWorld]
     assert [step.conflict for step in preview.steps] == [""]
     (workspace / "changed").write_text("by somebody else")
     conflict = await world.undo.preview(("act", result.act))
-    assert "'changed' was changed since" in conflict.steps[0].conflict
+    assert '"changed" was changed since' in conflict.steps[0].conflict
     outcome = await world.undo.execute(conflict, PERSON)
     assert (outcome.done, outcome.failed[0][1]) == ((), "conflict")
     (workspace / "changed").write_text("after\n")

@@ -39,7 +39,7 @@ class Spawner:
     async def __call__(self, read: Sequence[str], write: Sequence[str], fds: Sequence[int]) -> Child:
         self.reach.append((list(read), list(write)))
         child = subprocess.Popen(
-            [sys.executable, "-c", _BOOT.format(fd=fds[3])], stdin=fds[0], stdout=fds[1], stderr=fds[2],
+            [sys.executable, "-c", _BOOT.format(fd=fds[3], upper=-1)], stdin=fds[0], stdout=fds[1], stderr=fds[2],
             pass_fds=[fds[3]],
         )  # fmt: skip
         self.children.append(child)

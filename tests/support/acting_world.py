@@ -22,6 +22,7 @@ from queenright.actions.process import start_time
 from queenright.actions.resources import Resource, ResourceMap
 from queenright.actions.resources_toml import compile_resources
 from queenright.actions.undo import Undo
+from queenright.actions.world import Place
 from queenright.authority.operators import Operators
 from queenright.authority.verdict import make_verdict
 from queenright.broker.secret import Secrets
@@ -31,6 +32,8 @@ from queenright.ledger import Blobs, Entry, Ledger
 from queenright.ledger import leaf as leaves
 from queenright.ledger.entry import Operator
 from queenright.store import Change, Receipt
+from queenright.supervisor.commands import Commands
+from queenright.supervisor.launcher import Launcher
 from queenright.workspace.workspaces import Workspaces
 
 TOKEN = b"canary-token-5f0c2b7e91"
@@ -82,6 +85,8 @@ class ActingWorld:
         self.clock = self.authority.clock
         self.standing = self.authority.apply(authority_world.HEAD + rules)
         self.policy = Signed(compile_resources(resources), self.authority.operators)
+        (base / "versions").mkdir(mode=0o700)
+        self.launcher = Launcher.start()
         self._open()
         self.store.commit(self.vault.set("shop-admin", TOKEN))
 
@@ -107,8 +112,8 @@ class ActingWorld:
             policy=self.policy,
             secrets=Secrets({"vault": self.vault}),
             executors=self.executors,
-            workspaces=Workspaces(self.base / "workspaces"),
-            keep=self.base / "versions",
+            workspaces=Workspaces(self.base / "workspaces", give=lambda path, _: self.launcher.give(path, 2)),
+            versions=self.base / "versions",
             start_service=self._start_service,
             run_command=self._run_command,
         )
@@ -135,6 +140,7 @@ class ActingWorld:
             service.wait()
         self.ledger.close()
         self.store.close()
+        self.launcher.close()
 
     # ---- what the supervisor would do ----
 
@@ -145,14 +151,18 @@ class ActingWorld:
         return Child(
             await asyncio.to_thread(
                 subprocess.Popen,
-                [sys.executable, "-c", _BOOT.format(fd=fds[3])],
+                [sys.executable, "-c", _BOOT.format(fd=fds[3], upper=fds[4] if len(fds) > 4 else -1)],
                 stdin=fds[0],
                 stdout=fds[1],
                 stderr=fds[2],
-                pass_fds=[fds[3]],
+                pass_fds=fds[3:],
                 env=self.env,
             )
         )
+
+    async def _run_command(self, place: Place, command: str, timeout_ms: int) -> dict[str, Any]:
+        self.commands.append(command)
+        return await Commands(self.launcher, self.executors, lambda _: 2).run(place, command, timeout_ms)
 
     async def _start_service(self, resource: Resource) -> Started:
         service = subprocess.Popen(resource.start, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -161,18 +171,6 @@ class ActingWorld:
         began = start_time(service.pid)
         assert began is not None
         return Started(service.pid, began)
-
-    async def _run_command(self, agent: bytes, command: str, timeout_ms: int) -> dict[str, Any]:
-        self.commands.append(command)
-        done = await asyncio.to_thread(
-            subprocess.run,
-            ["/bin/sh", "-c", command],
-            cwd=self.engine.parts.workspaces.path(agent),
-            capture_output=True,
-            timeout=timeout_ms / 1000,
-            check=False,
-        )
-        return {"code": done.returncode, "out": done.stdout, "err": done.stderr, "timed_out": False}
 
     # ---- what tests do ----
 
@@ -218,6 +216,9 @@ class ActingWorld:
 _BOOT = """
 import os, socket, sys
 from queenright.actions.executor import serve
-with socket.socket(fileno={fd}) as link:
+link = socket.socket(fileno=os.dup({fd}))
+if {upper} >= 0:
+    os.dup2({upper}, 4)
+with link:
     serve(link)
 """

@@ -7,6 +7,7 @@ import sys
 
 import launcher_ending  # noqa: F401 - each adds its checks
 import launcher_making  # noqa: F401
+import launcher_overlay  # noqa: F401
 import launcher_wire  # noqa: F401
 from launching import CHECKS, ROOT_CHECKS
 

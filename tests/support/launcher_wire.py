@@ -13,6 +13,7 @@ import msgpack
 from launching import (
     DEADLINE,
     HERE,
+    MIB,
     check,
     launched,
     refused,
@@ -23,6 +24,7 @@ from launching import (
 from queenright.supervisor.launcher import Exit, launcher_path
 from queenright.supervisor.sandbox_spec import (
     Bind,
+    Overlay,
 )
 
 
@@ -51,6 +53,8 @@ async def what_a_request_gets_wrong_is_named_and_nothing_runs() -> None:
             ("request", replace(good, limits=replace(good.limits, processes=None))),
             ("request", replace(good, limits=replace(good.limits, tmp_bytes=0))),
             ("bind", replace(good, binds=(*good.binds, Bind("/usr/bin", "/usr/nowhere/x")))),
+            # The reply of an overlay is none of the command's own three descriptors.
+            ("request", replace(good, binds=(), overlay=Overlay(HERE / "workspace", "/workspace", MIB, 10))),
         ]
         for step, spec in cases:
             await refused(launcher, spec, step)

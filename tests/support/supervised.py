@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from queenright.paths import Paths
 from queenright.supervisor.founding import found_state
 from queenright.supervisor.main import Options, to_json
 from queenright.supervisor.master import create_key_file
+from queenright.workspace import open_root, remove_tree
 
 WITHIN_S = 30.0
 
@@ -195,8 +195,9 @@ class Supervised:
 
 
 def remove(base: Path) -> None:
-    """A state directory holds read-only packages: loosen them first."""
-    for path, directories, _ in os.walk(base):
-        for name in directories:
-            os.chmod(Path(path) / name, 0o700)
-    shutil.rmtree(base, ignore_errors=True)
+    """A state directory holds read-only packages, and links that agents made: those are never followed."""
+    parent = open_root(base.parent)
+    try:
+        remove_tree(parent, base.name)
+    finally:
+        os.close(parent)

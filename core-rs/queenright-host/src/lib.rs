@@ -1,4 +1,4 @@
-//! The I/O of the supervisor: the store.
+//! The I/O of the supervisor: the store, and the workspaces of agents.
 //!
 //! The store keeps one ordered stream of atomic submissions. A submission is durable when `submit` returns, and
 //! what is in memory elsewhere is only a cache of what a store accepted. `Store` is the seam: another engine may stand
@@ -10,6 +10,7 @@ mod error;
 mod record;
 mod sqlite;
 mod store;
+pub mod workspace;
 
 pub use error::Error;
 pub use record::{Record, check};

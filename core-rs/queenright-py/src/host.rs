@@ -4,6 +4,7 @@ mod batch;
 mod grant;
 mod restrict;
 mod seal;
+mod space;
 mod store;
 
 use pyo3::prelude::*;
@@ -23,6 +24,8 @@ pub mod host {
     use super::restrict::{harden_process, restrict_self};
     #[pymodule_export]
     use super::seal::sealing_keypair;
+    #[pymodule_export]
+    use super::space::{Space, collect_contents, forget_versions};
     #[pymodule_export]
     use super::store::{Refused, Store};
 }

@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use crate::domain::{self, Access as Right, Outside};
 use crate::layout::{Access, Layout, Mount};
 use crate::message::{Kind, Limits};
+use crate::overlay::Overlay;
 use crate::root::{self, GID, Tmp, Tree, UID};
 use crate::step::{self, At, Refusal, Step};
-use crate::{caps, init, rlimits, seccomp, sys};
+use crate::{caps, init, overlay, rlimits, seccomp, sys};
 
 /// Exit code of a process that gave up before its program ran.
 pub const REFUSED: i32 = 125;
@@ -35,6 +36,7 @@ pub enum Place {
     Own {
         layout: Layout,
         binds: Vec<Mount>,
+        overlay: Option<Box<Overlay>>,
         hide: Vec<String>,
         tmp: Tmp,
         hostname: String,
@@ -44,6 +46,8 @@ pub enum Place {
     Host {
         read: Vec<CString>,
         write: Vec<CString>,
+        /// Among its own descriptors, directories to be read.
+        descriptors: Vec<usize>,
     },
 }
 
@@ -51,6 +55,8 @@ pub enum Place {
 pub struct Trees {
     pub host: Vec<Tree>,
     pub asked: Vec<Tree>,
+    /// What lies below an overlay.
+    pub lower: Option<Tree>,
 }
 
 /// The child's ends of its pipes to the launcher.
@@ -162,6 +168,7 @@ fn keep_only(
                 .host
                 .iter()
                 .chain(&trees.asked)
+                .chain(&trees.lower)
                 .map(|tree| tree.fd.as_raw_fd()),
         );
     }
@@ -181,6 +188,7 @@ fn enclose(plan: &mut Plan, go: BorrowedFd<'_>) -> Result<(), Refusal> {
     let Place::Own {
         layout,
         binds,
+        overlay,
         hide,
         tmp,
         hostname,
@@ -195,6 +203,7 @@ fn enclose(plan: &mut Plan, go: BorrowedFd<'_>) -> Result<(), Refusal> {
         None => Trees {
             host: root::copy_trees(&layout.mounts)?,
             asked: root::copy_trees(binds)?,
+            lower: overlay::copy_lower(overlay.as_deref())?,
         },
     };
     if plan.root {
@@ -205,7 +214,8 @@ fn enclose(plan: &mut Plan, go: BorrowedFd<'_>) -> Result<(), Refusal> {
         sys::loopback_up().at(Step::Loopback, String::new)?;
     }
     forbid_nesting()?;
-    root::enter(layout, &trees.host, &trees.asked, hide, tmp)
+    let layered = overlay.as_deref().zip(trees.lower.as_ref());
+    root::enter(layout, &trees.host, &trees.asked, layered, hide, tmp)
 }
 
 /// Leaves kernel uid 0 for the one user this namespace knows, keeping the capabilities that the mounts still need.
@@ -247,15 +257,30 @@ fn rules(plan: &Plan) -> Result<Vec<(OwnedFd, Right)>, Refusal> {
     };
     let mut rules = Vec::new();
     match &plan.place {
-        Place::Host { read, write } => {
+        Place::Host {
+            read,
+            write,
+            descriptors,
+        } => {
             for path in read {
                 rules.push((open(path)?, Right::Read));
             }
             for path in write {
                 rules.push((open(path)?, Right::Write));
             }
+            for number in descriptors {
+                rules.push((
+                    sys::held(*number).at(Step::Landlock, || format!("descriptor {number}"))?,
+                    Right::Read,
+                ));
+            }
         }
-        Place::Own { layout, binds, .. } => {
+        Place::Own {
+            layout,
+            binds,
+            overlay,
+            ..
+        } => {
             // The directories that lead to a bind are our own empty ones: listing them shows only the binds.
             let mut tops: Vec<&str> = vec!["proc", "dev", "etc"];
             tops.extend(
@@ -263,6 +288,7 @@ fn rules(plan: &Plan) -> Result<Vec<(OwnedFd, Right)>, Refusal> {
                     .mounts
                     .iter()
                     .chain(binds)
+                    .chain(overlay.iter().map(|overlay| &overlay.lower))
                     .filter_map(|mount| mount.target.split('/').next()),
             );
             tops.sort_unstable();
@@ -280,6 +306,10 @@ fn rules(plan: &Plan) -> Result<Vec<(OwnedFd, Right)>, Refusal> {
                         rules.push((inside(format!("/{}", mount.target))?, Right::Device))
                     }
                 }
+            }
+            if let Some(overlay) = overlay {
+                let path = format!("/{}", overlay.lower.target);
+                rules.push((inside(path)?, Right::Write));
             }
             for own in [c"/tmp", c"/dev/shm"] {
                 rules.push((open(own)?, Right::Write));

@@ -16,6 +16,7 @@ pub mod launcher;
 pub mod layout;
 pub mod memory;
 pub mod message;
+mod overlay;
 pub mod plan;
 pub mod probe;
 pub mod readable;

@@ -37,6 +37,21 @@ pub struct Bind {
 pub struct Reach {
     pub read: Vec<String>,
     pub write: Vec<String>,
+    /// Numbers among its descriptors: directories that no path leads to, to be read.
+    pub descriptors: Vec<usize>,
+}
+
+/// A directory that a command sees at `dst` through an overlay: what it changes goes to an upper layer in memory, whose
+/// directory is sent over the socket `reply` (a number among the descriptors, which the command does not get).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layered {
+    pub src: String,
+    pub dst: String,
+    /// The most the upper layer holds.
+    pub bytes: u64,
+    pub inodes: u64,
+    pub reply: usize,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -66,6 +81,8 @@ pub struct Spawn {
     /// Directories inside that shall look empty, laid over the binds.
     pub hide: Vec<String>,
     pub landlock: Option<Reach>,
+    /// Commands only.
+    pub overlay: Option<Layered>,
     pub fds: usize,
     pub limits: Limits,
     /// Which kernel uid; required when the launcher is root, meaningless (so refused) otherwise.
@@ -86,6 +103,7 @@ impl Spawn {
             binds: Vec::new(),
             hide: Vec::new(),
             landlock: None,
+            overlay: None,
             fds: 3,
             limits,
             uid_slot,

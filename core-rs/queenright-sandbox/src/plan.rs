@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::child::{Place, Plan};
 use crate::layout::{self, Access, Mount};
-use crate::message::{Kind, Reach, Spawn};
+use crate::message::{Kind, Layered, Reach, Spawn};
+use crate::overlay::Overlay;
 use crate::root::Tmp;
 use crate::spawn::{MAX_SLOT, Machine};
 use crate::step::Refusal;
@@ -92,13 +93,25 @@ fn on_host(request: &Spawn) -> Result<Place, Refusal> {
         (!request.hide.is_empty(), "hide"),
         (request.limits.processes.is_some(), "limits.processes"),
         (request.limits.tmp_bytes.is_some(), "limits.tmp_bytes"),
+        (request.overlay.is_some(), "overlay"),
     ];
     if let Some((_, name)) = unfit.iter().find(|(given, _)| *given) {
         return Err(Refusal::request(format!("an executor has no {name}")));
     }
-    let Some(Reach { read, write }) = &request.landlock else {
+    let Some(Reach {
+        read,
+        write,
+        descriptors,
+    }) = &request.landlock
+    else {
         return Err(Refusal::request("an executor needs landlock paths"));
     };
+    if let Some(number) = descriptors.iter().find(|number| **number >= request.fds) {
+        return Err(Refusal::request(format!(
+            "landlock.descriptors names {number} of {} descriptors",
+            request.fds
+        )));
+    }
     let paths = |what: &str, list: &[String]| {
         list.iter()
             .map(|path| absolute(what, path))
@@ -107,6 +120,7 @@ fn on_host(request: &Spawn) -> Result<Place, Refusal> {
     Ok(Place::Host {
         read: paths("landlock.read", read)?,
         write: paths("landlock.write", write)?,
+        descriptors: descriptors.clone(),
     })
 }
 
@@ -163,6 +177,10 @@ fn of_its_own(machine: &Machine, request: &Spawn) -> Result<Place, Refusal> {
             access,
         });
     }
+    let overlay = match &request.overlay {
+        Some(layered) => Some(Box::new(overlay(request, layered)?)),
+        None => None,
+    };
     let hide = request
         .hide
         .iter()
@@ -175,9 +193,40 @@ fn of_its_own(machine: &Machine, request: &Spawn) -> Result<Place, Refusal> {
     Ok(Place::Own {
         layout,
         binds,
+        overlay,
         hide,
         tmp: Tmp { bytes, programs },
         hostname,
         trees: None,
+    })
+}
+
+fn overlay(request: &Spawn, layered: &Layered) -> Result<Overlay, Refusal> {
+    let refuse = |why: String| Err(Refusal::request(why));
+    if request.kind != Kind::Command {
+        return refuse("an overlay is for a command".into());
+    }
+    // Numbers 0 to 2 are the command's own.
+    if layered.reply < 3 || layered.reply + 1 != request.fds {
+        return refuse(format!(
+            "overlay.reply is {}: it is the last of the {} descriptors, after the command's own",
+            layered.reply, request.fds
+        ));
+    }
+    if layered.bytes == 0 || layered.inodes == 0 {
+        return refuse(
+            "overlay.bytes or overlay.inodes is 0, which tmpfs takes for no limit".into(),
+        );
+    }
+    absolute("overlay src", &layered.src)?;
+    Ok(Overlay {
+        lower: Mount {
+            source: PathBuf::from(&layered.src),
+            target: layout::target("overlay dst", &layered.dst)?,
+            access: Access::ReadOnly,
+        },
+        bytes: layered.bytes,
+        inodes: layered.inodes,
+        reply: layered.reply,
     })
 }

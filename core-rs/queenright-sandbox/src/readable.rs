@@ -10,7 +10,7 @@ pub struct Readable(OwnedFd);
 impl Readable {
     /// Looks at a copy, so that the number stays its owner's. Refuses a number that is not open.
     pub fn of(raw: RawFd) -> io::Result<Self> {
-        sys::duplicate(raw).map(Self)
+        sys::held(usize::try_from(raw).map_err(io::Error::other)?).map(Self)
     }
 
     /// Something can be read, the other end is gone, or it cannot be told: then too somebody has to go and see.

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::layout::{Access, Layout, Mount};
+use crate::overlay::{self, Overlay};
 use crate::step::{At, Refusal, Step};
 use crate::sys::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 
@@ -49,7 +50,7 @@ pub struct Tree {
     pub access: Access,
 }
 
-fn c_string(step: Step, path: impl AsRef<[u8]>) -> Result<CString, Refusal> {
+pub fn c_string(step: Step, path: impl AsRef<[u8]>) -> Result<CString, Refusal> {
     CString::new(path.as_ref())
         .map_err(|_| Refusal::new(step, libc::EINVAL, "a path holds a NUL byte"))
 }
@@ -60,7 +61,7 @@ pub fn copy_trees(mounts: &[Mount]) -> Result<Vec<Tree>, Refusal> {
     mounts.iter().map(copy_tree).collect()
 }
 
-fn copy_tree(mount: &Mount) -> Result<Tree, Refusal> {
+pub fn copy_tree(mount: &Mount) -> Result<Tree, Refusal> {
     let name = || mount.source.display().to_string();
     let path = sys::open_path(&c_string(
         Step::Source,
@@ -90,6 +91,7 @@ pub fn enter(
     layout: &Layout,
     host: &[Tree],
     asked: &[Tree],
+    layered: Option<(&Overlay, &Tree)>,
     hide: &[String],
     tmp: &Tmp,
 ) -> Result<(), Refusal> {
@@ -152,6 +154,10 @@ pub fn enter(
     }
     for tree in asked {
         attach(root, tree, Step::Bind)?;
+    }
+    if let Some((overlay, lower)) = layered {
+        let place = directory(root, &overlay.lower.target, Step::Overlay)?;
+        overlay::lay(overlay, lower, place.as_fd())?;
     }
     for path in hide {
         cover(root, path)?;

@@ -6,6 +6,7 @@ use crate::cgroup::{Control, Group};
 use crate::child::{self, ABOUT_TO_RUN, Pipes, Place, Trees};
 use crate::layout::Layout;
 use crate::message::{Kind, Limits, Spawn};
+use crate::overlay;
 use crate::plan;
 use crate::root::{self, GID, UID};
 use crate::step::{self, At, Refusal, Step};
@@ -104,6 +105,7 @@ pub fn spawn(
         Place::Own {
             layout,
             binds,
+            overlay,
             trees,
             ..
         } => {
@@ -111,6 +113,7 @@ pub fn spawn(
                 *trees = Some(Trees {
                     host: root::copy_trees(&layout.mounts)?,
                     asked: root::copy_trees(binds)?,
+                    lower: overlay::copy_lower(overlay.as_deref())?,
                 });
             }
             NAMESPACES

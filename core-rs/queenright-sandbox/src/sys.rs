@@ -14,9 +14,7 @@ mod wait;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-pub use descriptor::{
-    adopt, close_range, duplicate, duplicate_from, pipe, place, poll, read, write,
-};
+pub use descriptor::{adopt, close_range, duplicate_from, held, pipe, place, poll, read, write};
 pub use filter::{Instruction, landlock_abi, seccomp};
 pub use identity::{
     Resource, become_ids, capget, capset, clear_ambient, clear_groups, prctl, rlimit, set_rlimit,

@@ -17,7 +17,90 @@ def verify_record(letters: Sequence[Letter], runtime_key: bytes, public_key: byt
     """Check that these are exactly one batch in its order, under one signature; its digest."""
 
 def restrict_self(read: Sequence[str], write: Sequence[str]) -> int: ...
+def collect_contents(store: int) -> tuple[int, int]:
+    """Remove every content that no version refers to: (contents, bytes). Raises Conflict while an action is committed."""
+
+def forget_versions(store: int, agent: bytes) -> None:
+    """Remove an agent's versions. Their contents go with the next `collect_contents`."""
+
 def sealing_keypair(subkey: bytes, agent: bytes, generation: int) -> tuple[bytes, bytes]: ...
+
+_Mark = tuple[str, int, int, bytes]
+_Row = tuple[bytes, str, _Mark | None, _Mark | None]
+
+@final
+class Space:
+    """One agent's workspace and its versions. `store` and `live` are descriptors of directories, `boot` the machine's boot
+    id. Holds the workspace until it is closed; another process waits.
+
+    A row of changes is (path, "added" | "modified" | "deleted", before, after); before and after are None or
+    (kind, mode, bytes, a link's target). A commit is {"version", "digest", "changed": how many, "changes": rows,
+    "left_out": [(path, kind)], "left_out_count"}; its version is the one before when nothing changed.
+    """
+
+    def __new__(cls, store: int, agent: bytes, live: int, boot: str) -> Space: ...
+    def close(self) -> None: ...
+    def settle(self) -> int:
+        """Bring the workspace to its newest version; its number."""
+
+    def head(self) -> int:
+        """The newest version's number, 0 for none."""
+
+    def commit_upper(
+        self,
+        upper: int,
+        act: bytes,
+        intent: bytes,
+        at_ms: int,
+        max_bytes: int,
+        max_files: int,
+        listed: int,
+    ) -> dict[str, Any]:
+        """Commit what an action left in the upper layer of its overlay; at most `listed` rows are given back.
+
+        Raises WorkspaceFull past the quota, Malformed for what no version may hold. Nothing was kept then.
+        """
+
+    def commit_file(
+        self,
+        path: bytes,
+        data: bytes,
+        mode: int,
+        act: bytes,
+        intent: bytes,
+        at_ms: int,
+        max_bytes: int,
+        max_files: int,
+    ) -> dict[str, Any]:
+        """Commit one file, written whole, with the directories it needs. Raises as `commit_upper`."""
+
+    def undo(self, version: int, act: bytes, intent: bytes, at_ms: int) -> dict[str, Any]:
+        """Put back what a version changed, as a new version. Raises Conflict for what was changed since, Unknown."""
+
+    def restore(self, version: int, act: bytes, intent: bytes, at_ms: int) -> dict[str, Any]:
+        """Put the state of a version back, as a new version. Raises Conflict, Unknown."""
+
+    def would_undo(self, version: int, most: int) -> tuple[list[_Row], int]:
+        """At most `most` rows of what `undo` would change, and how many there are. Raises as it would."""
+
+    def would_restore(self, version: int, most: int) -> tuple[list[_Row], int]:
+        """At most `most` rows of what `restore` would change, and how many there are. Raises as it would."""
+
+    def changes(self, version: int, most: int) -> tuple[list[_Row], int]:
+        """At most `most` rows of what a version changed, and how many there are. Raises Unknown."""
+
+    def log(self, most: int) -> list[dict[str, Any]]:
+        """The newest versions, newest first: {"version", "at_ms", "act", "intent", "cause": "act" | "undo" | "restore",
+        "of", "files", "bytes", "added", "modified", "deleted"}."""
+
+    def version_of(self, act: bytes) -> int | None:
+        """The version that an act made, or None."""
+
+    def list(self, path: bytes, version: int, most: int) -> tuple[list[tuple[bytes, str, int, int]], bool]:
+        """(name, kind, mode, bytes) of a directory at a version, and whether there are more. Raises Unknown."""
+
+    def read(self, path: bytes, version: int, most: int) -> bytes:
+        """A file's content at a version, at most `most` bytes. Raises Unknown."""
 
 @final
 class Store:

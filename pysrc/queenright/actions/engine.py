@@ -48,6 +48,7 @@ from queenright.core.host import check_names
 from queenright.errors import Denied, LedgerUnwritable, QueenrightError, SandboxRefused
 from queenright.ledger.blobs import BlobRef
 from queenright.store import Change
+from queenright.workspace.versions import forget
 
 __all__ = ["Engine"]
 
@@ -112,9 +113,7 @@ class Engine:
     def remove_workspace(self, agent: bytes) -> None:
         """An agent's retention is over: its files go, and with them what undos of its acts on them would need."""
         self.parts.workspaces.remove(agent)
-        for row in self.acts.all():
-            if row.agent == agent and row.resource == OWN_WORKSPACE:
-                self.hands.forget(row.id)
+        forget(self.parts.versions, agent)
 
     async def observe(self) -> None:
         """Look at every service's release and config: what they are now is what a later act calls
@@ -160,13 +159,9 @@ class Engine:
             args = manifest.materialise(request.args)
             if manifest.klass == "read":
                 return await self._read(request, manifest, resource, args)
-            async with self._turn(request):
-                try:
-                    return await self._act(request, manifest, resource, args)
-                finally:
-                    row = self.acts.get(request.id)
-                    if row is None or (row.state == "failed" and not row.began):
-                        self.hands.forget(request.id)
+            async with self.turn(request):
+                self.hands.unsettled(request.agent)
+                return await self._act(request, manifest, resource, args)
         except Denied as denied:
             return self._refused(request, manifest, denied)
         except StoreRefused as refused:
@@ -177,7 +172,7 @@ class Engine:
             return self._failed_early(request, manifest, error.code, error.message)
 
     @contextlib.asynccontextmanager
-    async def _turn(self, request: ActRequest) -> AsyncIterator[None]:
+    async def turn(self, request: ActRequest) -> AsyncIterator[None]:
         """Acts on one thing go one after another: none plans on what another is about to change."""
         own = request.resource == OWN_WORKSPACE
         place = f"{OWN_WORKSPACE}/{request.agent.hex()}" if own else request.resource
@@ -199,7 +194,7 @@ class Engine:
             request.grant, request.verb, request.resource, effect=False
         )
         if decision.outcome == "ask":
-            async with self._turn(request):
+            async with self.turn(request):
                 return await self._act(request, manifest, resource, args)
         if held is None:
             raise decision.to_error()
@@ -207,7 +202,9 @@ class Engine:
         self.parts.commit(counted, held.started())
         try:
             self.parts.ledger.require_writable()
-            target = self.hands.target(request.agent, request.id, request.verb, resource)
+            if resource.id == OWN_WORKSPACE:
+                await self.hands.settled(request.agent)
+            target = self.hands.target(request.agent, request.intent, request.id, resource)
             async with self.hands.secret(request, manifest, resource) as (secret, _):
                 if secret is None:
                     value = await self.parts.executors.read(target, manifest, args)
@@ -241,12 +238,12 @@ class Engine:
             )
             if decision.outcome == "deny":
                 raise decision.to_error()
-        target = self.hands.target(request.agent, request.id, request.verb, resource)
+        target = self.hands.target(request.agent, request.intent, request.id, resource)
         async with (
             self.hands.secret(request, manifest, resource) as (secret, lease),
             self.hands.session(request.id, request.agent, target, manifest, secret) as session,
         ):
-            plan, images = await self._plan(request, manifest, resource, session, args)
+            plan, images = await self.planned(request, manifest, resource, session, args)
             allowed = self._authorise(request, plan, head)
             if allowed.held is not None:
                 row = self._start(request, plan, images, lease, allowed, allowed.held)
@@ -254,7 +251,7 @@ class Engine:
         # Once nothing of it runs and its lease has ended: a person may take hours.
         return self._asking.raised(request, plan, allowed.clauses)
 
-    async def _plan(
+    async def planned(
         self,
         request: ActRequest,
         manifest: Manifest,
@@ -262,6 +259,7 @@ class Engine:
         session: Session,
         args: Mapping[str, Any],
     ) -> tuple[Plan, Mapping[str, bytes]]:
+        """What the verb's adapter means to do, as a plan, and the pre-images it names. Raises `ActionFailed`."""
         if manifest.klass == "read":
             draft = Draft(args, f"{request.verb} on {resource.id}", {}, None, "reading changes nothing")
         else:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from queenright.actions import channel
+from queenright.actions.keep import KEEP
 from queenright.actions.observe import OBSERVE
 from queenright.actions.plan import Plan
 from queenright.actions.registry import find_verb
 from queenright.actions.resources import Resource
-from queenright.actions.verb import ActionFailed, Effect, Unsure
-from queenright.actions.world import World
+from queenright.actions.verb import TOUCHING, ActionFailed, Effect, Unsure
+from queenright.actions.world import Place, World
 from queenright.broker.outcome import NotSent
 from queenright.broker.secret import Secret
 from queenright.core import digest
@@ -57,7 +57,7 @@ def serve(link: socket.socket) -> None:
 def _begin(link: socket.socket, request: Mapping[str, Any]) -> World:
     given = request["secret"]
     secret = None if given is None else Secret(given["name"], given["version"], given["value"])
-    workspace, keep = request["workspace"], request["keep"]
+    space = request["space"]
 
     def ask(kind: str, facts: dict[str, Any]) -> dict[str, Any]:
         channel.send_now(link, {"t": "ask", "kind": kind, "facts": facts})
@@ -70,8 +70,7 @@ def _begin(link: socket.socket, request: Mapping[str, Any]) -> World:
     return World(
         resource=Resource.from_map(request["resource"]),
         secret=secret,
-        workspace=Path(workspace) if workspace else None,
-        keep=Path(keep) if keep else None,
+        space=None if space is None else Place.from_map(space),
         history=request["history"],
         images=request["images"],
         key=request["key"],
@@ -93,7 +92,7 @@ def _answer(world: World, request: Mapping[str, Any]) -> dict[str, Any]:
         # A verb that had begun says so itself, by ActionFailed or Unsure.
         return {"t": "failed", "code": failed.code, "message": failed.message, "began": False}
     except Exception as bug:
-        if request["op"] in ("run", "undo"):
+        if request["op"] in TOUCHING:
             return {"t": "unknown", "message": f"the executor failed in the act: {type(bug).__name__}"}
         return {
             "t": "failed",
@@ -106,6 +105,8 @@ def _answer(world: World, request: Mapping[str, Any]) -> dict[str, Any]:
 def _do(world: World, request: Mapping[str, Any]) -> Any:
     if request["op"] == "observe":
         return OBSERVE.observe(world)
+    if request["op"] == "keep":
+        return KEEP.keep(world, request["what"], request["facts"])
     verb: Any = find_verb(request["verb"])
     match request["op"]:
         case "read":

@@ -13,17 +13,18 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from queenright.actions import channel_async
 from queenright.actions.channel import Closed
+from queenright.actions.keep import KEEP
 from queenright.actions.manifest import Manifest
 from queenright.actions.observe import OBSERVE
 from queenright.actions.plan import Draft, Plan
 from queenright.actions.registry import VERBS, find_verb
 from queenright.actions.resources import Resource
-from queenright.actions.verb import ActionFailed, Effect, Reach, Unsure
+from queenright.actions.verb import TOUCHING, ActionFailed, Effect, Reach, Unsure
+from queenright.actions.world import Place
 from queenright.broker.secret import Secret
 from queenright.core import canonical
 from queenright.errors import Malformed, QueenrightError
@@ -45,9 +46,8 @@ class Process(Protocol):
 
 
 Spawn = Callable[[Sequence[str], Sequence[str], Sequence[int]], Awaitable[Process]]
-"""spawn(read, write, fds): run `python -m queenright.actions.executor` held to these paths, `fds` as its
-descriptors
-0, 1, 2, 3. Raises SandboxRefused."""
+"""spawn(read, write, fds): run `python -m queenright.actions.executor` held to these paths, `fds` as its descriptors
+0, 1, 2, 3; a fifth is a directory that it may read as well. Raises SandboxRefused."""
 
 Answer = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 """What an executor may ask of the supervisor during its act: (kind, facts) to facts. Raises to refuse."""
@@ -55,13 +55,13 @@ Answer = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one executor works on. `keep`: where a workspace's pre-image goes; `answer`: who answers its
+    """What one executor works on. `upper`: a descriptor of what a command left in its overlay; `answer`: who answers its
     requests.
     """
 
     resource: Resource
-    workspace: Path | None = None
-    keep: Path | None = None
+    space: Place | None = None
+    upper: int | None = None
     history: Mapping[str, list[str]] = field(default_factory=dict)
     images: Mapping[str, bytes] = field(default_factory=dict)
     key: str = ""
@@ -127,6 +127,10 @@ class Session:
         found = await self._ask("undo", manifest, **facts)
         return str(found["what"])
 
+    async def keep(self, manifest: Manifest, what: str, **facts: Any) -> Any:
+        """See `keep`. Raises `ActionFailed`, `Unsure`."""
+        return await self._ask("keep", manifest, what=what, facts=facts)
+
     async def observe(self, manifest: Manifest) -> dict[str, Any]:
         """See `observe`."""
         found: dict[str, Any] = await self._ask("observe", manifest)
@@ -156,7 +160,7 @@ class Session:
         await self._reply()
 
     async def _ask(self, op: str, manifest: Manifest, **facts: Any) -> Any:
-        touches = op in ("run", "undo")
+        touches = op in TOUCHING
         async with self._lock:
             if self.dead:
                 raise ActionFailed("executor_died", f"the executor {self.cut or 'died'}")
@@ -224,7 +228,7 @@ class Executors:
         """A read without a secret, in the resource's shared process. Raises `ActionFailed`,
         SandboxRefused.
         """
-        place = (target.resource.id, str(target.workspace or ""))
+        place = (target.resource.id, str(target.space.live) if target.space is not None else "")
         async with self._starting.setdefault(place, asyncio.Lock()):
             reader = await self._reader(place, target, manifest)
             reader.busy += 1
@@ -287,8 +291,8 @@ class Executors:
         """A process of its own for one act; ended at the end of the block. Raises SandboxRefused,
         `ActionFailed`.
         """
-        looks = manifest.verb == OBSERVE.manifest.verb
-        reach: Reach = (OBSERVE if looks else find_verb(manifest.verb)).reach(target.resource)
+        own = {own.manifest.verb: own for own in (OBSERVE, KEEP)}.get(manifest.verb)
+        reach: Reach = (own or find_verb(manifest.verb)).reach(target.resource)
         read, write = _reach(reach, target, manifest)
         session = await self._start(read, write, target, manifest, secret)
         try:
@@ -308,7 +312,8 @@ class Executors:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         errors = self._stderr() if self._stderr is not None else os.dup(null)
         try:
-            process = await self._spawn(read, write, (null, null, errors, theirs.fileno()))
+            upper = () if target.upper is None else (target.upper,)
+            process = await self._spawn(read, write, (null, null, errors, theirs.fileno(), *upper))
         except BaseException:
             ours.close()
             raise
@@ -350,10 +355,10 @@ def _reads_reach(resource: Resource) -> Reach:
 
 def _reach(reach: Reach, target: Target, manifest: Manifest) -> tuple[list[str], list[str]]:
     read, write = list(reach.read), list(reach.write)
-    if target.workspace is not None:
-        (read if manifest.klass == "read" else write).append(str(target.workspace))
-    if target.keep is not None:
-        write.append(str(target.keep))
+    if target.space is not None and manifest.klass == "read":
+        read.append(str(target.space.live))
+    elif target.space is not None:
+        write += [str(target.space.live), str(target.space.store)]
     return read, write
 
 
@@ -363,8 +368,7 @@ def _begin(target: Target, secret: Secret | None) -> dict[str, Any]:
         given = {"name": secret.name, "version": secret.version, "value": secret.reveal()}
     return {
         "resource": target.resource.to_map(),
-        "workspace": str(target.workspace) if target.workspace else None,
-        "keep": str(target.keep) if target.keep else None,
+        "space": None if target.space is None else target.space.to_map(),
         "history": {name: list(values) for name, values in target.history.items()},
         "images": dict(target.images),
         "key": target.key,

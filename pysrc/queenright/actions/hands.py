@@ -5,24 +5,24 @@ for.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from queenright.actions.act import ActRequest
 from queenright.actions.executors import Answer, Session, Target
 from queenright.actions.history import History
+from queenright.actions.keep import KEEP
 from queenright.actions.manifest import Manifest
 from queenright.actions.parts import Parts
 from queenright.actions.record import actor_of
 from queenright.actions.resources import OWN_WORKSPACE, Resource
 from queenright.actions.verb import ActionFailed
+from queenright.actions.world import Place
 from queenright.broker.secret import Secret
 from queenright.errors import Denied, Dimension
 from queenright.ledger.entry import Entry, Kind, Scalar
 from queenright.store import Change
-from queenright.workspace.beneath import open_root
-from queenright.workspace.tree import remove_tree
+from queenright.workspace.versions import has_versions
 
 __all__ = ["Hands"]
 
@@ -36,6 +36,7 @@ class Hands:
     def __init__(self, parts: Parts, history: History) -> None:
         self._parts = parts
         self._history = history
+        self._settled: set[bytes] = set()
         self._sessions: dict[bytes, tuple[bytes, Session]] = {}
 
     def resource(self, request: ActRequest, manifest: Manifest) -> Resource:
@@ -56,35 +57,46 @@ class Hands:
             )
         return resource
 
-    def target(self, agent: bytes, act: bytes, verb: str, resource: Resource) -> Target:
+    def target(self, agent: bytes, intent: bytes, act: bytes, resource: Resource) -> Target:
         """What an executor is begun with."""
-        workspace = keep = None
+        space = None
         if resource.id == OWN_WORKSPACE:
-            workspace = self._parts.workspaces.create(agent)
-            if verb == "shell.run":
-                keep = self._parts.keep / act.hex()
-                keep.mkdir(mode=0o700, exist_ok=True, parents=True)
+            space = Place(
+                live=self._parts.workspaces.create(agent),
+                store=self._parts.versions,
+                agent=agent,
+                intent=intent,
+                act=act,
+                at_ms=self._parts.clock.wall_ms(),
+            )
         return Target(
             resource=resource,
-            workspace=workspace,
-            keep=keep,
+            space=space,
             history=self._history.of(resource.id),
             key=f"act-{act.hex()}",
-            answer=self.answerer(resource, agent),
+            answer=self.answerer(resource, space),
         )
 
-    def forget(self, act: bytes) -> None:
-        """Drop the pre-image of a workspace that no undo will ask for."""
-        try:
-            parent = open_root(self._parts.keep)
-        except FileNotFoundError:
+    async def settled(self, agent: bytes) -> None:
+        """Have the agent's workspace at its newest version before it is read: an executor may have died on the way there,
+        with this supervisor or an earlier one.
+        """
+        if agent in self._settled or not has_versions(self._parts.versions, agent):
             return
-        try:
-            remove_tree(parent, act.hex())
-        finally:
-            os.close(parent)
+        await self.keep(agent, "settle")
+        self._settled.add(agent)
 
-    def answerer(self, resource: Resource, agent: bytes) -> Answer:
+    def unsettled(self, agent: bytes) -> None:
+        """An executor that works on the agent's workspace may die in it."""
+        self._settled.discard(agent)
+
+    async def keep(self, agent: bytes, what: str, **facts: Any) -> Any:
+        """Have a keeper do `what` in the agent's workspace. Raises `ActionFailed`, `Unsure`, SandboxRefused."""
+        target = self.target(agent, bytes(32), bytes(32), Resource(OWN_WORKSPACE))
+        async with self._parts.executors.session(target, KEEP.manifest, None) as session:
+            return await session.keep(KEEP.manifest, what, **facts)
+
+    def answerer(self, resource: Resource, space: Place | None) -> Answer:
         """An executor on `resource` may have its own service started, this agent's commands run, versions
         read.
 
@@ -96,8 +108,8 @@ class Hands:
                 resource.need("start", "svc.restart")
                 started = await self._parts.start_service(resource)
                 return {"pid": started.pid, "start_time": started.start_time}
-            if kind == "command" and resource.id == OWN_WORKSPACE:
-                return await self._parts.run_command(agent, str(facts["command"]), int(facts["timeout_ms"]))
+            if kind == "command" and space is not None:
+                return await self._parts.run_command(space, str(facts["command"]), int(facts["timeout_ms"]))
             if kind == "version":
                 return {"data": self._history.version(resource.id, str(facts["sha256"]))}
             raise ActionFailed("malformed", f"an executor on {resource.id} may not ask for {kind[:40]}")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from queenright.actions.executors import Executors
 from queenright.actions.resources import Resource, ResourceMap
+from queenright.actions.world import Place
 from queenright.authority.asks import Asks
 from queenright.authority.grants import Grants
 from queenright.authority.intents import Standing
@@ -36,9 +37,9 @@ class Started(Protocol):
 ServiceStarter = Callable[[Resource], Awaitable[Started]]
 """Start the resource's service: it belongs to the host and outlives the supervisor. Raises SandboxRefused."""
 
-CommandRunner = Callable[[bytes, str, int], Awaitable[dict[str, Any]]]
-"""(agent, command, timeout in ms) to {"code", "out", "err", "timed_out"}: a command in a sandbox of its
-own.
+CommandRunner = Callable[[Place, str, int], Awaitable[dict[str, Any]]]
+"""(workspace, command, timeout in ms) to the value of `shell.run` and the "digest" of the version that was made: a command in
+a sandbox of its own, and what it changed, kept or dropped.
 """
 
 
@@ -55,8 +56,8 @@ class Policy(Protocol):
 
 @dataclass(slots=True)
 class Parts:
-    """`commit` is the one way to write, and flushes the ledger; `keep` (0700) holds workspaces' pre-
-    images.
+    """`commit` is the one way to write, and flushes the ledger; `versions` (0700) holds those of workspaces, and what they
+    refer to.
     """
 
     commit: Callable[..., Receipt]
@@ -72,6 +73,6 @@ class Parts:
     secrets: Secrets
     executors: Executors
     workspaces: Workspaces
-    keep: Path
+    versions: Path
     start_service: ServiceStarter
     run_command: CommandRunner

@@ -30,6 +30,7 @@ VERBS = MappingProxyType(
         "fs.list": "fs_list",
         "fs.write": "fs_write",
         "shell.run": "shell_run",
+        "workspace.restore": "workspace_restore",
     }
 )
 

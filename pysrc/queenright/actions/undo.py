@@ -209,10 +209,11 @@ class Undo:
             resource = Resource(OWN_WORKSPACE)
         else:
             resource = self._parts.policy.resources.get(row.resource, row.verb)
-        target = hands.target(row.agent, row.id, row.verb, resource)
+        target = hands.target(row.agent, row.intent, row.id, resource)
         secret = None
         if manifest.secret and resource.admin is not None and resource.admin.secret:
             secret = self._parts.secrets.fetch(resource.admin.secret)
+        hands.unsettled(row.agent)
         target = replace(target, images=self._engine.acts.images_of(row))
         async with hands.session(row.id, row.agent, target, manifest, secret) as session:
             yield session, manifest

@@ -14,7 +14,10 @@ from queenright.actions.resources import Resource
 from queenright.actions.world import World
 from queenright.errors import QueenrightError
 
-__all__ = ["Action", "ActionFailed", "Effect", "Reach", "Read", "Undone", "Unsure"]
+TOUCHING = frozenset({"run", "undo", "keep"})
+"""Requests to an executor that may have had an effect when nobody saw their end."""
+
+__all__ = ["TOUCHING", "Action", "ActionFailed", "Effect", "Reach", "Read", "Undone", "Unsure"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from queenright.actions.resources import Resource
 from queenright.broker.outcome import NotSent
 from queenright.broker.secret import Secret
-from queenright.errors import Malformed, QueenrightError, UnknownOutcome
+from queenright.errors import Malformed, QueenrightError, Unknown, UnknownOutcome
 
 if TYPE_CHECKING:
     from queenright.broker.http import Reply
 
-__all__ = ["ADMIN_TIMEOUT", "World", "open_parent"]
+__all__ = ["ADMIN_TIMEOUT", "Place", "World", "open_parent"]
 
 ADMIN_TIMEOUT = 10.0
 """Seconds for each wait on an admin API: it is on this machine or next to it."""
@@ -30,21 +30,52 @@ Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 """A request to the supervisor, which checks it against the resource: "start", "command", "version"."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An agent's workspace at `live`, its versions in `store`, and who works on it, when (wall ms)."""
+
+    live: Path
+    store: Path
+    agent: bytes
+    intent: bytes
+    act: bytes
+    at_ms: int
+
+    @classmethod
+    def from_map(cls, given: Mapping[str, Any]) -> Place:
+        return cls(**{**given, "live": Path(given["live"]), "store": Path(given["store"])})
+
+    def to_map(self) -> dict[str, Any]:
+        return {
+            "live": str(self.live),
+            "store": str(self.store),
+            "agent": self.agent,
+            "intent": self.intent,
+            "act": self.act,
+            "at_ms": self.at_ms,
+        }
+
+
 @dataclass(slots=True)
 class World:
     """One executor's view. `history`: earlier values seen by the supervisor, by name, newest first (release
-    targets, sha256 of config versions). `images`: pre-images of an act that is undone. `keep`: where a
-    workspace's pre-image is
-    put. `key`: the act's idempotency key."""
+    targets, sha256 of config versions). `images`: pre-images of an act that is undone. `space`: the agent's workspace.
+    `key`: the act's idempotency key."""
 
     resource: Resource
     secret: Secret | None = None
-    workspace: Path | None = None
-    keep: Path | None = None
+    space: Place | None = None
     history: Mapping[str, list[str]] = field(default_factory=dict)
     images: Mapping[str, bytes] = field(default_factory=dict)
     key: str = ""
     ask: Ask | None = None
+
+    @property
+    def place(self) -> Place:
+        """The agent's workspace. Raises Unknown."""
+        if self.space is None:
+            raise Unknown("this agent has no workspace")
+        return self.space
 
     def request(self, kind: str, **facts: Any) -> dict[str, Any]:
         """Have the supervisor do what an executor cannot."""

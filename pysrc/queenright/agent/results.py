@@ -14,13 +14,14 @@ __all__ = ["Found", "Shell"]
 @dataclass(frozen=True, slots=True)
 class Shell:
     """A command's end. `code` is negative for a signal; `out` and `err` are bounded and may be cut; `changed` are the first
-    paths of the workspace that it changed."""
+    paths of the workspace that it changed. `dropped` is why nothing it changed was kept (it was ended), or ""."""
 
     code: int
     out: str
     err: str
     timed_out: bool = False
     changed: tuple[str, ...] = ()
+    dropped: str = ""
 
     @classmethod
     def from_value(cls, value: Any) -> Shell:
@@ -34,6 +35,7 @@ class Shell:
             _text(value.get("err", "")),
             bool(value.get("timed_out", False)),
             tuple(_text(path) for path in changed),
+            _text(value.get("dropped", "")),
         )
 
 

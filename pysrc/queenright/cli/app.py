@@ -29,6 +29,7 @@ NOUNS = {
     "lease": "live rights to use a credential",
     "agent": "the agents that run",
     "swarm": "the agents of one intent",
+    "workspace": "agents' files, as versions",
     "secret": "what brokers hold and agents never see",
     "ledger": "the record that outsiders can verify",
 }

@@ -70,6 +70,12 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             _method("can", Need.SESSION, locked=True, agent="str", verb="str", resource="str"),
             _method("who_can", Need.SESSION, locked=True, verb="str", resource="str"),
             _method("undo_preview", Need.SESSION, target="str", since_ms="int?"),
+            _method("workspace_log", Need.SESSION, agent="str", limit="int?"),
+            _method("workspace_diff", Need.SESSION, agent="str", version="int"),
+            _method(
+                "workspace_show", Need.SESSION, agent="str", path="bytes", version="int?", content="bool?"
+            ),
+            _method("workspace_restore_preview", Need.SESSION, agent="str", version="int"),
             _method("resources", Need.SESSION, locked=True),
             _method("operators", Need.SESSION, locked=True),
             _method("behaviours", Need.SESSION, locked=True),
@@ -96,6 +102,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             _method("resume", Need.ORDER, target="str"),
             _method("lease_extend", Need.ORDER, lease="str", by_ms="int"),
             _method("undo", Need.ORDER, target="str", since_ms="int?", preview="bytes"),
+            _method("workspace_restore", Need.ORDER, agent="str", version="int", preview="bytes"),
             _method("secret_set", Need.ORDER, name="str", value="bytes", salt="bytes"),
             _method("secret_remove", Need.ORDER, name="str"),
             # putting things where an intent can name them, and the key that opens the rest

@@ -76,17 +76,24 @@ __all__ = [
     "Method",
     "Need",
     "OperatorsView",
+    "PathChange",
+    "PathRow",
     "Resolved",
     "ResourcesView",
+    "RestorePreview",
+    "Restored",
     "SecretRow",
     "Similar",
     "Status",
     "UndoPreview",
     "UndoResult",
     "UndoStep",
+    "VersionDiff",
+    "VersionRow",
     "WhoAmI",
     "Why",
     "WhyStep",
+    "WorkspaceView",
     "order_target",
     "session_bytes",
     "token_bytes",
@@ -473,6 +480,77 @@ class UndoResult(TypedDict):
     target: str
     done: list[str]
     failed: list[dict[str, str]]  # {"action", "code", "message"}
+    leaf: int
+
+
+# --- workspaces -----------------------------------------------------------------------------------------------
+
+
+class VersionRow(TypedDict):
+    """One version of a workspace. `of`: the version that was undone or whose state was put back, else None."""
+
+    version: int
+    at_ms: int
+    act: str
+    intent: str
+    cause: Literal["act", "undo", "restore"]
+    of: int | None
+    added: int
+    modified: int
+    deleted: int
+    files: int
+    bytes: int
+
+
+class PathChange(TypedDict):
+    """`path` as the agent chose it: any bytes. `before` and `after` are {"kind", "mode", "bytes", "target"} or None."""
+
+    path: bytes
+    change: Literal["added", "modified", "deleted"]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class VersionDiff(TypedDict):
+    """The first paths that a version changed, and how many there are."""
+
+    version: int
+    changes: list[PathChange]
+    count: int
+
+
+class PathRow(TypedDict):
+    name: bytes  # untrusted, any bytes
+    kind: str
+    mode: int
+    bytes: int
+
+
+class WorkspaceView(TypedDict):
+    """A directory's names, or a file's content, at a version (None: the newest); `cut` when there is more."""
+
+    version: int | None
+    entries: list[PathRow]
+    data: bytes | None  # untrusted
+    cut: bool
+
+
+class RestorePreview(TypedDict):
+    """`bytes` is the canonical plan; an order covers `digest("plan", bytes)`, computed by the client."""
+
+    agent: str
+    version: int
+    effect: str  # its first line; then untrusted paths, one a line
+    bytes: bytes
+
+
+class Restored(TypedDict):
+    agent: str
+    act: str
+    outcome: Literal["done", "failed", "unknown"]
+    message: str
+    version: int | None
+    changed: int
     leaf: int
 
 

@@ -36,11 +36,16 @@ from queenright.control.protocol import (
     OperatorsView,
     Resolved,
     ResourcesView,
+    Restored,
+    RestorePreview,
     SecretRow,
     Status,
     UndoPreview,
     UndoResult,
+    VersionDiff,
+    VersionRow,
     Why,
+    WorkspaceView,
 )
 
 __all__ = ["Caller", "Gate", "Peer", "Service", "SignedOrder", "Violation", "ViolationSink"]
@@ -164,6 +169,19 @@ class Service(Protocol):
     async def can(self, caller: Caller, agent: str, verb: str, resource: str) -> CanResult: ...
     async def who_can(self, caller: Caller, verb: str, resource: str) -> list[CanResult]: ...
     async def undo_preview(self, caller: Caller, target: str, since_ms: int | None = None) -> UndoPreview: ...
+    async def workspace_log(
+        self, caller: Caller, agent: str, limit: int | None = None
+    ) -> list[VersionRow]: ...
+    async def workspace_diff(self, caller: Caller, agent: str, version: int) -> VersionDiff: ...
+    async def workspace_show(
+        self,
+        caller: Caller,
+        agent: str,
+        path: bytes,
+        version: int | None = None,
+        content: bool | None = None,
+    ) -> WorkspaceView: ...
+    async def workspace_restore_preview(self, caller: Caller, agent: str, version: int) -> RestorePreview: ...
     async def resources(self, caller: Caller) -> ResourcesView: ...
     async def operators(self, caller: Caller) -> OperatorsView: ...
     async def behaviours(self, caller: Caller) -> list[BehaviourRow]: ...
@@ -194,6 +212,9 @@ class Service(Protocol):
     async def undo(
         self, caller: Caller, target: str, preview: bytes, since_ms: int | None = None
     ) -> UndoResult: ...
+    async def workspace_restore(
+        self, caller: Caller, agent: str, version: int, preview: bytes
+    ) -> Restored: ...
     async def secret_set(self, caller: Caller, name: str, value: bytes, salt: bytes) -> SecretRow: ...
     async def secret_remove(self, caller: Caller, name: str) -> Done: ...
 

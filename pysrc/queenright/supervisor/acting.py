@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,17 @@ from queenright.actions.executors import Executors, Process
 from queenright.actions.parts import Parts
 from queenright.actions.record import ActRow
 from queenright.actions.registry import find_manifest
-from queenright.actions.resources import Resource
+from queenright.actions.resources import OWN_WORKSPACE, Resource
+from queenright.actions.restore import RESTORE, Restore
 from queenright.actions.undo import Undo
 from queenright.broker.secret import Secrets
 from queenright.control.protocol import ActionRow
 from queenright.errors import Denied, QueenrightError
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
-from queenright.supervisor.launcher import Sandbox, ServiceProcess
-from queenright.supervisor.sandbox_spec import command_spec, executor_spec
+from queenright.supervisor.commands import Commands
+from queenright.supervisor.launcher import ServiceProcess
+from queenright.supervisor.sandbox_spec import executor_spec
 from queenright.wire.ids import full
 from queenright.workspace import Workspaces
 
@@ -38,11 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["Acting", "Card", "slot_of_cell"]
 
 EXECUTOR = "queenright.actions.executor"
-OUTPUT_BYTES = (
-    64 * 1024
-)  # of a command's stdout, and as much of its stderr; what is beyond is dropped and said
 FLUSH_MS = 60_000
 OBSERVE_MS = 30_000
+COLLECT_MS = 60 * 60_000
 _SLOTS = "agent.slot"
 _COUNTER = b"slot"
 
@@ -66,9 +65,9 @@ class Acting:
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
-        self._commands: dict[bytes, set[Sandbox]] = {}
         self.workspaces = Workspaces(rt.paths.workspaces, give=self._give)
         self.executors = Executors(self._spawn)
+        self.commands = Commands(rt.launcher, self.executors, self._slot)
         self.engine = Engine(
             Parts(
                 commit=rt.commit,
@@ -84,13 +83,15 @@ class Acting:
                 secrets=Secrets({"vault": rt.vault}),
                 executors=self.executors,
                 workspaces=self.workspaces,
-                keep=rt.paths.versions,
+                versions=rt.paths.versions,
                 start_service=self._start_service,
-                run_command=self._run_command,
+                run_command=self.commands.run,
             )
         )
         self.undo = Undo(self.engine, rt.rand)
+        self.restore = Restore(self.engine, rt.rand)
         self._observing: asyncio.Task[None] | None = None
+        self._collecting: asyncio.Task[None] | None = None
 
     def recover(self) -> None:
         """Read every act; one that was under way when the last supervisor died is UNKNOWN, and a person is told."""
@@ -100,6 +101,7 @@ class Acting:
             )
         self._flush()
         self._observe()
+        self._rt.alarms.after(COLLECT_MS, self._collect)
 
     def _flush(self) -> None:
         with contextlib.suppress(QueenrightError):
@@ -112,6 +114,19 @@ class Acting:
             self.observe_now()
         self._rt.alarms.after(OBSERVE_MS, self._observe)
 
+    def _collect(self) -> None:
+        """Contents that no version refers to any more go; what is being committed meanwhile is left for the next time."""
+        if self._collecting is None or self._collecting.done():
+            self._collecting = asyncio.create_task(self._collected(), name="collect contents")
+        self._rt.alarms.after(COLLECT_MS, self._collect)
+
+    async def _collected(self) -> None:
+        agents = self.workspaces.agents()
+        if not agents:
+            return
+        with contextlib.suppress(QueenrightError):
+            await self.engine.hands.keep(agents[0], "collect")
+
     def observe_now(self) -> None:
         """Look at once: at the start, in turn, and when an owner changed the map of resources."""
         if self._observing is not None:
@@ -121,9 +136,9 @@ class Acting:
     async def close(self) -> None:
         if self._observing is not None:
             self._observing.cancel()
-        for sandboxes in self._commands.values():
-            for sandbox in sandboxes:
-                sandbox.kill()
+        if self._collecting is not None:
+            self._collecting.cancel()
+        self.commands.cut(None, "it was ended with the supervisor")
         await self.engine.close()
 
     def cut(self, agents: Iterable[bytes], why: str) -> None:
@@ -131,15 +146,13 @@ class Acting:
         family = frozenset(agents)
         self.engine.cut(family, why)
         for agent in family:
-            for sandbox in self._commands.get(agent, ()):
-                sandbox.kill()
+            self.commands.cut(agent, f"it was cut off: {why}")
 
     # --- processes --------------------------------------------------------------------------------------------------
 
     async def _spawn(self, read: Sequence[str], write: Sequence[str], fds: Sequence[int]) -> Process:
-        return await self._rt.launcher.spawn(
-            executor_spec(module=EXECUTOR, read=read, write=write), list(fds)
-        )
+        spec = executor_spec(module=EXECUTOR, read=read, write=write, descriptors=range(4, len(fds)))
+        return await self._rt.launcher.spawn(spec, list(fds))
 
     async def _start_service(self, resource: Resource) -> ServiceProcess:
         return await self._rt.launcher.start_service(
@@ -167,37 +180,6 @@ class Acting:
         """A new workspace belongs to its agent's kernel uid."""
         self._rt.launcher.give(path, self._slot(agent))
 
-    async def _run_command(self, agent: bytes, command: str, timeout_ms: int) -> dict[str, Any]:
-        """`/bin/sh -c` in a sandbox of its own over that agent's workspace only."""
-        spec = command_spec(
-            argv=["/bin/sh", "-c", command], workspace=self.workspaces.create(agent), slot=self._slot(agent)
-        )
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        out_read, out_write = os.pipe2(os.O_CLOEXEC)
-        err_read, err_write = os.pipe2(os.O_CLOEXEC)
-        try:
-            sandbox = await self._rt.launcher.spawn(spec, [null, out_write, err_write])
-        except BaseException:
-            os.close(out_read)
-            os.close(err_read)
-            raise
-        finally:
-            for descriptor in (null, out_write, err_write):
-                os.close(descriptor)
-        self._commands.setdefault(agent, set()).add(sandbox)
-        out, err = asyncio.create_task(_collect(out_read)), asyncio.create_task(_collect(err_read))
-        try:
-            end = await asyncio.wait_for(asyncio.shield(sandbox.wait()), timeout_ms / 1000)
-            timed_out = False
-        except TimeoutError:
-            sandbox.kill()
-            end, timed_out = await sandbox.wait(), True
-        finally:
-            sandbox.kill()
-            self._commands[agent].discard(sandbox)
-        code = end.code if end.code is not None else 128 + (end.signal or 0)
-        return {"code": code, "out": await out, "err": await err, "timed_out": timed_out}
-
     # --- what the rest of the supervisor asks -------------------------------------------------------------------------
 
     def request(self, agent: Agent, turn: int, ordinal: int, request: Mapping[str, Any]) -> ActRequest:
@@ -218,6 +200,11 @@ class Acting:
             args=request["args"],
             reason=request["reason"],
         )
+
+    def restoring(self, agent: Agent, version: int) -> ActRequest:
+        """An operator's restore of an agent's workspace, as the engine takes it."""
+        request = {"verb": RESTORE, "resource": OWN_WORKSPACE, "args": {"version": version}, "reason": ""}
+        return self.request(agent, 0, 0, request)
 
     def card(self, ask: bytes) -> Card:
         shown = self.engine.acts.shown(ask)
@@ -249,20 +236,3 @@ class Acting:
             "outcome": "undone" if row.undone_by else row.state,
             "undo": self.engine.acts.shown(row.id)["undo"],
         }
-
-
-async def _collect(descriptor: int) -> bytes:
-    """A pipe to its end, at most OUTPUT_BYTES kept; the rest is read and dropped, so that nobody blocks on it."""
-    done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    kept = bytearray()
-
-    class Reader(asyncio.Protocol):
-        def data_received(self, data: bytes) -> None:
-            kept.extend(data[: OUTPUT_BYTES - len(kept)])
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if not done.done():
-                done.set_result(bytes(kept))
-
-    await asyncio.get_running_loop().connect_read_pipe(Reader, os.fdopen(descriptor, "rb", buffering=0))
-    return await done

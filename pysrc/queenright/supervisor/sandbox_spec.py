@@ -29,6 +29,7 @@ __all__ = [
     "WORKSPACE",
     "Bind",
     "Limits",
+    "Overlay",
     "SandboxSpec",
     "cell_spec",
     "command_spec",
@@ -66,6 +67,20 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlay:
+    """A directory of the host at `dst`, changed only in an upper layer of its own: at most `bytes` in `inodes` entries.
+
+    The last descriptor given to `spawn` is a socket; the upper layer's directory is sent over it before the program starts,
+    and the program does not get it.
+    """
+
+    src: str | os.PathLike[str]
+    dst: str
+    bytes: int
+    inodes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one sandbox, in bytes and counts. `processes` and `tmp_bytes` are None for executors only."""
 
@@ -95,6 +110,8 @@ class SandboxSpec:
     hide: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
+    descriptors: tuple[int, ...] = ()
+    overlay: Overlay | None = None
     slot: int | None = None
     hostname: str | None = None
 
@@ -113,7 +130,22 @@ class SandboxSpec:
                 for bind in self.binds
             ],
             "hide": list(self.hide),
-            "landlock": {"read": list(self.read), "write": list(self.write)} if executor else None,
+            "landlock": {
+                "read": list(self.read),
+                "write": list(self.write),
+                "descriptors": list(self.descriptors),
+            }
+            if executor
+            else None,
+            "overlay": None
+            if self.overlay is None
+            else {
+                "src": os.path.realpath(self.overlay.src),
+                "dst": self.overlay.dst,
+                "bytes": self.overlay.bytes,
+                "inodes": self.overlay.inodes,
+                "reply": descriptors - 1,
+            },
             "fds": descriptors,
             "limits": {
                 "memory_bytes": self.limits.memory_bytes,
@@ -170,15 +202,22 @@ def command_spec(
     cwd: str = WORKSPACE,
     binds: Sequence[Bind] = (),
     limits: Limits = COMMAND_LIMITS,
+    upper: tuple[int, int] | None = None,
 ) -> SandboxSpec:
-    """One command over one workspace, writable at /workspace. `argv[0]` is an absolute path inside."""
+    """One command over one workspace, at /workspace. `argv[0]` is an absolute path inside.
+
+    With `upper` (bytes, entries) the workspace is only read: what the command changes goes to an overlay (see `Overlay`).
+    Without it the command writes to the workspace itself.
+    """
+    place = () if upper is not None else (Bind(workspace, WORKSPACE, writable=True),)
     return SandboxSpec(
         kind="command",
         argv=tuple(argv),
         env={"PATH": _PATH, "HOME": WORKSPACE, "LANG": "C.UTF-8", **(env or {})},
         cwd=cwd,
         limits=limits,
-        binds=(Bind(workspace, WORKSPACE, writable=True), *binds),
+        binds=(*place, *binds),
+        overlay=None if upper is None else Overlay(workspace, WORKSPACE, *upper),
         slot=slot % SLOTS,
         hostname="workspace",
     )
@@ -190,11 +229,13 @@ def executor_spec(
     arguments: Sequence[str] = (),
     read: Sequence[str | os.PathLike[str]] = (),
     write: Sequence[str | os.PathLike[str]] = (),
+    descriptors: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
     cwd: str = "/",
     limits: Limits = EXECUTOR_LIMITS,
 ) -> SandboxSpec:
-    """A trusted helper on the host, running `python -m module`, that reaches exactly `read` and `write`.
+    """A trusted helper on the host, running `python -m module`, that reaches exactly `read` and `write`, and reads the
+    directories behind `descriptors` (numbers among those it is given).
 
     Added to `read` is what Python and the network need: this environment, the system's libraries, name
     resolution, certificates and /proc; to `write` only /dev/null. Every path given must exist.
@@ -208,6 +249,7 @@ def executor_spec(
         limits=limits,
         read=tuple(dict.fromkeys(reach)),
         write=("/dev/null", *(os.path.realpath(path) for path in write)),
+        descriptors=tuple(descriptors),
     )
 
 

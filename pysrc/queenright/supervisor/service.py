@@ -6,7 +6,13 @@ The server has checked the session and spent the order before a method here runs
 from __future__ import annotations
 
 import hashlib
+from typing import Any, Literal
 
+from queenright.actions.act import Done as Ended
+from queenright.actions.act import Failed
+from queenright.actions.resources import OWN_WORKSPACE
+from queenright.actions.restore import RESTORE
+from queenright.actions.verb import ActionFailed
 from queenright.authority.document import APPROVE, OPERATORS
 from queenright.control.protocol import (
     BehaviourRow,
@@ -17,6 +23,7 @@ from queenright.control.protocol import (
     LeaseRow,
     OperatorsView,
     ResourcesView,
+    Restored,
     SecretRow,
     UndoResult,
 )
@@ -173,6 +180,27 @@ class Service(Taking):
                 {"action": full("act", act), "code": code, "message": text}
                 for act, code, text in outcome.failed
             ],
+            "leaf": self._leaf(),
+        }
+
+    async def workspace_restore(self, caller: Caller, agent: str, version: int, preview: bytes) -> Restored:
+        """Put an agent's workspace back exactly as it was previewed."""
+        rt, person, found = self.rt, self._person(caller), self._agent(agent)
+        signer = rt.documents.operators.holder(person.fingerprint, rt.clock.wall_ms())
+        rt.documents.operators.entitle(signer, "undo", RESTORE, OWN_WORKSPACE)
+        try:
+            end = await rt.acting.restore.execute(rt.acting.restoring(found, version), preview, person)
+        except ActionFailed as failed:
+            raise Conflict(failed.message) from None
+        outcomes: dict[type, Literal["done", "failed", "unknown"]] = {Ended: "done", Failed: "failed"}
+        value: dict[str, Any] = end.value if isinstance(end, Ended) else {"version": None, "changed": 0}
+        return {
+            "agent": full("agent", found.id),
+            "act": full("act", end.act or b""),
+            "outcome": outcomes.get(type(end), "unknown"),
+            "message": "" if isinstance(end, Ended) else end.message,
+            "version": value["version"],
+            "changed": value["changed"],
             "leaf": self._leaf(),
         }
 

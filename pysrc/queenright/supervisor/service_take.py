@@ -15,7 +15,7 @@ from queenright.supervisor.agents import Agent
 from queenright.supervisor.book import Book
 from queenright.supervisor.cell_process import CellProcess
 from queenright.supervisor.find import find
-from queenright.supervisor.service_record import ReadingRecord
+from queenright.supervisor.service_workspace import ReadingWorkspaces
 from queenright.wire.ids import full
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ ACKNOWLEDGE_S = 2.0
 WHY = "by an operator"
 
 
-class Taking(ReadingRecord):
+class Taking(ReadingWorkspaces):
     """Deny, revoke, freeze, pause, stop."""
 
     def _actor(self, caller: Caller) -> Operator | Supervisor:

@@ -24,7 +24,6 @@ __all__ = [
     "open_directory",
     "open_root",
     "read_file",
-    "remove_file",
     "split_path",
     "write_file",
 ]
@@ -202,20 +201,6 @@ def write_file(
             os.unlink(beside, dir_fd=folder)
             raise
         os.fsync(folder)
-
-
-def remove_file(root: int, path: str, *, expect: bytes) -> None:
-    """Remove a regular file whose content has the sha256 `expect`, and the directories it leaves empty.
-
-    Raises `Conflict` when it has another content, `Unknown` when it is not there.
-    """
-    *folders, name = split_path(path)
-    with open_directory(root, tuple(folders)) as folder:
-        _expect(folder, name, os.fstat(root).st_dev, expect)
-        try:
-            os.unlink(name, dir_fd=folder)
-        except OSError as error:
-            raise _refusal(name, error) from None
 
 
 def _expect(folder: int, name: str, device: int, expect: bytes | None) -> None:

@@ -1,4 +1,4 @@
-"""Whole trees: measuring, listing, removing whatever an agent built, however deep.
+"""Whole trees: walking, listing, removing whatever an agent built, however deep.
 
 Nothing here recurses and at most two descriptors are open at once: a 3,000-deep directory is an ordinary
 input. The way up goes through `..` and is checked against the directory that was left, so a moved directory
@@ -18,18 +18,10 @@ from typing import Literal
 from queenright.errors import Conflict
 from queenright.workspace.beneath import open_directory, split_path
 
-__all__ = ["Entry", "Usage", "list_directory", "measure", "remove_tree", "walk"]
+__all__ = ["Entry", "list_directory", "remove_tree", "walk"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Kind = Literal["file", "directory", "link", "other"]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a tree takes: entries of any kind, bytes on the disk."""
-
-    files: int
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +100,6 @@ def _up(here: int, expected: _Level) -> int:
         raise Conflict("a directory was moved while its tree was walked")
     os.close(here)
     return above
-
-
-def measure(root: int) -> Usage:
-    """What is below `root`, counted as it stands on the disk."""
-    files = blocks = 0
-    for _, _, found in walk(root):
-        files += 1
-        blocks += found.st_blocks
-    return Usage(files, blocks * 512)
 
 
 def list_directory(root: int, path: str = "", limit: int = 1000) -> list[Entry]:

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from queenright.errors import Denied, Dimension, Malformed, Unknown
+from queenright.errors import Malformed, Unknown
 from queenright.workspace.beneath import open_root
-from queenright.workspace.tree import Usage, measure, remove_tree
+from queenright.workspace.tree import remove_tree
 
 __all__ = ["Quota", "Workspaces"]
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The most one workspace may hold."""
+    """The most one workspace may hold, and so the most that one command may change."""
 
     bytes: int = 512 << 20
     files: int = 100_000
@@ -27,12 +27,9 @@ class Quota:
 class Workspaces:
     """The workspaces below `root`, which is made 0700. `give` hands a new one to its agent's kernel uid."""
 
-    def __init__(
-        self, root: Path, quota: Quota | None = None, give: Callable[[Path, bytes], None] | None = None
-    ) -> None:
+    def __init__(self, root: Path, give: Callable[[Path, bytes], None] | None = None) -> None:
         root.mkdir(mode=0o700, exist_ok=True)
         self._root = root
-        self._quota = quota or Quota()
         self._give = give
 
     def create(self, agent: bytes) -> Path:
@@ -57,28 +54,6 @@ class Workspaces:
     def agents(self) -> list[bytes]:
         """Agents that have a workspace, dead ones included."""
         return sorted(bytes.fromhex(entry.name) for entry in self._root.iterdir() if len(entry.name) == 64)
-
-    def usage(self, agent: bytes) -> Usage:
-        """What the workspace holds now. Walks it."""
-        root = open_root(self.path(agent))
-        try:
-            return measure(root)
-        finally:
-            os.close(root)
-
-    def require_room(self, agent: bytes, more_bytes: int = 0, more_files: int = 0) -> None:
-        """Raise `Denied` unless that much fits under the quota."""
-        held = self.usage(agent)
-        files, size = held.files + more_files, held.bytes + more_bytes
-        if size > self._quota.bytes or files > self._quota.files:
-            detail = f"{size} of {self._quota.bytes} bytes, {files} of {self._quota.files} files"
-            raise Denied(
-                f"workspace is full: {detail}",
-                verb="fs.write",
-                resource="ws:self",
-                dimensions=(Dimension("quota", "workspace", detail),),
-                hint="remove files first",
-            )
 
     def retire(self, agent: bytes) -> None:
         """Take the right to change it from the directory itself: kept for people to read until `remove`."""

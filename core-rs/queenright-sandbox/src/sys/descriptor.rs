@@ -22,10 +22,11 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((owned(ends[0].into())?, owned(ends[1].into())?))
 }
 
-/// A copy of whatever the number stands for, close-on-exec; the number stays its owner's.
-pub fn duplicate(raw: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: plain integers; a number that is not open is refused by the kernel.
-    owned(unsafe { libc::fcntl(raw, libc::F_DUPFD_CLOEXEC, 0) }.into())
+/// A copy of a descriptor this process was given at the number `number`.
+pub fn held(number: usize) -> io::Result<OwnedFd> {
+    let raw = RawFd::try_from(number).map_err(io::Error::other)?;
+    // SAFETY: plain integers; a closed number is refused by the kernel.
+    owned(unsafe { libc::fcntl(raw, libc::F_DUPFD_CLOEXEC, 3) }.into())
 }
 
 /// A copy at the first free number from `lowest` on, close-on-exec.

@@ -20,9 +20,7 @@ MAX_READ = 1 << 20
 
 def root_of(world: World) -> int:
     """A descriptor of the workspace; the caller closes it."""
-    if world.workspace is None:
-        raise ActionFailed("unknown", "this agent has no workspace")
-    return open_root(world.workspace)
+    return open_root(world.place.live)
 
 
 class FsRead:

@@ -1,0 +1,207 @@
+"""One command of an agent as a transaction: run over an overlay, its changes kept as the next version, or dropped.
+
+The supervisor holds the upper layer by its descriptor and never looks into it; a keeper, an executor of this one command with
+no secret, does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from queenright.actions.executors import Executors, Session, Target
+from queenright.actions.keep import KEEP
+from queenright.actions.resources import OWN_WORKSPACE, Resource
+from queenright.actions.verb import ActionFailed, Unsure
+from queenright.actions.world import Place
+from queenright.errors import SandboxRefused
+from queenright.supervisor.launcher import Exit, Launcher, Sandbox
+from queenright.supervisor.sandbox_spec import SandboxSpec, command_spec
+from queenright.workspace.workspaces import Quota
+
+__all__ = ["Commands"]
+
+OUTPUT_BYTES = 64 * 1024
+"""Of a command's stdout, and as much of its stderr; what is beyond is dropped."""
+
+MAX_LISTED = 50
+"""Changed paths that the agent is told."""
+
+
+_NOTHING: dict[str, Any] = {"version": None, "digest": b"", "changes": [], "left_out": []}
+
+
+@dataclass(slots=True)
+class _Running:
+    sandbox: Sandbox
+    cut: str = ""
+
+
+class Commands:
+    """Those that run, by agent. `slot` gives an agent's own kernel uid."""
+
+    def __init__(self, launcher: Launcher, executors: Executors, slot: Callable[[bytes], int]) -> None:
+        self._launcher = launcher
+        self._executors = executors
+        self._slot = slot
+        self._running: dict[bytes, set[int]] = {}
+        self._by_id: dict[int, _Running] = {}
+
+    def cut(self, agent: bytes | None, why: str) -> None:
+        """End an agent's commands (None: all of them), now. Nothing of them is kept."""
+        ids = self._by_id if agent is None else self._running.get(agent, ())
+        for running in [self._by_id[number] for number in ids]:
+            running.cut = running.cut or why
+            running.sandbox.kill()
+
+    async def run(self, place: Place, command: str, timeout_ms: int) -> dict[str, Any]:
+        """The value of `shell.run` (its version None when nothing was kept), and the digest of the version that was made.
+
+        Raises SandboxRefused when it did not run; `ActionFailed` when what it left was refused (nothing is kept then), or
+        when nobody saw whether it was kept.
+        """
+        quota = Quota()
+        spec = command_spec(
+            argv=["/bin/sh", "-c", command],
+            workspace=place.live,
+            slot=self._slot(place.agent),
+            upper=(quota.bytes, quota.files),
+        )
+        async with _started(self._launcher, spec) as (sandbox, upper, out, err):
+            running = _Running(sandbox)
+            self._by_id[sandbox.id] = running
+            self._running.setdefault(place.agent, set()).add(sandbox.id)
+            # Started beside the command: it is there when the command has ended.
+            async with _keeper(self._executors, place, upper) as keeper:
+                try:
+                    end, late = await _ended(sandbox, timeout_ms / 1000)
+                finally:
+                    del self._by_id[sandbox.id]
+                    self._running[place.agent].discard(sandbox.id)
+                    if not self._running[place.agent]:
+                        del self._running[place.agent]
+                dropped = _dropped(running, end, late)
+                code = end.code if end.code is not None else 128 + (end.signal or 0)
+                kept = dict(_NOTHING) if dropped else await _kept(keeper)
+        return {
+            "code": code,
+            "out": await out,
+            "err": await err,
+            "timed_out": late,
+            "changed": [_words(row[0]) for row in kept["changes"]],
+            "left_out": [f"{_words(path)} ({kind})" for path, kind in kept["left_out"]],
+            "dropped": dropped,
+            "version": kept["version"],
+            "digest": kept["digest"],
+        }
+
+
+def _words(path: bytes) -> str:
+    return path.decode("utf-8", "replace")
+
+
+def _dropped(running: _Running, end: Exit, late: bool) -> str:
+    """Why nothing is kept: a command that did not come to its own end left a state that it never meant."""
+    if running.cut:
+        return running.cut
+    if late:
+        return "it did not end in time"
+    return "it ran out of memory" if end.out_of_memory else ""
+
+
+async def _kept(keeper: asyncio.Task[Session]) -> dict[str, Any]:
+    try:
+        done: dict[str, Any] = await (await keeper).keep(KEEP.manifest, "commit", listed=MAX_LISTED)
+    except Unsure as unsure:
+        raise ActionFailed("unknown_outcome", unsure.message, began=True) from None
+    return done
+
+
+async def _ended(sandbox: Sandbox, seconds: float) -> tuple[Exit, bool]:
+    try:
+        return await asyncio.wait_for(asyncio.shield(sandbox.wait()), seconds), False
+    except TimeoutError:
+        sandbox.kill()
+        return await sandbox.wait(), True
+    finally:
+        sandbox.kill()
+
+
+@contextlib.asynccontextmanager
+async def _keeper(executors: Executors, place: Place, upper: int) -> AsyncIterator[asyncio.Task[Session]]:
+    """The executor that will commit, under way."""
+    target = Target(resource=Resource(OWN_WORKSPACE), space=place, upper=upper)
+    async with contextlib.AsyncExitStack() as stack:
+        task = asyncio.create_task(
+            stack.enter_async_context(executors.session(target, KEEP.manifest, None)), name="keeper"
+        )
+        try:
+            yield task
+        finally:
+            # Its refusal was told to whoever waited for it; after a command that was ended nobody did.
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _started(
+    launcher: Launcher, spec: SandboxSpec
+) -> AsyncIterator[tuple[Sandbox, int, asyncio.Task[bytes], asyncio.Task[bytes]]]:
+    """The sandbox, its upper layer's directory, and what it says. The sandbox has ended when the block has."""
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        theirs.callback(os.close, null)
+        reads, writes = [], []
+        for _ in range(2):
+            read, write = os.pipe2(os.O_CLOEXEC)
+            theirs.callback(os.close, write)
+            reads.append(ours.enter_context(os.fdopen(read, "rb", buffering=0)))
+            writes.append(write)
+        reply, sent = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs.enter_context(sent)
+        ours.enter_context(reply)
+        sandbox = await launcher.spawn(spec, [null, *writes, sent.fileno()])
+        theirs.close()
+        try:
+            upper = _upper(reply)
+            ours.callback(os.close, upper)
+            out, err = (asyncio.create_task(_collect(read)) for read in reads)
+            yield sandbox, upper, out, err
+            await asyncio.wait([out, err])
+        finally:
+            sandbox.kill()
+            await sandbox.wait()
+
+
+def _upper(reply: socket.socket) -> int:
+    """The upper layer's directory, sent before the program started."""
+    reply.setblocking(False)
+    try:
+        _, descriptors, _, _ = socket.recv_fds(reply, 16, 1)
+    except BlockingIOError:
+        descriptors = []
+    if len(descriptors) != 1:
+        raise SandboxRefused("the sandbox sent no upper layer", step="overlay", hint="run queenright doctor")
+    os.set_inheritable(descriptors[0], False)
+    return descriptors[0]
+
+
+async def _collect(pipe: Any) -> bytes:
+    """A pipe to its end, at most OUTPUT_BYTES kept; the rest is read and dropped, so that nobody blocks on it."""
+    done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    kept = bytearray()
+
+    class Reader(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            kept.extend(data[: OUTPUT_BYTES - len(kept)])
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if not done.done():
+                done.set_result(bytes(kept))
+
+    await asyncio.get_running_loop().connect_read_pipe(Reader, pipe)
+    return await done

@@ -1,0 +1,55 @@
+"""A workspace's versions, opened where they may be: in an executor, never in the supervisor.
+
+The work is the core's (`queenright-host`, workspace): what an action left in the upper layer of its overlay becomes the next
+version, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from queenright.core.host import Space, collect_contents, forget_versions
+from queenright.workspace.beneath import open_root
+
+__all__ = ["collect", "forget", "has_versions", "opened"]
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@contextlib.contextmanager
+def opened(store: Path, agent: bytes, live: Path) -> Iterator[Space]:
+    """The agent's workspace at `live` and its versions in `store`, held until the end of the block. Raises StoreFailed."""
+    with contextlib.ExitStack() as stack:
+        descriptors = []
+        for place in (store, live):
+            descriptors.append(open_root(place))
+            stack.callback(os.close, descriptors[-1])
+        space = Space(descriptors[0], agent, descriptors[1], _BOOT_ID.read_text().strip())
+        stack.callback(space.close)
+        yield space
+
+
+def collect(store: Path) -> tuple[int, int]:
+    """Remove contents that no version refers to: (contents, bytes). Raises Conflict while an action is committed."""
+    descriptor = open_root(store)
+    try:
+        return collect_contents(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def forget(store: Path, agent: bytes) -> None:
+    """Remove the agent's versions; what only they referred to goes with the next `collect`."""
+    descriptor = open_root(store)
+    try:
+        forget_versions(descriptor, agent)
+    finally:
+        os.close(descriptor)
+
+
+def has_versions(store: Path, agent: bytes) -> bool:
+    """Whether anything was ever committed for this agent, or begun."""
+    return (store / "agents" / agent.hex()).is_dir()
