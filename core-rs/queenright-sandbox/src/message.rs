@@ -12,7 +12,7 @@ use crate::step::Refusal;
 /// the 208 KiB a socket buffer holds by default.
 pub const MAX_PACKET: usize = 64 * 1024;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Agents' behaviours: no sockets but the inherited one.
@@ -39,7 +39,7 @@ pub struct Reach {
     pub write: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     pub memory_bytes: u64,
@@ -74,12 +74,12 @@ pub struct Spawn {
 }
 
 impl Spawn {
-    /// A command without a workspace, for looking whether this machine makes sandboxes.
-    pub fn command(argv: Vec<String>, limits: Limits, uid_slot: Option<u32>) -> Self {
+    /// A sandbox without a workspace, for looking whether this machine makes sandboxes.
+    pub fn probe(kind: Kind, argv: Vec<String>, limits: Limits, uid_slot: Option<u32>) -> Self {
         Self {
             _op: String::new(),
             id: 0,
-            kind: Kind::Command,
+            kind,
             argv,
             env: BTreeMap::new(),
             cwd: "/".into(),
@@ -260,6 +260,10 @@ pub struct Hello {
     pub root: bool,
     /// "hard" when a memory cgroup holds each sandbox, "soft" when the launcher watches and kills.
     pub memory: &'static str,
+    /// "full", "bwrap" or "landlock-strict" (tier.rs).
+    pub tier: &'static str,
+    /// Why it is not "full"; empty if it is.
+    pub instead_of: String,
 }
 
 #[derive(Serialize)]

@@ -10,7 +10,8 @@ use crate::message::{Kind, Reach, Spawn};
 use crate::root::Tmp;
 use crate::spawn::{MAX_SLOT, Machine};
 use crate::step::Refusal;
-use crate::sys;
+use crate::tier::Tier;
+use crate::{strict, sys};
 
 /// HOST_NAME_MAX.
 const MAX_HOSTNAME: usize = 64;
@@ -70,16 +71,24 @@ pub fn check(machine: &Machine, request: Spawn, descriptors: &[OwnedFd]) -> Resu
     }
     let place = match request.kind {
         Kind::Executor => on_host(&request)?,
+        Kind::Cell | Kind::Command if machine.tier == Tier::Landlock => {
+            strict::check(machine, &request)?
+        }
         Kind::Cell | Kind::Command => of_its_own(machine, &request)?,
     };
+    let mut limits = request.limits;
+    if matches!(place, Place::InPlace(_)) {
+        limits.processes = limits.processes.map(strict::processes);
+    }
     Ok(Plan {
         kind: request.kind,
         argv: arguments(&request.argv)?,
         env: environment(&request.env)?,
         cwd: absolute("cwd", &request.cwd)?,
-        limits: request.limits,
+        limits,
         abi: machine.abi,
         root: machine.root,
+        tier: machine.tier,
         place,
     })
 }

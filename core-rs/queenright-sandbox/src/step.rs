@@ -57,6 +57,7 @@ steps! {
     Exec "exec" "argv[0] must be an absolute path of a program inside the sandbox";
     Deadline "deadline" "the machine is overloaded or a mount hangs";
     Tier "tier" "";
+    Bwrap "bwrap" "bubblewrap makes the namespaces where this program may not: install it (apt install bubblewrap), version 0.10 or one with --ro-bind-fd, and allow it user namespaces";
     Kill "kill" "";
     Output "output" "";
     PidFile "pidfile" "";
