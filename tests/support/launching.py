@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from queenright.errors import SandboxRefused
 from queenright.supervisor.launcher import Exit, Launcher, Sandbox
@@ -38,7 +39,7 @@ def root_check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitabl
 
 
 @contextlib.contextmanager
-def launched(**options: int) -> Iterator[Launcher]:
+def launched(**options: Any) -> Iterator[Launcher]:
     launcher = Launcher.start(**options)
     try:
         yield launcher
@@ -60,7 +61,9 @@ def python(spec: SandboxSpec, code: str) -> SandboxSpec:
 
 def shell(launcher: Launcher, script: str, name: str = "workspace", **options: object) -> SandboxSpec:
     place = workspace(launcher, name)
-    return command_spec(argv=["/bin/sh", "-c", script], workspace=place, slot=1, **options)
+    return command_spec(
+        argv=["/bin/sh", "-c", script], workspace=place, slot=1, in_place=launcher.in_place, **options
+    )
 
 
 async def start(launcher: Launcher, spec: SandboxSpec, extra: Sequence[int] = ()) -> tuple[Sandbox, int]:

@@ -38,17 +38,20 @@ class Person:
     def is_root(self) -> bool:
         return self.uid is None and os.geteuid() == 0
 
+    def path(self, script: Path) -> str:
+        """Where a script of this folder is for this one."""
+        return str(script if self.library is None else Path(self.library) / script.name)
+
     def run(
         self, script: Path, *arguments: str, prefix: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess[str]:
         """Run a script of this folder to its end; its output is captured."""
-        path = script if self.library is None else Path(self.library) / script.name
         environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.home), "LANG": "C.UTF-8"}
         if self.library is not None:
             environment["PYTHONPATH"] = self.library
         identity = {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
         return subprocess.run(
-            [*prefix, self.python, str(path), *arguments],
+            [*prefix, self.python, self.path(script), *arguments],
             env=environment,
             cwd=self.home,
             capture_output=True,

@@ -31,6 +31,15 @@ const FLAGS: [&str; 9] = [
     "--die-with-parent",
     "--as-pid-1",
 ];
+const COVERED: [&str; 7] = [
+    "keys",
+    "key-users",
+    "kallsyms",
+    "kcore",
+    "sysrq-trigger",
+    "sched_debug",
+    "timer_list",
+];
 const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"];
 
 /// Descriptors that the second stage or bubblewrap gets, by their own numbers.
@@ -174,7 +183,7 @@ fn become_bwrap(handed: &Handed) -> Result<Infallible, Refusal> {
         &handed.status,
     ];
     for fd in mine.into_iter().chain(&handed.others) {
-        at(sys::keep_across_exec(fd.as_fd()))?;
+        at(sys::keep_across_exec(fd.as_fd(), true))?;
     }
     child::follow_parent()?;
     // It may have died before that was asked for; from here on this process dies with it, also while it waits.
@@ -326,6 +335,16 @@ fn arguments(plan: &Plan, info: &OwnedFd) -> Result<Arguments, Refusal> {
         ]);
     }
     out.say(&["--proc", "/proc"]);
+    // It has no option for a /proc of processes only: what of the kernel a user may read there is covered.
+    out.say(&["--tmpfs", "/proc/sys", "--remount-ro", "/proc/sys"]);
+    for name in COVERED {
+        let nothing = file(&[])?;
+        let (number, place) = (nothing.as_raw_fd().to_string(), format!("/proc/{name}"));
+        if std::path::Path::new(&place).exists() {
+            out.say(&["--perms", "0000", "--ro-bind-data", &number, &place]);
+            out.named.push(nothing);
+        }
+    }
     for (name, content) in FILES {
         out.contents(name, content)?;
     }

@@ -57,8 +57,13 @@ fn open(file: RawFd) -> io::Result<Opened> {
     let inside: Inside = rmp_serde::from_slice(&bytes).map_err(io::Error::other)?;
     let descriptors = inside.descriptors.iter().map(|&raw| sys::adopt(raw));
     let descriptors = descriptors.collect::<io::Result<_>>()?;
-    let (status, go) = (sys::adopt(inside.status)?, sys::adopt(inside.go)?);
-    let report = sys::adopt(inside.report)?;
+    // They came through bubblewrap, and go no further: the end of the status pipe says that the program started.
+    let ours = |raw| {
+        let fd = sys::adopt(raw)?;
+        sys::keep_across_exec(fd.as_fd(), false)?;
+        Ok::<_, io::Error>(fd)
+    };
+    let (status, go, report) = (ours(inside.status)?, ours(inside.go)?, ours(inside.report)?);
     Ok((inside, status, go, report, descriptors))
 }
 

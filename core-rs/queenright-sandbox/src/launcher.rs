@@ -118,9 +118,9 @@ fn take_control() -> io::Result<OwnedFd> {
     let control = sys::duplicate_from(given.as_fd(), places)?;
     drop(given);
     let root = sys::open_path(c"/")?;
-    let nothing = sys::openat(root.as_fd(), c"/dev/null", libc::O_RDWR, 0)?;
-    let nothing = sys::duplicate_from(nothing.as_fd(), places)?;
-    drop(root);
+    let low = sys::openat(root.as_fd(), c"/dev/null", libc::O_RDWR, 0)?;
+    let nothing = sys::duplicate_from(low.as_fd(), places)?;
+    drop((root, low));
     for number in CONTROL..places {
         let filler = sys::duplicate_from(nothing.as_fd(), number)?;
         if filler.into_raw_fd() != number {

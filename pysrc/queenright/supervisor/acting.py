@@ -170,7 +170,10 @@ class Acting:
     async def _run_command(self, agent: bytes, command: str, timeout_ms: int) -> dict[str, Any]:
         """`/bin/sh -c` in a sandbox of its own over that agent's workspace only."""
         spec = command_spec(
-            argv=["/bin/sh", "-c", command], workspace=self.workspaces.create(agent), slot=self._slot(agent)
+            argv=["/bin/sh", "-c", command],
+            workspace=self.workspaces.create(agent),
+            slot=self._slot(agent),
+            in_place=self._rt.launcher.in_place,
         )
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         out_read, out_write = os.pipe2(os.O_CLOEXEC)

@@ -37,10 +37,11 @@ pub fn place(fd: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
     done(unsafe { libc::dup3(fd.as_raw_fd(), target, 0) }.into())
 }
 
-/// Leaves this descriptor open in the program that comes next.
-pub fn keep_across_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
+/// Leaves this descriptor open in the program that comes next, or not.
+pub fn keep_across_exec(fd: BorrowedFd<'_>, keep: bool) -> io::Result<()> {
+    let flags = if keep { 0 } else { libc::FD_CLOEXEC };
     // SAFETY: plain integers.
-    done(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }.into())
+    done(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, flags) }.into())
 }
 
 /// An empty file that is nowhere but in memory, close-on-exec.
