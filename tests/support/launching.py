@@ -26,6 +26,8 @@ HERE = Path.cwd()
 
 CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
 ROOT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
+BWRAP_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # where only bubblewrap may make namespaces
+STRICT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # where nobody may
 
 
 def check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
@@ -35,6 +37,16 @@ def check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[Non
 
 def root_check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
     ROOT_CHECKS[function.__name__] = function
+    return function
+
+
+def bwrap_check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    BWRAP_CHECKS[function.__name__] = function
+    return function
+
+
+def strict_check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    STRICT_CHECKS[function.__name__] = function
     return function
 
 

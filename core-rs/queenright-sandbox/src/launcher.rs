@@ -319,6 +319,9 @@ impl Launcher {
             && let Some(reported) = crate::init::read_report(report.as_fd())
         {
             end = reported;
+        } else if let (Whole::First(_), sys::End::Code(code @ 129..)) = (&running.whole, end) {
+            // Bubblewrap's way of saying that its child was killed; ours there says how the program ended, or nothing.
+            end = sys::End::Signal(code - 128);
         }
         let over = running.over || running.group.as_ref().is_some_and(Group::ran_out);
         self.leaving.extend(running.group);
