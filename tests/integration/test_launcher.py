@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launcher_checks import BWRAP_CHECKS, CHECKS, ROOT_CHECKS, STRICT_CHECKS
+from launcher_checks import BWRAP_CHECKS, CHECKS, LIMIT_CHECKS, ROOT_CHECKS, STRICT_CHECKS
 from people import Person, person
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -46,6 +46,11 @@ def test_over_bubblewraps_namespaces_the_launcher_promises_the_same_that(
 ) -> None:
     """Its own clone is refused here, and it comes to bubblewrap by itself."""
     ordinary.passes(SCRIPT, promise, prefix=without_namespaces(ordinary, "clone3"))
+
+
+@pytest.mark.parametrize("promise", list(LIMIT_CHECKS))
+def test_a_sandbox_that_takes_hurts_no_neighbour(someone: Person, promise: str) -> None:
+    print(someone.passes(SCRIPT, promise))
 
 
 @pytest.mark.parametrize("promise", list(BWRAP_CHECKS))

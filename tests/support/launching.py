@@ -27,6 +27,7 @@ HERE = Path.cwd()
 CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
 ROOT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
 BWRAP_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # where only bubblewrap may make namespaces
+LIMIT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # bombs beside a neighbour
 STRICT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # where nobody may
 
 
