@@ -61,6 +61,10 @@ def _no_beam() -> str:
     return "" if _BEAM.exists() else _GET
 
 
+def _no_bubblewrap() -> str:
+    return "" if shutil.which("bwrap") else "apt-get install bubblewrap"
+
+
 def _other(name: str) -> Program:
     return Program(_script("others.py"), _needs(_PEER_PYTHON), (f"of={name}",))
 
@@ -69,9 +73,12 @@ PROGRAMS: dict[str, Program] = {
     "ours": Program(lambda: [sys.executable, "-m", "bench.ours"], _here),
     "ours-sealed": Program(lambda: [sys.executable, "-m", "bench.ours_sealed"], _here),
     "ours-supervised": Program(lambda: [sys.executable, "-m", "bench.supervised"], _here),
+    "ours-launcher": Program(lambda: [sys.executable, "-m", "bench.sandboxes"], _here),
     "asyncio": Program(_script("asyncio_peer.py"), _here, ("loop=asyncio",)),
     "uvloop": Program(_script("asyncio_peer.py"), _needs(_PEER_PYTHON), ("loop=uvloop",)),
     "socket": Program(_script("socket_peer.py"), _here),
+    "bubblewrap": Program(_script("sandbox_peer.py"), _no_bubblewrap),
+    "bare": Program(_script("sandbox_peer.py"), _here),
     "xoscar": _other("xoscar"),
     "autogen-core": _other("autogen-core"),
     "pykka": _other("pykka"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launcher_checks import BWRAP_CHECKS, CHECKS, LIMIT_CHECKS, ROOT_CHECKS, STRICT_CHECKS
+from launcher_checks import BWRAP_CHECKS, CHECKS, LIMIT_CHECKS, MANY_CHECKS, ROOT_CHECKS, STRICT_CHECKS
 from people import Person, person
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -51,6 +51,17 @@ def test_over_bubblewraps_namespaces_the_launcher_promises_the_same_that(
 @pytest.mark.parametrize("promise", list(LIMIT_CHECKS))
 def test_a_sandbox_that_takes_hurts_no_neighbour(someone: Person, promise: str) -> None:
     print(someone.passes(SCRIPT, promise))
+
+
+@pytest.mark.parametrize("promise", list(MANY_CHECKS))
+def test_of_many_sandboxes_that(someone: Person, promise: str) -> None:
+    # A thousand once: what is added for another user, and over bubblewrap, is who makes them and not how many.
+    print(someone.passes(SCRIPT, promise, "1000" if someone.name == "self" else "100"))
+
+
+@pytest.mark.parametrize("promise", list(MANY_CHECKS))
+def test_of_many_sandboxes_over_bubblewraps_namespaces_that(ordinary: Person, promise: str) -> None:
+    print(ordinary.passes(SCRIPT, promise, "100", prefix=without_namespaces(ordinary, "clone3")))
 
 
 @pytest.mark.parametrize("promise", list(BWRAP_CHECKS))

@@ -7,12 +7,20 @@ import sys
 
 import launcher_ending  # noqa: F401 - each adds its checks
 import launcher_making  # noqa: F401
+import launcher_many  # noqa: F401
 import launcher_wire  # noqa: F401
 import launcher_limits  # noqa: F401
 import launcher_tiers
-from launching import BWRAP_CHECKS, CHECKS, LIMIT_CHECKS, ROOT_CHECKS, STRICT_CHECKS
+from launching import (
+    BWRAP_CHECKS,
+    CHECKS,
+    LIMIT_CHECKS,
+    MANY_CHECKS,
+    ROOT_CHECKS,
+    STRICT_CHECKS,
+)
 
-__all__ = ["BWRAP_CHECKS", "CHECKS", "LIMIT_CHECKS", "ROOT_CHECKS", "STRICT_CHECKS"]
+__all__ = ["BWRAP_CHECKS", "CHECKS", "LIMIT_CHECKS", "MANY_CHECKS", "ROOT_CHECKS", "STRICT_CHECKS"]
 
 # Well above what any needs; the one who started this waits a little longer.
 SECONDS = 100.0
@@ -23,6 +31,7 @@ EVERY = {
     **ROOT_CHECKS,
     **BWRAP_CHECKS,
     **LIMIT_CHECKS,
+    **MANY_CHECKS,
     **STRICT_CHECKS,
     "root_goes_nowhere_without_namespaces_of_its_own": launcher_tiers.root_goes_nowhere,
 }

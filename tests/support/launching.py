@@ -28,6 +28,7 @@ CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
 ROOT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
 BWRAP_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # where only bubblewrap may make namespaces
 LIMIT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # bombs beside a neighbour
+MANY_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
 STRICT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # where nobody may
 
 

@@ -73,7 +73,11 @@ class Person:
 
 
 def _unused_uid() -> int:
-    used = {entry.stat().st_uid for entry in os.scandir("/proc") if entry.name.isdigit()}
+    used = set()
+    for entry in os.scandir("/proc"):
+        with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+            if entry.name.isdigit():
+                used.add(entry.stat().st_uid)
     return next(uid for uid in range(FIRST_FRESH_UID, FIRST_FRESH_UID + 1000) if uid not in used)
 
 

@@ -96,21 +96,19 @@ pub fn spawn(
             .collect(),
         launcher: sys::getpid(),
     };
-    let (pid, pidfd) = match sys::clone3(0).at(Step::Clone, String::new)? {
+    let (group, joining) = machine.cgroup.make(id, &limits)?;
+    let (pid, pidfd) = match spawn::clone(0, group.as_ref())? {
         Cloned::Child => {
-            let Err(refusal) = become_bwrap(&handed);
+            let Err(refusal) = joining.join().and_then(|()| become_bwrap(&handed));
             let _ = sys::write(handed.status.as_fd(), &step::encode(&refusal));
             sys::exit_now(child::REFUSED)
         }
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
-    drop((handed, plan));
-    let mut group = None;
+    drop((handed, plan, joining));
     let mut first = None;
-    let ready = machine
-        .cgroup
-        .enclose(id, pid, &limits)
-        .map(|made| group = made)
+    let taken = group.as_ref().map_or(Ok(()), |group| group.take(pid));
+    let ready = taken
         .and_then(|()| spawn::expendable(pid))
         .and_then(|()| word(&start))
         .and_then(|()| first_process(pid, info.as_fd()))

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use crate::cgroup::Joining;
 use crate::domain::{self, Access as Right, Outside};
 use crate::layout::{Access, Layout, Mount};
 use crate::message::{Kind, Limits};
@@ -66,12 +67,20 @@ pub struct Pipes {
     pub go: OwnedFd,
     /// Where a command's first process reports how the command ended.
     pub report: Option<OwnedFd>,
+    pub joining: Joining,
 }
 
 /// Takes every step and runs the program; never returns.
 pub fn run(plan: Plan, pipes: Pipes, descriptors: Vec<OwnedFd>) -> ! {
-    let Pipes { status, go, report } = pipes;
-    let Err(refusal) = take_steps(plan, status.as_fd(), go, report, descriptors);
+    let Pipes {
+        status,
+        go,
+        report,
+        joining,
+    } = pipes;
+    let Err(refusal) = joining
+        .join()
+        .and_then(|()| take_steps(plan, status.as_fd(), go, report, descriptors));
     // If the launcher is gone there is nobody to tell, and the exit code says the same.
     let _ = sys::write(status.as_fd(), &step::encode(&refusal));
     sys::exit_now(REFUSED)

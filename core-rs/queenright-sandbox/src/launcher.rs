@@ -324,9 +324,10 @@ impl Launcher {
             end = sys::End::Signal(code - 128);
         }
         let over = running.over || running.group.as_ref().is_some_and(Group::ran_out);
+        self.reply(message::exited(id, end, over), None)?;
         self.leaving.extend(running.group);
         self.leaving.retain(|group| !group.remove());
-        self.reply(message::exited(id, end, over), None)
+        Ok(())
     }
 
     fn reply(&mut self, bytes: Vec<u8>, descriptor: Option<OwnedFd>) -> io::Result<()> {

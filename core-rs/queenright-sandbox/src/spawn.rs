@@ -142,24 +142,30 @@ pub fn spawn(
         }
         Place::Host { .. } | Place::InPlace(_) => 0,
     };
-    let (pid, pidfd) = match sys::clone3(namespaces).at(Step::Clone, String::new)? {
+    let (group, joining) = machine.cgroup.make(id, &limits)?;
+    let (pid, pidfd) = match clone(namespaces, group.as_ref())? {
         Cloned::Child => child::run(
             plan,
             Pipes {
                 status: child_status,
                 go: child_go,
                 report: child_report,
+                joining,
             },
             descriptors,
         ),
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
-    drop((child_status, child_go, child_report, plan, descriptors));
-    let mut group = None;
-    let ready = machine
-        .cgroup
-        .enclose(id, pid, &limits)
-        .map(|made| group = made)
+    drop((
+        child_status,
+        child_go,
+        child_report,
+        plan,
+        descriptors,
+        joining,
+    ));
+    let taken = group.as_ref().map_or(Ok(()), |group| group.take(pid));
+    let ready = taken
         .and_then(|()| match kind {
             Kind::Executor => Ok(()),
             Kind::Cell | Kind::Command => expendable(pid),
@@ -183,6 +189,17 @@ pub fn spawn(
         over: false,
         whole,
     })
+}
+
+/// A clone that fails leaves no empty group behind.
+pub fn clone(namespaces: libc::c_int, group: Option<&Group>) -> Result<Cloned, Refusal> {
+    sys::clone3(namespaces)
+        .at(Step::Clone, String::new)
+        .inspect_err(|_| {
+            if let Some(group) = group {
+                group.remove();
+            }
+        })
 }
 
 /// Kills a child that never got to run and takes it off the process table.
