@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -81,16 +82,21 @@ def _unused_uid() -> int:
     return next(uid for uid in range(FIRST_FRESH_UID, FIRST_FRESH_UID + 1000) if uid not in used)
 
 
-def _package(name: str) -> Path:
+def _copy(name: str, library: Path) -> None:
+    """A package's directory, or a module's one file."""
     found = importlib.util.find_spec(name)
     assert found is not None
     assert found.origin is not None
-    return Path(found.origin).resolve().parent
+    origin = Path(found.origin).resolve()
+    if found.submodule_search_locations is None:
+        shutil.copy(origin, library)
+    else:
+        shutil.copytree(origin.parent, library / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 @contextlib.contextmanager
-def person(name: str, scripts: Path) -> Iterator[Person]:
-    """`self`, or `user`: a fresh uid with the system's python and a copy of the package.
+def person(name: str, scripts: Path, more: tuple[str, ...] = ()) -> Iterator[Person]:
+    """`self`, or `user`: a fresh uid with the system's python and a copy of the package, and of `more` beside it.
 
     Skips `user` unless root.
     """
@@ -107,9 +113,15 @@ def person(name: str, scripts: Path) -> Iterator[Person]:
         library.mkdir()
         home.mkdir(mode=0o700)
         os.chown(home, uid, uid)
-        for package in ("queenright", "msgpack"):
-            shutil.copytree(
-                _package(package), library / package, ignore=shutil.ignore_patterns("__pycache__")
-            )
+        for package in ("queenright", "msgpack", *more):
+            _copy(package, library)
+        if more:
+            about = Path(str(importlib.metadata.distribution("queenright")._path))  # type: ignore[attr-defined]
+            shutil.copytree(about, library / about.name)
+            # Executors are started without this environment's variables: they find the package through a venv.
+            subprocess.run([SYSTEM_PYTHON, "-m", "venv", "--without-pip", library / "venv"], check=True)
+            (site,) = (library / "venv" / "lib").glob("python3*/site-packages")
+            (site / "library.pth").write_text(f"{library}\n")
         shutil.copytree(scripts, library, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        yield Person(name, SYSTEM_PYTHON, str(library), home, uid)
+        python = str(library / "venv" / "bin" / "python") if more else SYSTEM_PYTHON
+        yield Person(name, python, str(library), home, uid)

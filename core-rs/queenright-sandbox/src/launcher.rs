@@ -25,6 +25,7 @@ const MAX_ID: u64 = u64::MAX - FIRST_TOKEN;
 const LAST_WAIT: Duration = Duration::from_secs(5);
 /// The same for one that has been killed because its outer process ended.
 const GONE_MS: i32 = 5000;
+const LEAVING_A_TIME: usize = 4;
 
 /// Why the launcher ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ struct Launcher {
     /// What the socket had no room for. While anything waits here no request is read, so it grows by exits only.
     waiting: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     /// Groups of ended sandboxes that the kernel was not done with.
-    leaving: Vec<Group>,
+    leaving: VecDeque<Group>,
     looked: Instant,
     /// The limit of open files this process was started with, which services get back.
     open_files: (u64, u64),
@@ -95,7 +96,7 @@ pub fn run(landlock_abi_cap: u32, landlock_alone: bool) -> io::Result<Ended> {
         epoll,
         running: HashMap::new(),
         waiting: VecDeque::new(),
-        leaving: Vec::new(),
+        leaving: VecDeque::new(),
         looked: Instant::now(),
         open_files,
     };
@@ -326,7 +327,14 @@ impl Launcher {
         let over = running.over || running.group.as_ref().is_some_and(Group::ran_out);
         self.reply(message::exited(id, end, over), None)?;
         self.leaving.extend(running.group);
-        self.leaving.retain(|group| !group.remove());
+        // A few each time: a thousand that end at once must not each look at all the others.
+        for _ in 0..LEAVING_A_TIME.min(self.leaving.len()) {
+            if let Some(group) = self.leaving.pop_front()
+                && !group.remove()
+            {
+                self.leaving.push_back(group);
+            }
+        }
         Ok(())
     }
 
