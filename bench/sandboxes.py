@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgpack
-from queenright.supervisor.launcher import Launcher, Sandbox, launcher_path
-from queenright.supervisor.sandbox_spec import command_spec, kernel_uid
+import msgpack  # type: ignore[import-untyped]
 
 from bench.work import Params, end_in_order
+from queenright.supervisor.launcher import Launcher, Sandbox, launcher_path
+from queenright.supervisor.sandbox_spec import command_spec, kernel_uid
 
 
 class _Asked:
@@ -105,9 +105,7 @@ async def _many(params: Params, directory: str) -> dict[str, Any]:
         place = Path(directory) / "workspace"
         place.mkdir()
         launcher.give(place, 1)
-        spec = command_spec(
-            argv=["/bin/sleep", mark], workspace=place, slot=1, in_place=launcher.in_place
-        )
+        spec = command_spec(argv=["/bin/sleep", mark], workspace=place, slot=1, in_place=launcher.in_place)
         null = os.open(os.devnull, os.O_RDWR)
         began = time.perf_counter()
         sandboxes: list[Sandbox] = [await launcher.spawn(spec, [null] * 3) for _ in range(count)]
@@ -118,7 +116,12 @@ async def _many(params: Params, directory: str) -> dict[str, Any]:
         launcher.kill_all()
         await asyncio.gather(*(sandbox.wait() for sandbox in sandboxes))
         gone = time.perf_counter() - began
-        return {"count": count, "gone_ms": 1000 * gone, "made_ms": 1000 * made / count, "orphans": _left(mark)}
+        return {
+            "count": count,
+            "gone_ms": 1000 * gone,
+            "made_ms": 1000 * made / count,
+            "orphans": _left(mark),
+        }
     finally:
         launcher.close()
 

@@ -62,7 +62,11 @@ def test_every_attack_is_stopped_by_landlock_and_the_filter_alone(ordinary: Pers
 
 
 def all_stopped(report: dict[str, Any], but: frozenset[str] = frozenset()) -> None:
-    through = [f"{attack['name']}: {attack['how']}" for attack in report["attacks"] if not attack["stopped"] and attack["name"] not in but]
+    through = [
+        f"{attack['name']}: {attack['how']}"
+        for attack in report["attacks"]
+        if not attack["stopped"] and attack["name"] not in but
+    ]
     assert through == []
     # What is excused does go through: otherwise it must not be excused.
     assert but <= {attack["name"] for attack in report["attacks"] if not attack["stopped"]}

@@ -6,11 +6,11 @@ import asyncio
 import sys
 
 import launcher_ending  # noqa: F401 - each adds its checks
+import launcher_limits  # noqa: F401
 import launcher_making  # noqa: F401
 import launcher_many  # noqa: F401
-import launcher_wire  # noqa: F401
-import launcher_limits  # noqa: F401
 import launcher_tiers
+import launcher_wire  # noqa: F401
 from launching import (
     BWRAP_CHECKS,
     CHECKS,

@@ -1,4 +1,3 @@
-# ruff: noqa: PT017, SIM115 - run without pytest, as another user
 """What one sandbox takes without end hurts no other: a neighbour goes on forking, writing, opening and allocating."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: PT017, SIM115 - run without pytest, as another user
 """Many sandboxes at once, and that none outlives a stop or `kill -9` of anything that holds them."""
 
 from __future__ import annotations
@@ -90,7 +89,9 @@ async def many_at_once_are_gone_with_the_stop() -> None:
         took = time.perf_counter() - began
         assert {end.signal for end in ends} == {signal.SIGKILL}
         assert marked() == 0
-    print(f"{MANY} sandboxes of two processes ({launcher.tier}): made in {made:.1f} s, gone {took:.2f} s after the stop")
+    print(
+        f"{MANY} sandboxes of two processes ({launcher.tier}): made in {made:.1f} s, gone {took:.2f} s after the stop"
+    )
 
 
 @many_check

@@ -40,9 +40,9 @@ def named(name: str, own: int) -> set[int]:
     found = set()
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and entry.stat().st_uid == os.geteuid():
-                if (entry / "comm").read_text().strip() == name and int(entry.name) != own:
-                    found.add(int(entry.name))
+            mine = entry.name.isdigit() and entry.stat().st_uid == os.geteuid()
+            if mine and (entry / "comm").read_text().strip() == name and int(entry.name) != own:
+                found.add(int(entry.name))
     return found
 
 

@@ -34,7 +34,14 @@ def probed(tier: str = "full", /, **absent: str) -> str:
     ]  # fmt: skip
     landlock = {"kernel": 7, "used": 6, "full": 6}
     return json.dumps(
-        {"version": "0", "root": False, "tier": tier, "landlock": landlock, "max_user_namespaces": 0, "features": features}
+        {
+            "version": "0",
+            "root": False,
+            "tier": tier,
+            "landlock": landlock,
+            "max_user_namespaces": 0,
+            "features": features,
+        }
     )
 
 

@@ -21,7 +21,14 @@ PROGRAM = ["/bin/true"]
 
 def bubblewrap(workspace: str) -> list[str]:
     """All namespaces, no capability, and what ours shows: /usr, its links, five devices, /proc, /tmp, the workspace."""
-    words = ["/usr/bin/bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--clearenv"]
+    words = [
+        "/usr/bin/bwrap",
+        "--unshare-all",
+        "--unshare-user",
+        "--die-with-parent",
+        "--new-session",
+        "--clearenv",
+    ]
     words += ["--uid", "1000", "--gid", "1000", "--hostname", "workspace", "--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         path = Path("/") / name

@@ -12,6 +12,9 @@ use crate::step::Refusal;
 /// the 208 KiB a socket buffer holds by default.
 pub const MAX_PACKET: usize = 64 * 1024;
 
+/// Characters of a refusal: it names what was wrong, which may itself be as long as a packet.
+const MAX_MESSAGE: usize = 1024;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -287,7 +290,7 @@ pub fn refused(id: Option<u64>, refusal: &Refusal) -> Vec<u8> {
         error: ErrorFields {
             step,
             errno: refusal.errno,
-            message: refusal.message(),
+            message: refusal.message().chars().take(MAX_MESSAGE).collect(),
             hint,
         },
     })
@@ -357,6 +360,13 @@ mod tests {
                 .message()
                 .contains("dance")
         );
+    }
+
+    #[test]
+    fn a_refusal_is_a_small_packet_whatever_it_names() {
+        let long = format!("{:?}", "\u{1b}".repeat(MAX_PACKET));
+        let packet = refused(Some(1), &Refusal::request(long));
+        assert!(packet.len() < MAX_PACKET / 8, "{}", packet.len());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{strict, sys};
 const MAX_HOSTNAME: usize = 64;
 
 fn c_string(what: &str, text: &str) -> Result<CString, Refusal> {
-    CString::new(text).map_err(|_| Refusal::request(format!("{what} holds a NUL byte")))
+    CString::new(text).map_err(|_| Refusal::request(format!("{what} {text:?} holds a NUL byte")))
 }
 
 pub fn arguments(argv: &[String]) -> Result<Vec<CString>, Refusal> {
@@ -40,7 +40,9 @@ pub fn environment(env: &BTreeMap<String, String>) -> Result<Vec<CString>, Refus
                 "env name {name:?} is empty or holds ="
             )));
         }
-        c_string("env", &format!("{name}={value}"))
+        // Named, not shown: what an environment holds may be secret.
+        CString::new(format!("{name}={value}"))
+            .map_err(|_| Refusal::request(format!("env {name:?} holds a NUL byte")))
     };
     env.iter().map(line).collect()
 }

@@ -26,7 +26,9 @@ DISTANCES = {
 
 
 @command("doctor", "queenright doctor", "queenright doctor --json", "queenright doctor --fix")
-@click.option("--fix", is_flag=True, help="Print the AppArmor profile that lets the launcher make namespaces.")
+@click.option(
+    "--fix", is_flag=True, help="Print the AppArmor profile that lets the launcher make namespaces."
+)
 def doctor_command(run: Run, fix: bool) -> int:
     """Try what this machine can enforce, and say what it lacks, what that costs and what mends it.
 

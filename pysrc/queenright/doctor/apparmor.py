@@ -23,7 +23,8 @@ def apparmor_profile(launcher: Path) -> str:
     odd = sorted(letter for letter in set(path) if letter in _MEANINGFUL or not letter.isprintable())
     if odd:
         raise QueenrightError(
-            f"an AppArmor profile cannot name {path!r}: it holds {odd[0]!r}", hint="install queenright elsewhere"
+            f"an AppArmor profile cannot name {path!r}: it holds {odd[0]!r}",
+            hint="install queenright elsewhere",
         )
     return f"""abi <abi/4.0>,
 include <tunables/global>

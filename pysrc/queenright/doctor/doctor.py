@@ -133,7 +133,6 @@ class Report:
             lines.append(f"       fix:   {feature.fix}")
         return "\n".join(lines)
 
-
     @property
     def _words(self) -> str:
         if self.tier == "full":
@@ -141,7 +140,11 @@ class Report:
         if self.tier == "bwrap":
             return "bubblewrap makes the namespaces, our walls stand inside; all with this user's uid"
         strict = any(feature.name == "landlock_strict" and feature.present for feature in self.features)
-        way = "`queenright up --degraded landlock` would go on without namespaces" if strict else "no way round it"
+        way = (
+            "`queenright up --degraded landlock` would go on without namespaces"
+            if strict
+            else "no way round it"
+        )
         return f"agents do not run; {way}"
 
 

@@ -265,7 +265,12 @@ class Launcher:
             if request["op"] == "kill":
                 return
             raise self._gone
-        packet: bytes = msgpack.packb(request)
+        try:
+            packet: bytes = msgpack.packb(request)
+        except UnicodeEncodeError as error:
+            raise SandboxRefused(
+                f"{error.object!r} is not text", step="request", hint="paths and words of a spec are UTF-8"
+            ) from error
         if len(packet) > MAX_PACKET:
             raise SandboxRefused(
                 f"a request of {len(packet)} bytes is over the launcher's {MAX_PACKET}",

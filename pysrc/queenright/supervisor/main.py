@@ -47,7 +47,9 @@ class Options:
     ready_fd: int | None = None
     echo_log: bool = False
     landlock_abi_cap: int | None = None
-    degraded: Literal["landlock"] | None = None  # an operator's word: without namespaces rather than not at all
+    degraded: Literal["landlock"] | None = (
+        None  # an operator's word: without namespaces rather than not at all
+    )
 
 
 def from_descriptor(descriptor: int) -> Options:
@@ -84,9 +86,7 @@ def run(options: Options) -> int:
         paths = Paths.of(options.state, {})
         pinned = read_pinned(paths)
         keyring = Keyring.open(paths.keyring, None)
-        launcher = Launcher.start(
-            landlock_abi_cap=options.landlock_abi_cap, degraded=options.degraded
-        )
+        launcher = Launcher.start(landlock_abi_cap=options.landlock_abi_cap, degraded=options.degraded)
     except SandboxRefused as error:
         return _refuse(options, error, EXIT_LACKS)
     except (QueenrightError, OSError) as error:
