@@ -18,7 +18,7 @@ from launching import DEADLINE, MANY_CHECKS, launched, shell
 from queenright.supervisor.launcher import Launcher, Sandbox
 
 # As many as asked for on the command line.
-MANY = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+MANY = next((int(word) for word in sys.argv[2:3] if word.isdigit()), 1000)
 # Found in /proc by what nobody else has in a command line.
 MARK = f"7{os.getpid()}"
 SCRIPT = f"(sleep {MARK} &); exec sleep {MARK}"
