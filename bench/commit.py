@@ -1,4 +1,4 @@
-"""Ours and git in Y1: the same tree, the same changes in the same order, each kept in its own way.
+"""Ours and git in Y3: the same tree, the same changes in the same order, each kept in its own way.
 
 Ours: a command in the sandbox makes the changes over an overlay (not measured); measured is `Space.commit_upper`: the diff is
 listed, contents and the record are synced, the workspace is carried to the new version. git: the changes are made in the work

@@ -65,6 +65,10 @@ def _no_git() -> str:
     return "" if shutil.which("git") else "apt-get install git"
 
 
+def _no_bubblewrap() -> str:
+    return "" if shutil.which("bwrap") else "apt-get install bubblewrap"
+
+
 def _other(name: str) -> Program:
     return Program(_script("others.py"), _needs(_PEER_PYTHON), (f"of={name}",))
 
@@ -75,9 +79,12 @@ PROGRAMS: dict[str, Program] = {
     "ours-supervised": Program(lambda: [sys.executable, "-m", "bench.supervised"], _here),
     "ours-commit": Program(lambda: [sys.executable, "-m", "bench.commit"], _here, ("of=ours",)),
     "git-commit": Program(lambda: [sys.executable, "-m", "bench.commit"], _no_git, ("of=git",)),
+    "ours-launcher": Program(lambda: [sys.executable, "-m", "bench.sandboxes"], _here),
     "asyncio": Program(_script("asyncio_peer.py"), _here, ("loop=asyncio",)),
     "uvloop": Program(_script("asyncio_peer.py"), _needs(_PEER_PYTHON), ("loop=uvloop",)),
     "socket": Program(_script("socket_peer.py"), _here),
+    "bubblewrap": Program(_script("sandbox_peer.py"), _no_bubblewrap),
+    "bare": Program(_script("sandbox_peer.py"), _here),
     "xoscar": _other("xoscar"),
     "autogen-core": _other("autogen-core"),
     "pykka": _other("pykka"),

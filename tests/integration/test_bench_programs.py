@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ALWAYS_HERE = ["asyncio", "asyncio, no flood", "asyncio, 4 processes", "asyncio + fsync", "Unix socket"]
+ALWAYS_HERE = [
+    "asyncio", "asyncio, no flood", "asyncio, 4 processes", "asyncio + fsync", "Unix socket", "no sandbox",
+]  # fmt: skip
 # Processor time has a grain of 10 ms, and a few agents may fit into memory that was there before.
 MAY_BE_NOTHING = {
-    "idle_cpu_percent", "supervisor_us", "bytes_each", "cell_bytes_each", "supervisor_bytes_each",
+    "idle_cpu_percent", "supervisor_us", "bytes_each", "cell_bytes_each", "supervisor_bytes_each", "orphans",
 }  # fmt: skip
 
 IN_A_CELL = (
@@ -22,8 +24,9 @@ IN_A_CELL = (
     "w5b_dormant_wake", "w6_sealed", "w7_flood",
 )  # fmt: skip
 BETWEEN_CELLS = ("w4s_spawn", "x1_throughput", "x2_durable", "x3_round_trip", "x4_full_mailbox")
-OF_WORKSPACES = ("y1_commit",)
-WITHOUT_PEER = {"w4m_million", "w5b_dormant_wake", "x4_full_mailbox", "y1_commit"}
+OVER_THE_LAUNCHER = ("y1_command", "y2_many")
+OF_WORKSPACES = ("y3_commit",)
+WITHOUT_PEER = {"w4m_million", "w5b_dormant_wake", "x4_full_mailbox", "y2_many", "y3_commit"}
 
 
 def measured(program: str, directory: Path) -> dict[str, Any]:
@@ -64,6 +67,12 @@ def test_a_program_between_cells_measures_real_sandboxed_cells(program: str, tmp
 
 
 @pytest.mark.isolation
+@pytest.mark.parametrize("program", OVER_THE_LAUNCHER)
+def test_a_program_over_the_launcher_measures_real_sandboxes(program: str, tmp_path: Path) -> None:
+    measured(program, tmp_path)
+
+
+@pytest.mark.isolation
 @pytest.mark.parametrize("program", OF_WORKSPACES)
 def test_a_program_of_workspaces_keeps_what_a_sandboxed_command_left(program: str, tmp_path: Path) -> None:
     measured(program, tmp_path)
@@ -72,4 +81,4 @@ def test_a_program_of_workspaces_keeps_what_a_sandboxed_command_left(program: st
 def test_no_program_is_left_out_here() -> None:
     from bench.__main__ import PROGRAMS
 
-    assert set(IN_A_CELL + BETWEEN_CELLS + OF_WORKSPACES) == set(PROGRAMS)
+    assert set(IN_A_CELL + BETWEEN_CELLS + OVER_THE_LAUNCHER + OF_WORKSPACES) == set(PROGRAMS)

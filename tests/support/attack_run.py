@@ -1,9 +1,9 @@
 """The host side of the attacks: decoys, listeners and a victim,
 then the probe in a sandbox; prints what it did.
 
-Run as `attack_run.py cell|command|none` by the one whose sandboxes are attacked. `none` runs the probe
-bare, to show
-that the attacks find what is there to be found.
+Run as `attack_run.py cell|command|none [TIER]` by the one whose sandboxes are attacked. `none` runs the probe
+bare, to show that the attacks find what is there to be found. The launcher must come to TIER (full) by itself, or
+to landlock-strict by being told that it will do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from launching import launched, run, shell
+from launching import launched, run, shell, workspace
 
 from queenright.supervisor.launcher import Exit
 from queenright.supervisor.sandbox_spec import Bind, cell_spec, interpreter_binds
@@ -38,7 +38,7 @@ def decoys(secret: str) -> list[str]:
     return [str(HERE / place) for place in places]
 
 
-async def main(kind: str) -> None:
+async def main(kind: str, tier: str) -> None:
     secret = secrets.token_hex(16)
     os.environ["QUEENRIGHT_DECOY"] = secret
     hidden = decoys(secret)
@@ -57,6 +57,7 @@ async def main(kind: str) -> None:
         listener.listen()
         listeners.append(listener)
     victim = subprocess.Popen(["/bin/sleep", "1000"])
+    before = os.getpriority(os.PRIO_PROCESS, victim.pid)
     facts = {
         "kind": kind, "secret": secret, "decoys": hidden,
         "hidden": [*hidden, "/etc/shadow", "/etc/ssh/sshd_config", unix_path],
@@ -70,6 +71,7 @@ async def main(kind: str) -> None:
             facts |= {
                 "writable": str(HERE),
                 "processes": 64,
+                "probe": str(PROBE),
                 "open_files": 1024,
                 "tmp_bytes": 1,
                 "file_bytes": 1,
@@ -79,8 +81,10 @@ async def main(kind: str) -> None:
             done = subprocess.run(command, capture_output=True, text=True, pass_fds=[inherited], check=False)
             text, how = done.stdout, Exit(done.returncode, None)
         else:
-            with launched() as launcher:
-                spec = cell_spec(packages={}, slot=1)
+            with launched(degraded="landlock" if tier == "landlock-strict" else None) as launcher:
+                assert launcher.tier == tier, f"{launcher.tier}: {launcher.instead_of}"
+                place = launcher.in_place
+                spec = cell_spec(packages={}, slot=1, in_place=place)
                 binds = spec.binds
                 program = spec.argv[0]
                 if kind == "command":
@@ -88,19 +92,26 @@ async def main(kind: str) -> None:
                     binds = spec.binds
                 facts |= {
                     "processes": spec.limits.processes, "open_files": spec.limits.open_files,
-                    "tmp_bytes": spec.limits.tmp_bytes, "file_bytes": spec.limits.file_bytes,
+                    "tmp_bytes": spec.limits.tmp_bytes or 0, "file_bytes": spec.limits.file_bytes,
                     "memory_bytes": spec.limits.memory_bytes,
                 }  # fmt: skip
-                facts["read_only"] += ["/probe/main.py", program]
-                argv = (program, "-I", "-S", "-B", "/probe/main.py", json.dumps(facts))
-                spec = replace(spec, argv=argv, binds=(*binds, Bind(PROBE, "/probe")))
+                probe = str(PROBE) if place else "/probe"
+                shown = [Bind(PROBE, probe)]
+                if place:
+                    facts["writable"] = str(workspace(launcher))
+                    if kind == "cell":
+                        shown.append(Bind(facts["writable"], facts["writable"], writable=True))
+                facts["probe"] = probe
+                facts["read_only"] += [f"{probe}/main.py", program]
+                argv = (program, "-I", "-S", "-B", f"{probe}/main.py", json.dumps(facts))
+                spec = replace(spec, argv=argv, binds=(*binds, *shown))
                 link, theirs = socket.socketpair()
                 how, text = await run(launcher, spec, [theirs.fileno()])
                 link.close()
                 theirs.close()
         aftermath = {
             "victim alive": victim.poll() is None,
-            "victim's priority unchanged": os.getpriority(os.PRIO_PROCESS, victim.pid) == 0,
+            "victim's priority unchanged": os.getpriority(os.PRIO_PROCESS, victim.pid) == before,
             "decoys unchanged": all(Path(path).read_text() == secret for path in hidden),
             "nobody called": not any(heard(listener) for listener in listeners),
             "nothing new beside the decoys": not any(
@@ -129,4 +140,4 @@ def heard(listener: socket.socket) -> bool:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "full"))

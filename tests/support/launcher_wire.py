@@ -57,12 +57,84 @@ async def what_a_request_gets_wrong_is_named_and_nothing_runs() -> None:
             ("request", replace(good, binds=(), overlay=Overlay(HERE / "workspace", "/workspace", MIB, 10))),
         ]
         for step, spec in cases:
-            await refused(launcher, spec, step)
+            # What is wrong inside the root is found by who builds it.
+            by_bubblewrap = launcher.tier == "bwrap" and step in ("hide", "bind")
+            await refused(launcher, spec, "bwrap" if by_bubblewrap else step)
         assert not (HERE / "workspace" / "ran").exists()
         how, _ = await run(launcher, good)
         assert how == Exit(0, None)
         too_long = replace(good, env={"A": "b" * 70_000})
         await refused(launcher, too_long, "request")
+
+
+@check
+async def what_no_spec_of_ours_says_is_refused_by_name() -> None:
+    """Requests as only another client could write them: each answer names the field and the value."""
+    control, pid = raw_launcher()
+    place = workspace_of_nobody()
+    good = {
+        "op": "spawn", "id": 1, "kind": "command", "argv": ["/bin/true"], "env": {}, "cwd": "/",
+        "binds": [], "hide": [], "landlock": None, "fds": 3, "hostname": "x",
+        "limits": {"memory_bytes": 1 << 28, "open_files": 64, "file_bytes": 1, "processes": 8, "tmp_bytes": 1 << 20},
+        "uid_slot": 1 if os.geteuid() == 0 else None,
+    }  # fmt: skip
+
+    def bind(src: object, dst: object = "/x") -> dict[str, object]:
+        return {"binds": [{"src": src, "dst": dst, "writable": False}]}
+
+    helper = {
+        "kind": "executor", "uid_slot": None, "hostname": None,
+        "limits": {**good["limits"], "processes": None, "tmp_bytes": None},  # type: ignore[dict-item]
+    }  # fmt: skip
+    cases: list[tuple[str, str, dict[str, object]]] = [
+        ("request", "bind src \"a/b\"", bind("a/b")),
+        ("request", "bind src \"\"", bind("")),
+        ("request", "bind src \"/a\\0b\"", bind("/a\0b")),
+        ("source", "/nowhere/at/all", bind("/nowhere/at/all")),
+        ("source", f"{place}/link", bind(f"{place}/link")),
+        ("request", "bind dst \"/x/../y\"", bind("/usr", "/x/../y")),
+        ("request", "bind dst \"/a\\0b\"", bind("/usr", "/a\0b")),
+        ("request", "cwd \"tmp\"", {"cwd": "tmp"}),
+        ("request", "cwd \"/t\\0p\"", {"cwd": "/t\0p"}),
+        ("request", "argv[0] \"true\"", {"argv": ["true"]}),
+        ("request", "argv \"a\\0b\"", {"argv": ["/bin/true", "a\0b"]}),
+        ("request", "env \"A\"", {"env": {"A": "\0"}}),
+        ("request", "hostname \"\\u{1b}[2J\"", {"hostname": "\x1b[2J"}),
+        ("request", "landlock.read \"etc\"", {**helper, "landlock": {"read": ["etc"], "write": []}}),
+        ("request", "landlock.write \"/e\\0\"", {**helper, "landlock": {"read": [], "write": ["/e\0"]}}),
+        ("landlock", "/nowhere", {**helper, "landlock": {"read": ["/nowhere"], "write": []}}),
+        ("request", "\\u{1b}", {"argv": ["\x1b" * 60_000]}),
+        ("request", "not a request", {"cwd": b"/\xff"}),
+        ("request", "not a request", {"limits": {}}),
+    ]  # fmt: skip
+    null = os.open(os.devnull, os.O_RDWR)
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * 3))]
+    for step, word, change in cases:
+        control.sendmsg([msgpack.packb({**good, **change})], rights)
+        answer = msgpack.unpackb(control.recv(65536))
+        assert answer["error"]["step"] == step, (change, answer)
+        named = word in answer["error"]["message"] or word == "not a request"
+        assert named, (word, answer)
+        assert len(answer["error"]["message"]) <= 1024
+    control.sendmsg([msgpack.packb(good)], rights)
+    answer = msgpack.unpackb(control.recv(65536))
+    assert "pid" in answer, answer
+    control.close()
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def workspace_of_nobody() -> str:
+    (HERE / "link").symlink_to("/usr")
+    return str(HERE)
+
+
+@check
+async def a_path_that_is_not_text_is_refused_by_name() -> None:
+    with launched() as launcher:
+        name = os.fsdecode(b"/caf\xe9")
+        await refused(launcher, replace(shell(launcher, ":"), binds=(Bind(name, "/x"),)), "request")
+        how, _ = await run(launcher, shell(launcher, ":"))
+        assert how == Exit(0, None)
 
 
 def raw_launcher() -> tuple[socket.socket, int]:

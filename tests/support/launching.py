@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from queenright.errors import SandboxRefused
 from queenright.supervisor.launcher import Exit, Launcher, Sandbox
@@ -25,6 +26,10 @@ HERE = Path.cwd()
 
 CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
 ROOT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
+BWRAP_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # where only bubblewrap may make namespaces
+LIMIT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # bombs beside a neighbour
+MANY_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
+STRICT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # where nobody may
 
 
 def check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
@@ -37,8 +42,18 @@ def root_check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitabl
     return function
 
 
+def bwrap_check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    BWRAP_CHECKS[function.__name__] = function
+    return function
+
+
+def strict_check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    STRICT_CHECKS[function.__name__] = function
+    return function
+
+
 @contextlib.contextmanager
-def launched(**options: int) -> Iterator[Launcher]:
+def launched(**options: Any) -> Iterator[Launcher]:
     launcher = Launcher.start(**options)
     try:
         yield launcher
@@ -60,7 +75,9 @@ def python(spec: SandboxSpec, code: str) -> SandboxSpec:
 
 def shell(launcher: Launcher, script: str, name: str = "workspace", **options: object) -> SandboxSpec:
     place = workspace(launcher, name)
-    return command_spec(argv=["/bin/sh", "-c", script], workspace=place, slot=1, **options)
+    return command_spec(
+        argv=["/bin/sh", "-c", script], workspace=place, slot=1, in_place=launcher.in_place, **options
+    )
 
 
 async def start(launcher: Launcher, spec: SandboxSpec, extra: Sequence[int] = ()) -> tuple[Sandbox, int]:

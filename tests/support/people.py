@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -38,17 +39,20 @@ class Person:
     def is_root(self) -> bool:
         return self.uid is None and os.geteuid() == 0
 
+    def path(self, script: Path) -> str:
+        """Where a script of this folder is for this one."""
+        return str(script if self.library is None else Path(self.library) / script.name)
+
     def run(
         self, script: Path, *arguments: str, prefix: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess[str]:
         """Run a script of this folder to its end; its output is captured."""
-        path = script if self.library is None else Path(self.library) / script.name
         environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.home), "LANG": "C.UTF-8"}
         if self.library is not None:
             environment["PYTHONPATH"] = self.library
         identity = {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
         return subprocess.run(
-            [*prefix, self.python, str(path), *arguments],
+            [*prefix, self.python, self.path(script), *arguments],
             env=environment,
             cwd=self.home,
             capture_output=True,
@@ -70,20 +74,29 @@ class Person:
 
 
 def _unused_uid() -> int:
-    used = {entry.stat().st_uid for entry in os.scandir("/proc") if entry.name.isdigit()}
+    used = set()
+    for entry in os.scandir("/proc"):
+        with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+            if entry.name.isdigit():
+                used.add(entry.stat().st_uid)
     return next(uid for uid in range(FIRST_FRESH_UID, FIRST_FRESH_UID + 1000) if uid not in used)
 
 
-def _package(name: str) -> Path:
+def _copy(name: str, library: Path) -> None:
+    """A package's directory, or a module's one file."""
     found = importlib.util.find_spec(name)
     assert found is not None
     assert found.origin is not None
-    return Path(found.origin).resolve().parent
+    origin = Path(found.origin).resolve()
+    if found.submodule_search_locations is None:
+        shutil.copy(origin, library)
+    else:
+        shutil.copytree(origin.parent, library / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 @contextlib.contextmanager
-def person(name: str, scripts: Path) -> Iterator[Person]:
-    """`self`, or `user`: a fresh uid with the system's python and a copy of the package.
+def person(name: str, scripts: Path, more: tuple[str, ...] = ()) -> Iterator[Person]:
+    """`self`, or `user`: a fresh uid with the system's python and a copy of the package, and of `more` beside it.
 
     Skips `user` unless root.
     """
@@ -100,9 +113,15 @@ def person(name: str, scripts: Path) -> Iterator[Person]:
         library.mkdir()
         home.mkdir(mode=0o700)
         os.chown(home, uid, uid)
-        for package in ("queenright", "msgpack"):
-            shutil.copytree(
-                _package(package), library / package, ignore=shutil.ignore_patterns("__pycache__")
-            )
+        for package in ("queenright", "msgpack", *more):
+            _copy(package, library)
+        if more:
+            about = Path(str(importlib.metadata.distribution("queenright")._path))  # type: ignore[attr-defined]
+            shutil.copytree(about, library / about.name)
+            # Executors are started without this environment's variables: they find the package through a venv.
+            subprocess.run([SYSTEM_PYTHON, "-m", "venv", "--without-pip", library / "venv"], check=True)
+            (site,) = (library / "venv" / "lib").glob("python3*/site-packages")
+            (site / "library.pth").write_text(f"{library}\n")
         shutil.copytree(scripts, library, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        yield Person(name, SYSTEM_PYTHON, str(library), home, uid)
+        python = str(library / "venv" / "bin" / "python") if more else SYSTEM_PYTHON
+        yield Person(name, python, str(library), home, uid)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from queenright.actions.resources import NAMESPACE as RESOURCES
 from queenright.actions.resources_toml import compile_resources
@@ -52,10 +52,10 @@ class Supervised:
 
     # --- the daemon -----------------------------------------------------------------------------------------------
 
-    def up(self, *, locked: bool = False) -> None:
+    def up(self, *, locked: bool = False, degraded: Literal["landlock"] | None = None) -> None:
         give_read, give_write = os.pipe()
         ready_read, ready_write = os.pipe()
-        options = Options(self.paths.state, locked=locked, ready_fd=ready_write)
+        options = Options(self.paths.state, locked=locked, ready_fd=ready_write, degraded=degraded)
         with (self.base / "stderr").open("ab") as errors:
             self.daemon = subprocess.Popen(
                 [sys.executable, "-P", "-m", "queenright.supervisor", str(give_read)],

@@ -166,6 +166,7 @@ class FakeFeed:
         self.calls: list[tuple[Any, ...]] = []
         self.armed_with: Any = None
         self.refuse: dict[str, Exception] = {}
+        self.tier, self.memory = "full", "hard"
         self.queue: asyncio.Queue[Heard] = asyncio.Queue()
         self.intents = [
             {
@@ -295,6 +296,8 @@ class FakeFeed:
             "now_ms": NOW,
             "distance": "uid",
             "policy_revision": bytes(32),
+            "tier": self.tier,
+            "memory": self.memory,
             "agents": counts,
             "swarms": 1,
             "cells": 3,

@@ -34,6 +34,19 @@ async def test_the_swarm_is_a_tree_under_its_intent_with_states_in_words() -> No
         assert "flat" in at.text()
 
 
+async def test_a_degraded_tier_stands_in_the_first_line_of_every_place_and_soft_memory_in_the_swarm() -> None:
+    async with desk() as at:
+        assert "DEGRADED" not in at.text()
+        assert "memory:" not in at.text()
+        at.feed.tier, at.feed.memory = "landlock-strict", "soft"
+        at.feed.emit(Changed("status", at.feed.status()))
+        await at.see("DEGRADED landlock-strict")
+        assert "memory: soft" in at.text()
+        for key in ("2", "4"):
+            await at.press(key)
+            assert "DEGRADED landlock-strict" in at.text().splitlines()[0]
+
+
 async def test_events_are_drawn_and_gone_rows_go() -> None:
     async with desk() as at:
         row = at.feed.agents[2]

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from queenright.doctor import doctor
+from queenright.doctor.apparmor import apparmor_profile
+from queenright.errors import QueenrightError
 
 
 def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -20,11 +22,11 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(doctor, "launcher_path", lambda: program)
 
 
-def probed(**absent: str) -> str:
+def probed(tier: str = "full", /, **absent: str) -> str:
     names = [name for name in doctor._KNOWN if name != "launcher"]
     features = [
         {
-            "name": name, "required": not name.startswith("memory"), "present": name not in absent,
+            "name": name, "required": not name.startswith(("memory", "bubblewrap", "landlock_")), "present": name not in absent,
             "step": "clone" if name in absent else "", "errno": 28 if name in absent else 0,
             "message": absent.get(name, ""), "hint": "raise the limit" if name in absent else "",
         }
@@ -32,7 +34,14 @@ def probed(**absent: str) -> str:
     ]  # fmt: skip
     landlock = {"kernel": 7, "used": 6, "full": 6}
     return json.dumps(
-        {"version": "0", "root": False, "landlock": landlock, "max_user_namespaces": 0, "features": features}
+        {
+            "version": "0",
+            "root": False,
+            "tier": tier,
+            "landlock": landlock,
+            "max_user_namespaces": 0,
+            "features": features,
+        }
     )
 
 
@@ -52,7 +61,7 @@ def test_a_machine_with_everything_is_fine(tmp_path: Path, monkeypatch: pytest.M
 def test_what_is_missing_is_named_with_its_cost_and_its_mend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretend(tmp_path, monkeypatch, probed(user_namespace="No space left", sandbox="No space left"))
+    pretend(tmp_path, monkeypatch, probed("none", user_namespace="No space left", sandbox="No space left"))
     report = doctor.examine()
     assert (report.exit_code, report.tier) == (6, "none")
     assert [feature.name for feature in report.missing] == ["user_namespace", "sandbox"]
@@ -101,3 +110,44 @@ def test_a_missing_launcher_is_a_missing_feature(tmp_path: Path, monkeypatch: py
     assert report.exit_code == 6
     assert "reinstall" in report.features[0].fix
     assert "agents do not run" in report.as_text()
+
+
+def test_where_bubblewrap_helps_out_agents_run_and_the_tier_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(tmp_path, monkeypatch, probed("bwrap", user_namespace="not permitted", sandbox="not permitted"))
+    report = doctor.examine()
+    assert (report.exit_code, report.tier) == (0, "bwrap")
+    text = report.as_text()
+    assert "sandbox tier    bwrap (bubblewrap makes the namespaces" in text
+    assert "NO   user_namespace" in text, "what is missing stays named"
+
+
+def test_landlock_alone_is_offered_and_never_a_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = dict.fromkeys(("user_namespace", "sandbox", "bubblewrap"), "not permitted")
+    pretend(tmp_path, monkeypatch, probed("none", **absent))
+    report = doctor.examine()
+    assert (report.exit_code, report.tier) == (6, "none")
+    assert "--degraded landlock` would go on" in report.as_text()
+    pretend(tmp_path, monkeypatch, probed("none", landlock_strict="too old", **absent))
+    text = doctor.examine().as_text()
+    assert "would go on" not in text
+    assert "no way round it" in text
+
+
+def test_the_profile_names_the_real_path_and_only_user_namespaces(tmp_path: Path) -> None:
+    real, link = tmp_path / "queenright-launch", tmp_path / "link"
+    real.touch()
+    link.symlink_to(real)
+    profile = apparmor_profile(link)
+    assert f'profile queenright-launch "{real.resolve()}" flags=(unconfined) {{' in profile
+    rules = [line.strip() for line in profile.splitlines() if line.startswith("  ")]
+    assert rules == ["userns,", "include if exists <local/queenright-launch>"]
+
+
+@pytest.mark.parametrize("name", ['a"b', "a*b", "a{b", "a\nb", "a@b", "a\\b"])
+def test_a_path_that_means_something_in_a_profile_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(QueenrightError, match="cannot name"):
+        apparmor_profile(tmp_path / name)

@@ -54,6 +54,23 @@ pub fn drop_all() -> Result<(), Refusal> {
     }
 }
 
+/// For a process that was given none: seen to be so in every set an exec could draw from.
+pub fn see_none() -> Result<(), Refusal> {
+    sys::clear_ambient().at(Step::Caps, || "ambient set".into())?;
+    let bounding = (0..=HIGHEST)
+        .map_while(|capability| sys::prctl(libc::PR_CAPBSET_READ, capability).ok())
+        .filter(|&there| there != 0)
+        .count();
+    match (sys::capget().at(Step::Caps, || "capget".into())?, bounding) {
+        (0, 0) => Ok(()),
+        (held, bounding) => Err(Refusal::new(
+            Step::Caps,
+            libc::EPERM,
+            format!("capabilities left: {held:#x}, and {bounding} in the bounding set"),
+        )),
+    }
+}
+
 /// An executor keeps what [`EXECUTOR`] names if the launcher is root, and nothing otherwise.
 pub fn drop_for_executor(root: bool) -> Result<(), Refusal> {
     sys::clear_ambient().at(Step::Caps, || "ambient set".into())?;

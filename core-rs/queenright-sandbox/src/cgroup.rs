@@ -4,6 +4,7 @@
 //! root. Elsewhere there is no hard limit of memory; then [`crate::memory`] watches, and the status says "soft".
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::message::Limits;
@@ -65,16 +66,11 @@ impl Control {
         !matches!(self, Self::Absent(_))
     }
 
-    /// Makes the group of sandbox `id` and puts `pid` into it, before that process has done anything.
-    pub fn enclose(
-        &self,
-        id: u64,
-        pid: libc::pid_t,
-        limits: &Limits,
-    ) -> Result<Option<Group>, Refusal> {
+    /// Makes the group of sandbox `id`; a process comes into it by [`Joining`], before it has done anything.
+    pub fn make(&self, id: u64, limits: &Limits) -> Result<(Option<Group>, Joining), Refusal> {
         let at = |base: &PathBuf| base.join(id.to_string());
         let group = match self {
-            Self::Absent(_) => return Ok(None),
+            Self::Absent(_) => return Ok((None, Joining(Vec::new()))),
             Self::V2 { base } => Group {
                 version: 2,
                 memory: at(base),
@@ -86,8 +82,8 @@ impl Control {
                 pids: at(pids),
             },
         };
-        match group.fill(pid, limits) {
-            Ok(()) => Ok(Some(group)),
+        match group.fill(limits) {
+            Ok(joining) => Ok((Some(group), joining)),
             Err(refusal) => {
                 group.remove();
                 Err(refusal)
@@ -110,7 +106,7 @@ impl Control {
 }
 
 impl Group {
-    fn fill(&self, pid: libc::pid_t, limits: &Limits) -> Result<(), Refusal> {
+    fn fill(&self, limits: &Limits) -> Result<Joining, Refusal> {
         let bytes = limits.memory_bytes.to_string();
         make(&self.memory)?;
         if self.version == 2 {
@@ -125,8 +121,24 @@ impl Group {
         if let Some(processes) = limits.processes {
             set(&self.pids, "pids.max", &processes.to_string())?;
         }
-        set(&self.memory, "cgroup.procs", &pid.to_string())?;
-        set(&self.pids, "cgroup.procs", &pid.to_string())
+        if self.version == 2 {
+            return Ok(Joining(Vec::new()));
+        }
+        let open = |directory: &Path| {
+            let path = directory.join("tasks");
+            let file = fs::OpenOptions::new().write(true).open(&path);
+            file.map(OwnedFd::from)
+                .at(Step::Cgroup, || path.display().to_string())
+        };
+        Ok(Joining(vec![open(&self.memory)?, open(&self.pids)?]))
+    }
+
+    /// Version 2: puts a process that waits into the group. Version 1's has put itself there.
+    pub fn take(&self, pid: libc::pid_t) -> Result<(), Refusal> {
+        match self.version {
+            2 => set(&self.memory, "cgroup.procs", &pid.to_string()),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the kernel has ended a process of the group for want of memory.
@@ -155,6 +167,22 @@ impl Group {
     }
 }
 
+/// Files by which a process of one thread puts itself into a group of version 1.
+///
+/// Moving another process waits until every processor has passed a quiet state, 5 to 15 ms; a thread that moves itself
+/// does not (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
+pub struct Joining(Vec<OwnedFd>);
+
+impl Joining {
+    /// The caller's first step.
+    pub fn join(self) -> Result<(), Refusal> {
+        for file in self.0 {
+            sys::write(file.as_fd(), b"0").at(Step::Cgroup, || "tasks".into())?;
+        }
+        Ok(())
+    }
+}
+
 fn make(directory: &Path) -> Result<(), Refusal> {
     fs::create_dir(directory).at(Step::Cgroup, || directory.display().to_string())
 }
@@ -177,7 +205,7 @@ fn set_if_there(directory: &Path, file: &str, value: &str) -> Result<(), Refusal
 /// cgroup files take one value a write and are never made by writing.
 fn put(path: &Path, value: &str) -> io::Result<()> {
     let file = fs::OpenOptions::new().write(true).open(path)?;
-    sys::write(std::os::fd::AsFd::as_fd(&file), value.as_bytes()).map(drop)
+    sys::write(file.as_fd(), value.as_bytes()).map(drop)
 }
 
 fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {

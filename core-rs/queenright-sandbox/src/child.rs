@@ -4,13 +4,16 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use crate::cgroup::Joining;
 use crate::domain::{self, Access as Right, Outside};
 use crate::layout::{Access, Layout, Mount};
 use crate::message::{Kind, Limits};
 use crate::overlay::Overlay;
 use crate::root::{self, GID, Tmp, Tree, UID};
+use crate::seccomp::{self, Walls};
 use crate::step::{self, At, Refusal, Step};
-use crate::{caps, init, overlay, rlimits, seccomp, sys};
+use crate::tier::Tier;
+use crate::{caps, init, overlay, rlimits, strict, sys};
 
 /// Exit code of a process that gave up before its program ran.
 pub const REFUSED: i32 = 125;
@@ -27,6 +30,8 @@ pub struct Plan {
     pub abi: u32,
     /// The launcher runs as root.
     pub root: bool,
+    /// Who makes this machine's namespaces, if anybody.
+    pub tier: Tier,
     pub place: Place,
 }
 
@@ -49,6 +54,8 @@ pub enum Place {
         /// Among its own descriptors, directories to be read.
         descriptors: Vec<usize>,
     },
+    /// Cell and command where no namespaces can be had and the operator said to go on: the host's own paths.
+    InPlace(strict::Reach),
 }
 
 /// Copies of the mounts, made by the launcher when it is root and by the child otherwise.
@@ -66,12 +73,20 @@ pub struct Pipes {
     pub go: OwnedFd,
     /// Where a command's first process reports how the command ended.
     pub report: Option<OwnedFd>,
+    pub joining: Joining,
 }
 
 /// Takes every step and runs the program; never returns.
 pub fn run(plan: Plan, pipes: Pipes, descriptors: Vec<OwnedFd>) -> ! {
-    let Pipes { status, go, report } = pipes;
-    let Err(refusal) = take_steps(plan, status.as_fd(), go, report, descriptors);
+    let Pipes {
+        status,
+        go,
+        report,
+        joining,
+    } = pipes;
+    let Err(refusal) = joining
+        .join()
+        .and_then(|()| take_steps(plan, status.as_fd(), go, report, descriptors));
     // If the launcher is gone there is nobody to tell, and the exit code says the same.
     let _ = sys::write(status.as_fd(), &step::encode(&refusal));
     sys::exit_now(REFUSED)
@@ -105,34 +120,52 @@ fn take_steps(
     sys::setsid().at(Step::Session, String::new)?;
     sys::reset_signals().at(Step::Session, || "signals".into())?;
     sys::umask(0o022);
+    if let Place::InPlace(reach) = &plan.place {
+        return strict::confine(&plan, reach, status, go, report);
+    }
     enclose(&mut plan, go.as_fd())?;
+    drop(go);
+    confine(&plan, status, report)
+}
+
+/// The walls a process puts around itself, in whatever root it is by now, and then its program.
+pub fn confine(
+    plan: &Plan,
+    status: BorrowedFd<'_>,
+    report: Option<OwnedFd>,
+) -> Result<Infallible, Refusal> {
     sys::chdir(&plan.cwd).at(Step::WorkingDirectory, || lossy(&plan.cwd))?;
     rlimits::apply(&plan.limits)?;
-    let rules = rules(&plan)?;
-    let outside = match plan.place {
-        Place::Own { .. } => caps::drop_all().map(|()| Outside::Closed)?,
-        Place::Host { .. } => {
+    let rules = rules(plan)?;
+    let outside = match (&plan.place, plan.tier) {
+        (Place::Host { .. }, _) => {
             caps::drop_for_executor(plan.root).map(|()| Outside::NetworkAndSignals)?
         }
+        (_, Tier::Bwrap) => caps::see_none().map(|()| Outside::Closed)?,
+        (_, Tier::Full | Tier::Landlock) => caps::drop_all().map(|()| Outside::Closed)?,
     };
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).at(Step::NoNewPrivs, String::new)?;
     domain::enter(plan.abi, rules, outside)?;
-    drop(go);
-    seccomp::install(plan.kind)?;
+    seccomp::install(Walls::Usual(plan.kind))?;
     if let Some(report) = report {
         init::split(report)?;
     }
+    start(plan, status)
+}
+
+/// The last step of every sandbox.
+pub fn start(plan: &Plan, status: BorrowedFd<'_>) -> Result<Infallible, Refusal> {
     sys::write(status, &[ABOUT_TO_RUN]).at(Step::Exec, || "status pipe".into())?;
     let program: &CStr = &plan.argv[0];
     Err(sys::execve(program, &plan.argv, &plan.env)).at(Step::Exec, || lossy(program))
 }
 
-fn lossy(path: &CStr) -> String {
+pub fn lossy(path: &CStr) -> String {
     path.to_string_lossy().into_owned()
 }
 
 /// Dies with the launcher. Forgotten by the kernel at every change of uid, so asked for again after it.
-fn follow_parent() -> Result<(), Refusal> {
+pub fn follow_parent() -> Result<(), Refusal> {
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
         .at(Step::ParentDeath, String::new)
         .map(drop)
@@ -142,7 +175,7 @@ fn follow_parent() -> Result<(), Refusal> {
 ///
 /// The launcher keeps the low numbers occupied, so ours never lie where theirs go. This comes first: with a low limit
 /// of open files, later steps could not open theirs beside what was inherited.
-fn keep_only(
+pub fn keep_only(
     plan: &Plan,
     ours: [Option<BorrowedFd<'_>>; 3],
     descriptors: Vec<OwnedFd>,
@@ -315,6 +348,7 @@ fn rules(plan: &Plan) -> Result<Vec<(OwnedFd, Right)>, Refusal> {
                 rules.push((open(own)?, Right::Write));
             }
         }
+        Place::InPlace(reach) => rules.extend(strict::rules(reach)?),
     }
     Ok(rules)
 }

@@ -1,15 +1,16 @@
 //! The launcher's loop: requests in, sandboxes out, every end reported, everything ended with the supervisor.
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd as _, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use crate::cgroup::Group;
 use crate::memory;
 use crate::message::{self, Kind, MAX_PACKET, Request};
-use crate::spawn::{self, Machine, Running};
+use crate::spawn::{self, Machine, Running, Whole};
 use crate::step::{At, Refusal, Step};
 use crate::sys;
+use crate::tier;
 
 /// The control socket's number when the launcher starts.
 const CONTROL: RawFd = 3;
@@ -22,6 +23,9 @@ const WATCH_MS: i32 = 1000;
 const MAX_ID: u64 = u64::MAX - FIRST_TOKEN;
 /// How long killed sandboxes may take to be gone when the launcher ends; after that the kernel still kills them.
 const LAST_WAIT: Duration = Duration::from_secs(5);
+/// The same for one that has been killed because its outer process ended.
+const GONE_MS: i32 = 5000;
+const LEAVING_A_TIME: usize = 4;
 
 /// Why the launcher ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,18 +42,20 @@ struct Launcher {
     /// What the socket had no room for. While anything waits here no request is read, so it grows by exits only.
     waiting: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     /// Groups of ended sandboxes that the kernel was not done with.
-    leaving: Vec<Group>,
+    leaving: VecDeque<Group>,
     looked: Instant,
     /// The limit of open files this process was started with, which services get back.
     open_files: (u64, u64),
 }
 
 /// Runs until the supervisor goes away. The process must have one thread and the control socket at descriptor 3.
-pub fn run(landlock_abi_cap: u32) -> io::Result<Ended> {
+pub fn run(landlock_abi_cap: u32, landlock_alone: bool) -> io::Result<Ended> {
     let control = take_control()?;
     let parent = watch_parent(control.as_fd())?;
     let open_files = raise_open_files()?;
-    let machine = match Machine::examine(landlock_abi_cap) {
+    let machine = Machine::examine(landlock_abi_cap)
+        .and_then(|machine| tier::choose(machine, landlock_alone));
+    let machine = match machine {
         Ok(machine) => machine,
         Err(refusal) => {
             sys::send(control.as_fd(), &message::refused(None, &refusal), None)?;
@@ -80,6 +86,8 @@ pub fn run(landlock_abi_cap: u32) -> io::Result<Ended> {
             (false, true) => "soft",
             (false, false) => "none",
         },
+        tier: machine.tier.name(),
+        instead_of: machine.instead_of.clone(),
     };
     sys::send(control.as_fd(), &message::hello(&hello), None)?;
     let mut launcher = Launcher {
@@ -88,7 +96,7 @@ pub fn run(landlock_abi_cap: u32) -> io::Result<Ended> {
         epoll,
         running: HashMap::new(),
         waiting: VecDeque::new(),
-        leaving: Vec::new(),
+        leaving: VecDeque::new(),
         looked: Instant::now(),
         open_files,
     };
@@ -111,11 +119,14 @@ fn take_control() -> io::Result<OwnedFd> {
     let control = sys::duplicate_from(given.as_fd(), places)?;
     drop(given);
     let root = sys::open_path(c"/")?;
-    let nothing = sys::openat(root.as_fd(), c"/dev/null", libc::O_RDWR, 0)?;
-    let nothing = sys::duplicate_from(nothing.as_fd(), places)?;
-    drop(root);
+    let low = sys::openat(root.as_fd(), c"/dev/null", libc::O_RDWR, 0)?;
+    let nothing = sys::duplicate_from(low.as_fd(), places)?;
+    drop((root, low));
     for number in CONTROL..places {
-        sys::place(nothing.as_fd(), number)?;
+        let filler = sys::duplicate_from(nothing.as_fd(), number)?;
+        if filler.into_raw_fd() != number {
+            return Err(io::Error::other(format!("descriptor {number} is in use")));
+        }
     }
     sys::setsid()?;
     Ok(control)
@@ -239,7 +250,7 @@ impl Launcher {
             id + FIRST_TOKEN,
         );
         let pidfd = watched
-            .and_then(|()| running.pidfd.try_clone())
+            .and_then(|()| first_process(&running).try_clone())
             .at(Step::Descriptors, String::new);
         let pid = running.pid;
         self.running.insert(id, running);
@@ -291,10 +302,10 @@ impl Launcher {
         let Some(running) = self.running.remove(&id) else {
             return Ok(());
         };
-        if running.kind == Kind::Executor {
-            // What it left behind in its group; its own pid is not free before it is reaped below.
-            let _ = sys::kill(-running.pid, libc::SIGKILL);
-        }
+        // What it left behind; its own pid is not free before it is reaped below.
+        kill_whole(&running);
+        // Bubblewrap's process can be killed from outside before its namespace's first: the end is told when both are gone.
+        let _ = sys::poll(first_process(&running).as_fd(), libc::POLLIN, GONE_MS);
         let Some(mut end) = sys::wait_pidfd(running.pidfd.as_fd(), false)? else {
             return Ok(());
         };
@@ -309,11 +320,22 @@ impl Launcher {
             && let Some(reported) = crate::init::read_report(report.as_fd())
         {
             end = reported;
+        } else if let (Whole::First(_), sys::End::Code(code @ 129..)) = (&running.whole, end) {
+            // Bubblewrap's way of saying that its child was killed; ours there says how the program ended, or nothing.
+            end = sys::End::Signal(code - 128);
         }
         let over = running.over || running.group.as_ref().is_some_and(Group::ran_out);
+        self.reply(message::exited(id, end, over), None)?;
         self.leaving.extend(running.group);
-        self.leaving.retain(|group| !group.remove());
-        self.reply(message::exited(id, end, over), None)
+        // A few each time: a thousand that end at once must not each look at all the others.
+        for _ in 0..LEAVING_A_TIME.min(self.leaving.len()) {
+            if let Some(group) = self.leaving.pop_front()
+                && !group.remove()
+            {
+                self.leaving.push_back(group);
+            }
+        }
+        Ok(())
     }
 
     fn reply(&mut self, bytes: Vec<u8>, descriptor: Option<OwnedFd>) -> io::Result<()> {
@@ -376,11 +398,19 @@ impl Launcher {
 
 type Reply = (Vec<u8>, Option<OwnedFd>);
 
-/// A namespace ends with its first process; an executor is a session on the host, so its group goes too.
+/// The process whose end is the sandbox's.
+fn first_process(running: &Running) -> &OwnedFd {
+    match &running.whole {
+        Whole::First(first) => first,
+        Whole::Namespace | Whole::Group => &running.pidfd,
+    }
+}
+
+/// A namespace ends with its first process; a group on the host is ended by its number, which is its leader's.
 fn kill_whole(running: &Running) {
     // Already ended is what is wanted.
-    let _ = sys::pidfd_kill(running.pidfd.as_fd(), libc::SIGKILL);
-    if running.kind == Kind::Executor {
+    let _ = sys::pidfd_kill(first_process(running).as_fd(), libc::SIGKILL);
+    if matches!(running.whole, Whole::Group) {
         let _ = sys::kill(-running.pid, libc::SIGKILL);
     }
 }

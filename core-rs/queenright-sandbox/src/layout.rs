@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use crate::message::Kind;
 use crate::step::{At, Refusal, Step};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Access {
     ReadOnly,
     Writable,

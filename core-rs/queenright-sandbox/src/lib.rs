@@ -6,12 +6,14 @@
 //! only [`readable`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bwrap;
 pub mod caps;
 pub mod cgroup;
 pub mod child;
 pub mod domain;
 pub mod harden;
 pub mod init;
+pub mod inside;
 pub mod launcher;
 pub mod layout;
 pub mod memory;
@@ -27,7 +29,9 @@ pub mod seccomp;
 pub mod service;
 pub mod spawn;
 pub mod step;
+pub mod strict;
 #[allow(unsafe_code)]
 // the one module of the workspace that calls the kernel without a safe wrapper
 pub mod sys;
 pub mod syscalls;
+pub mod tier;

@@ -12,7 +12,10 @@ use crate::step::Refusal;
 /// the 208 KiB a socket buffer holds by default.
 pub const MAX_PACKET: usize = 64 * 1024;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// Characters of a refusal: it names what was wrong, which may itself be as long as a packet.
+const MAX_MESSAGE: usize = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Agents' behaviours: no sockets but the inherited one.
@@ -54,7 +57,7 @@ pub struct Layered {
     pub reply: usize,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     pub memory_bytes: u64,
@@ -91,12 +94,12 @@ pub struct Spawn {
 }
 
 impl Spawn {
-    /// A command without a workspace, for looking whether this machine makes sandboxes.
-    pub fn command(argv: Vec<String>, limits: Limits, uid_slot: Option<u32>) -> Self {
+    /// A sandbox without a workspace, for looking whether this machine makes sandboxes.
+    pub fn probe(kind: Kind, argv: Vec<String>, limits: Limits, uid_slot: Option<u32>) -> Self {
         Self {
             _op: String::new(),
             id: 0,
-            kind: Kind::Command,
+            kind,
             argv,
             env: BTreeMap::new(),
             cwd: "/".into(),
@@ -278,6 +281,10 @@ pub struct Hello {
     pub root: bool,
     /// "hard" when a memory cgroup holds each sandbox, "soft" when the launcher watches and kills.
     pub memory: &'static str,
+    /// "full", "bwrap" or "landlock-strict" (tier.rs).
+    pub tier: &'static str,
+    /// Why it is not "full"; empty if it is.
+    pub instead_of: String,
 }
 
 #[derive(Serialize)]
@@ -301,7 +308,7 @@ pub fn refused(id: Option<u64>, refusal: &Refusal) -> Vec<u8> {
         error: ErrorFields {
             step,
             errno: refusal.errno,
-            message: refusal.message(),
+            message: refusal.message().chars().take(MAX_MESSAGE).collect(),
             hint,
         },
     })
@@ -371,6 +378,13 @@ mod tests {
                 .message()
                 .contains("dance")
         );
+    }
+
+    #[test]
+    fn a_refusal_is_a_small_packet_whatever_it_names() {
+        let long = format!("{:?}", "\u{1b}".repeat(MAX_PACKET));
+        let packet = refused(Some(1), &Refusal::request(long));
+        assert!(packet.len() < MAX_PACKET / 8, "{}", packet.len());
     }
 
     #[test]

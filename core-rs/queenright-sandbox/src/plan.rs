@@ -10,14 +10,15 @@ use crate::message::{Kind, Layered, Reach, Spawn};
 use crate::overlay::Overlay;
 use crate::root::Tmp;
 use crate::spawn::{MAX_SLOT, Machine};
-use crate::step::Refusal;
-use crate::sys;
+use crate::step::{Refusal, Step};
+use crate::tier::Tier;
+use crate::{strict, sys};
 
 /// HOST_NAME_MAX.
 const MAX_HOSTNAME: usize = 64;
 
 fn c_string(what: &str, text: &str) -> Result<CString, Refusal> {
-    CString::new(text).map_err(|_| Refusal::request(format!("{what} holds a NUL byte")))
+    CString::new(text).map_err(|_| Refusal::request(format!("{what} {text:?} holds a NUL byte")))
 }
 
 pub fn arguments(argv: &[String]) -> Result<Vec<CString>, Refusal> {
@@ -40,7 +41,9 @@ pub fn environment(env: &BTreeMap<String, String>) -> Result<Vec<CString>, Refus
                 "env name {name:?} is empty or holds ="
             )));
         }
-        c_string("env", &format!("{name}={value}"))
+        // Named, not shown: what an environment holds may be secret.
+        CString::new(format!("{name}={value}"))
+            .map_err(|_| Refusal::request(format!("env {name:?} holds a NUL byte")))
     };
     env.iter().map(line).collect()
 }
@@ -69,18 +72,33 @@ pub fn check(machine: &Machine, request: Spawn, descriptors: &[OwnedFd]) -> Resu
             sys::MAX_DESCRIPTORS
         ));
     }
+    if request.overlay.is_some() && machine.tier != Tier::Full {
+        let why = format!(
+            "tier {} has no overlay, so nothing that a command changes could be kept or dropped as a whole",
+            machine.tier.name()
+        );
+        return Err(Refusal::new(Step::Overlay, libc::EOPNOTSUPP, why));
+    }
     let place = match request.kind {
         Kind::Executor => on_host(&request)?,
+        Kind::Cell | Kind::Command if machine.tier == Tier::Landlock => {
+            strict::check(machine, &request)?
+        }
         Kind::Cell | Kind::Command => of_its_own(machine, &request)?,
     };
+    let mut limits = request.limits;
+    if matches!(place, Place::InPlace(_)) {
+        limits.processes = limits.processes.map(strict::processes);
+    }
     Ok(Plan {
         kind: request.kind,
         argv: arguments(&request.argv)?,
         env: environment(&request.env)?,
         cwd: absolute("cwd", &request.cwd)?,
-        limits: request.limits,
+        limits,
         abi: machine.abi,
         root: machine.root,
+        tier: machine.tier,
         place,
     })
 }

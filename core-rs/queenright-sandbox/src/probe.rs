@@ -4,10 +4,12 @@ use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 
 use crate::domain::{self, MAX_ABI, Outside};
-use crate::message::{Kind, Limits};
+use crate::message::Kind;
+use crate::seccomp::Walls;
 use crate::spawn::{self, Machine};
 use crate::step::{At, Refusal, Step};
 use crate::sys::{self, Cloned};
+use crate::tier::{self, Tier};
 use crate::{cgroup, memory, seccomp};
 
 /// One thing tried. `required` means no sandbox without it.
@@ -19,7 +21,6 @@ struct Trial {
 
 /// A probe takes milliseconds; a machine that hangs in one does not offer it.
 const DEADLINE_MS: i32 = 10_000;
-const MIB: u64 = 1024 * 1024;
 
 /// The report as one JSON object. Works without a supervisor, and without any of what it looks for.
 pub fn examine(landlock_abi_cap: u32) -> String {
@@ -59,7 +60,15 @@ pub fn examine(landlock_abi_cap: u32) -> String {
             abi.clone()
                 .and_then(|abi| attempt(0, move || confined(abi))),
         ),
-        trial("sandbox", true, whole(landlock_abi_cap)),
+        trial("sandbox", true, whole(landlock_abi_cap, Tier::Full)),
+        trial("bubblewrap", false, whole(landlock_abi_cap, Tier::Bwrap)),
+        trial(
+            "landlock_strict",
+            false,
+            abi.clone()
+                .and_then(tier::strict_enough)
+                .and_then(|()| whole(landlock_abi_cap, Tier::Landlock)),
+        ),
         trial(
             "memory_cgroup",
             false,
@@ -88,10 +97,11 @@ pub fn examine(landlock_abi_cap: u32) -> String {
     let max: Option<u64> = max.and_then(|text| text.trim().parse().ok());
     let features: Vec<String> = trials.iter().map(json_trial).collect();
     format!(
-        "{{\"version\":{},\"root\":{},\"landlock\":{{\"kernel\":{kernel_abi},\"used\":{},\"full\":{MAX_ABI}}},\
+        "{{\"version\":{},\"root\":{},\"tier\":{},\"landlock\":{{\"kernel\":{kernel_abi},\"used\":{},\"full\":{MAX_ABI}}},\
          \"max_user_namespaces\":{},\"features\":[{}]}}\n",
         json_string(env!("CARGO_PKG_VERSION")),
         sys::effective_uid() == 0,
+        json_string(chosen(landlock_abi_cap)),
         abi.unwrap_or(0),
         max.map_or_else(|| "null".into(), |max| max.to_string()),
         features.join(","),
@@ -228,7 +238,7 @@ fn overlay() -> Result<(), Refusal> {
 
 fn filtered() -> Result<(), Refusal> {
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).at(Step::NoNewPrivs, String::new)?;
-    seccomp::install(Kind::Cell)?;
+    seccomp::install(Walls::Usual(Kind::Cell))?;
     // The filter is there only if it stops something that works without it.
     match sys::sethostname(b"probe") {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),
@@ -252,17 +262,25 @@ fn confined(abi: u32) -> Result<(), Refusal> {
     }
 }
 
-/// A whole sandbox around /bin/true, made exactly as an agent's command is.
-fn whole(landlock_abi_cap: u32) -> Result<(), Refusal> {
-    let machine = Machine::examine(landlock_abi_cap)?;
-    let limits = Limits {
-        memory_bytes: 64 * MIB,
-        open_files: 64,
-        file_bytes: MIB,
-        processes: Some(8),
-        tmp_bytes: Some(MIB),
-    };
-    let result = spawn::try_one(&machine, limits);
+/// A whole sandbox of one tier around /bin/true, made exactly as an agent's command is.
+fn whole(landlock_abi_cap: u32, tier: Tier) -> Result<(), Refusal> {
+    let mut machine = Machine::examine(landlock_abi_cap)?;
+    if tier != Tier::Full && machine.root {
+        machine.cgroup.remove();
+        return Err(Refusal::new(Step::Tier, 0, tier::AS_ROOT));
+    }
+    machine.tier = tier;
+    let result = tier::try_one(&machine);
     machine.cgroup.remove();
     result
+}
+
+/// What a launcher that starts now would use.
+fn chosen(landlock_abi_cap: u32) -> &'static str {
+    let chosen =
+        Machine::examine(landlock_abi_cap).and_then(|machine| tier::choose(machine, false));
+    chosen.map_or("none", |machine| {
+        machine.cgroup.remove();
+        machine.tier.name()
+    })
 }

@@ -17,9 +17,9 @@ pub const GID: u32 = 1000;
 const ROOT_BYTES: &CStr = c"2m";
 const ROOT_INODES: &CStr = c"512";
 const TMP_INODES: &CStr = c"20000";
-const SHM_BYTES: &CStr = c"16m";
+pub const SHM_BYTES: u64 = 16 << 20;
 
-const FILES: [(&str, &str); 4] = [
+pub const FILES: [(&str, &str); 4] = [
     ("etc/passwd", "agent:x:1000:1000:agent:/tmp:/bin/sh\n"),
     ("etc/group", "agent:x:1000:\n"),
     ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
@@ -28,7 +28,7 @@ const FILES: [(&str, &str); 4] = [
         "passwd: files\ngroup: files\nhosts: files\n",
     ),
 ];
-const DEV_LINKS: [(&str, &str); 4] = [
+pub const DEV_LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd", "dev/fd"),
     ("/proc/self/fd/0", "dev/stdin"),
     ("/proc/self/fd/1", "dev/stdout"),
@@ -124,7 +124,8 @@ pub fn enter(
     for (target, name) in DEV_LINKS {
         link(root, Path::new(target), name, Step::Dev)?;
     }
-    let shm = [(c"size", SHM_BYTES), (c"mode", c"1777")];
+    let bytes = c_string(Step::Dev, SHM_BYTES.to_string())?;
+    let shm = [(c"size", bytes.as_c_str()), (c"mode", c"1777")];
     mount_new(
         root,
         c"tmpfs",

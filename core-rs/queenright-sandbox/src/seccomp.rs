@@ -4,7 +4,9 @@
 use crate::message::Kind;
 use crate::step::{At, Refusal, Step};
 use crate::sys::{self, Instruction};
-use crate::syscalls::{self as calls, Arch, DENIED, FIRST_UNKNOWN, NATIVE, Row, number};
+use crate::syscalls::{
+    self as calls, Arch, DENIED, DENIED_IN_PLACE, FIRST_UNKNOWN, NATIVE, Row, number,
+};
 
 const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
@@ -36,6 +38,9 @@ const SOCKET_TYPE: u32 = 0xf;
 /// Keystrokes pushed into a terminal, the console's own, a line discipline: ways out of a shared terminal.
 const TERMINAL_IOCTLS: [u32; 3] = [0x5412, 0x541c, 0x5423]; // TIOCSTI, TIOCLINUX, TIOCSETD
 
+/// File leases and directory notices hold up or watch other processes' use of a file that can only be read.
+const FILE_WATCHES: [u32; 2] = [1024, 1026]; // F_SETLEASE, F_NOTIFY
+
 const UNIX: u32 = libc::AF_UNIX as u32;
 const INET: u32 = libc::AF_INET as u32;
 const INET6: u32 = libc::AF_INET6 as u32;
@@ -43,6 +48,22 @@ const NETLINK: u32 = libc::AF_NETLINK as u32;
 const STREAM: u32 = libc::SOCK_STREAM as u32;
 const DATAGRAM: u32 = libc::SOCK_DGRAM as u32;
 const SEQPACKET: u32 = libc::SOCK_SEQPACKET as u32;
+
+/// What else stands around the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walls {
+    /// The usual for the kind: namespaces of its own for a cell and a command, none for a trusted executor.
+    Usual(Kind),
+    /// Landlock only: an agent's program in the host's namespaces.
+    LandlockOnly,
+}
+
+impl Walls {
+    /// Whether sockets can be made and connected at all.
+    fn sockets(self) -> bool {
+        !matches!(self, Self::Usual(Kind::Cell) | Self::LandlockOnly)
+    }
+}
 
 #[derive(Default)]
 struct Filter(Vec<Instruction>);
@@ -87,6 +108,18 @@ impl Filter {
         }
     }
 
+    /// `if loaded is any of these { return DENY }`: one instruction a call, since what is installed for each sandbox is
+    /// checked and compiled each time.
+    fn deny(&mut self, rows: &[Row], arch: Arch) {
+        let numbers: Vec<u32> = rows.iter().filter_map(|&row| number(row, arch)).collect();
+        for (index, value) in numbers.iter().enumerate() {
+            let left = u8::try_from(numbers.len() - 1 - index)
+                .unwrap_or_else(|_| unreachable!("a list is shorter than 256"));
+            self.add(JUMP_EQUAL, left, u8::from(left == 0), *value);
+        }
+        self.end(DENY);
+    }
+
     /// `if this is call { body }`, where body ends in a verdict on every path.
     fn inside_call(&mut self, row: Row, arch: Arch, body: impl FnOnce(&mut Self)) {
         let Some(number) = number(row, arch) else {
@@ -102,15 +135,15 @@ impl Filter {
 }
 
 /// `socket(family, type, protocol)`: only the families and types of the kind.
-fn socket(filter: &mut Filter, kind: Kind) {
-    match kind {
-        Kind::Cell => filter.end(DENY),
-        Kind::Command => {
+fn socket(filter: &mut Filter, walls: Walls) {
+    match walls {
+        Walls::Usual(Kind::Cell) | Walls::LandlockOnly => filter.end(DENY),
+        Walls::Usual(Kind::Command) => {
             filter.load(at_argument(0));
             filter.when_equal(UNIX, ALLOW);
             filter.end(DENY);
         }
-        Kind::Executor => {
+        Walls::Usual(Kind::Executor) => {
             filter.load(at_argument(0));
             filter.when_equal(UNIX, ALLOW);
             // AF_INET and AF_INET6 go on to their type, NETLINK to its protocol, all else ends here.
@@ -132,7 +165,7 @@ fn socket(filter: &mut Filter, kind: Kind) {
 
 /// A pair is connected to itself and reaches nobody; an event loop needs one to wake itself. A datagram socket of a
 /// pair could still be aimed elsewhere, so a cell gets none.
-fn socketpair(filter: &mut Filter, kind: Kind) {
+fn socketpair(filter: &mut Filter, walls: Walls) {
     filter.load(at_argument(0));
     filter.add(JUMP_EQUAL, 1, 0, UNIX);
     filter.end(DENY);
@@ -140,13 +173,13 @@ fn socketpair(filter: &mut Filter, kind: Kind) {
     filter.add(AND, 0, 0, SOCKET_TYPE);
     filter.when_equal(STREAM, ALLOW);
     filter.when_equal(SEQPACKET, ALLOW);
-    if kind != Kind::Cell {
+    if walls.sockets() {
         filter.when_equal(DATAGRAM, ALLOW);
     }
     filter.end(DENY);
 }
 
-fn build(kind: Kind, arch: Arch) -> Vec<Instruction> {
+fn build(walls: Walls, arch: Arch) -> Vec<Instruction> {
     let mut filter = Filter::default();
     filter.load(AT_ARCH);
     let native = match arch {
@@ -161,29 +194,42 @@ fn build(kind: Kind, arch: Arch) -> Vec<Instruction> {
         filter.when_at_least(X32_BIT, KILL);
     }
     filter.when_at_least(FIRST_UNKNOWN, UNKNOWN);
-    for &row in DENIED {
-        filter.when_call(row, arch, DENY);
-    }
+    filter.deny(DENIED, arch);
     // clone3's flags lie in memory, where a filter cannot look: without it the C library falls back to clone.
     filter.when_call(calls::CLONE3, arch, UNKNOWN);
-    if kind == Kind::Cell {
-        for row in [
+    if !walls.sockets() {
+        let sockets = [
             calls::CONNECT,
             calls::BIND,
             calls::LISTEN,
             calls::ACCEPT,
             calls::ACCEPT4,
-        ] {
-            filter.when_call(row, arch, DENY);
-        }
+        ];
+        filter.deny(&sockets, arch);
+    }
+    if walls == Walls::LandlockOnly {
+        filter.deny(DENIED_IN_PLACE, arch);
+        filter.inside_call(calls::PRLIMIT64, arch, |body| {
+            // Its own limits only: the kernel takes any process of the same user.
+            body.load(at_argument(0));
+            body.when_equal(0, ALLOW);
+            body.end(DENY);
+        });
+        filter.inside_call(calls::FCNTL, arch, |body| {
+            body.load(at_argument(1));
+            for command in FILE_WATCHES {
+                body.when_equal(command, DENY);
+            }
+            body.end(ALLOW);
+        });
     }
     filter.inside_call(calls::CLONE, arch, |body| {
         body.load(at_argument(0));
         body.when_any_bit(NEW_NAMESPACES, DENY);
         body.end(ALLOW);
     });
-    filter.inside_call(calls::SOCKET, arch, |body| socket(body, kind));
-    filter.inside_call(calls::SOCKETPAIR, arch, |body| socketpair(body, kind));
+    filter.inside_call(calls::SOCKET, arch, |body| socket(body, walls));
+    filter.inside_call(calls::SOCKETPAIR, arch, |body| socketpair(body, walls));
     filter.inside_call(calls::IOCTL, arch, |body| {
         // The kernel reads the command as 32 bits, so the upper half of the argument cannot hide it.
         body.load(at_argument(1));
@@ -196,9 +242,9 @@ fn build(kind: Kind, arch: Arch) -> Vec<Instruction> {
     filter.0
 }
 
-/// Puts the filter of `kind` on this thread for good. Everything after it is execve.
-pub fn install(kind: Kind) -> Result<(), Refusal> {
-    sys::seccomp(&build(kind, NATIVE)).at(Step::Seccomp, String::new)
+/// Puts the filter on this thread for good. Everything after it is execve.
+pub fn install(walls: Walls) -> Result<(), Refusal> {
+    sys::seccomp(&build(walls, NATIVE)).at(Step::Seccomp, String::new)
 }
 
 #[cfg(test)]
@@ -244,9 +290,14 @@ mod tests {
     }
 
     const X86: u32 = 0xc000_003e;
-    const KINDS: [Kind; 3] = [Kind::Cell, Kind::Command, Kind::Executor];
+    const KINDS: [Walls; 4] = [
+        Walls::Usual(Kind::Cell),
+        Walls::Usual(Kind::Command),
+        Walls::Usual(Kind::Executor),
+        Walls::LandlockOnly,
+    ];
 
-    fn call(kind: Kind, row: Row, arguments: &[u64]) -> u32 {
+    fn call(kind: Walls, row: Row, arguments: &[u64]) -> u32 {
         let mut six = [0; 6];
         six[..arguments.len()].copy_from_slice(arguments);
         let x86 = verdict(&build(kind, Arch::X86_64), X86, row.1, six);
@@ -273,8 +324,39 @@ mod tests {
     }
 
     #[test]
+    fn no_call_is_denied_that_is_on_no_list() {
+        let special = [
+            calls::CLONE,
+            calls::CLONE3,
+            calls::SOCKET,
+            calls::SOCKETPAIR,
+        ];
+        let of = |rows: &[Row]| rows.iter().map(|row| row.1).collect::<Vec<_>>();
+        let named = [of(DENIED), of(DENIED_IN_PLACE), of(&special)].concat();
+        let quiet = [
+            calls::CONNECT,
+            calls::BIND,
+            calls::LISTEN,
+            calls::ACCEPT,
+            calls::ACCEPT4,
+        ];
+        let socket = of(&quiet);
+        for number in 0..FIRST_UNKNOWN {
+            for walls in KINDS {
+                let denied = named.contains(&number)
+                    && (walls == Walls::LandlockOnly || !of(DENIED_IN_PLACE).contains(&number));
+                let denied = denied || (!walls.sockets() && socket.contains(&number));
+                let said = verdict(&build(walls, Arch::X86_64), X86, number, [0; 6]);
+                if !denied {
+                    assert_eq!(said, ALLOW, "{number} {walls:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn another_architecture_and_x32_are_killed() {
-        let filter = build(Kind::Command, Arch::X86_64);
+        let filter = build(Walls::Usual(Kind::Command), Arch::X86_64);
         assert_eq!(verdict(&filter, 0x4000_0003, 1, [0; 6]), KILL); // i386
         assert_eq!(verdict(&filter, X86, X32_BIT | 1, [0; 6]), KILL);
         assert_eq!(verdict(&filter, X86, u32::MAX, [0; 6]), KILL);
@@ -282,7 +364,7 @@ mod tests {
 
     #[test]
     fn calls_nobody_has_published_do_not_exist() {
-        let filter = build(Kind::Command, Arch::X86_64);
+        let filter = build(Walls::Usual(Kind::Command), Arch::X86_64);
         assert_eq!(verdict(&filter, X86, FIRST_UNKNOWN, [0; 6]), UNKNOWN);
         assert_eq!(verdict(&filter, X86, X32_BIT - 1, [0; 6]), UNKNOWN);
         assert_eq!(verdict(&filter, X86, 0, [0; 6]), ALLOW);
@@ -316,18 +398,22 @@ mod tests {
                     let on_net = [2, 10].contains(&family) && [1, 2].contains(&kind_of_socket);
                     let route = family == 16 && protocol == 0;
                     let expect = |allowed: bool| if allowed { ALLOW } else { DENY };
-                    assert_eq!(call(Kind::Cell, calls::SOCKET, &arguments), DENY);
                     assert_eq!(
-                        call(Kind::Command, calls::SOCKET, &arguments),
+                        call(Walls::Usual(Kind::Cell), calls::SOCKET, &arguments),
+                        DENY
+                    );
+                    assert_eq!(
+                        call(Walls::Usual(Kind::Command), calls::SOCKET, &arguments),
                         expect(family == 1)
                     );
                     assert_eq!(
-                        call(Kind::Executor, calls::SOCKET, &arguments),
+                        call(Walls::Usual(Kind::Executor), calls::SOCKET, &arguments),
                         expect(family == 1 || on_net || route)
                     );
+                    assert_eq!(call(Walls::LandlockOnly, calls::SOCKET, &arguments), DENY);
                     let pair = family == 1 && [1, 5].contains(&kind_of_socket);
                     assert_eq!(
-                        call(Kind::Cell, calls::SOCKETPAIR, &arguments),
+                        call(Walls::Usual(Kind::Cell), calls::SOCKETPAIR, &arguments),
                         expect(pair)
                     );
                 }
@@ -347,5 +433,26 @@ mod tests {
             }
             assert_eq!(call(kind, calls::IOCTL, &[0, 0x5401]), ALLOW);
         }
+    }
+
+    #[test]
+    fn beside_landlock_alone_nothing_of_the_host_is_in_reach_by_number() {
+        for &row in DENIED_IN_PLACE {
+            for (arch, audit) in [(Arch::X86_64, X86), (Arch::Aarch64, 0xc000_00b7)] {
+                if let Some(number) = number(row, arch) {
+                    let filter = build(Walls::LandlockOnly, arch);
+                    assert_eq!(verdict(&filter, audit, number, [0; 6]), DENY, "{row:?}");
+                }
+            }
+        }
+        for row in [calls::CONNECT, calls::BIND, calls::LISTEN, calls::ACCEPT] {
+            assert_eq!(call(Walls::LandlockOnly, row, &[]), DENY);
+        }
+        assert_eq!(call(Walls::LandlockOnly, calls::PRLIMIT64, &[0]), ALLOW);
+        assert_eq!(call(Walls::LandlockOnly, calls::PRLIMIT64, &[77]), DENY);
+        assert_eq!(call(Walls::LandlockOnly, calls::FCNTL, &[3, 1024]), DENY);
+        assert_eq!(call(Walls::LandlockOnly, calls::FCNTL, &[3, 1]), ALLOW);
+        let usual = Walls::Usual(Kind::Command);
+        assert_eq!(call(usual, calls::FCNTL, &[3, 1024]), ALLOW);
     }
 }

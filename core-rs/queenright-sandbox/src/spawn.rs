@@ -5,19 +5,20 @@ use std::time::{Duration, Instant};
 use crate::cgroup::{Control, Group};
 use crate::child::{self, ABOUT_TO_RUN, Pipes, Place, Trees};
 use crate::layout::Layout;
-use crate::message::{Kind, Limits, Spawn};
+use crate::message::{Kind, Spawn};
 use crate::overlay;
-use crate::plan;
 use crate::root::{self, GID, UID};
 use crate::step::{self, At, Refusal, Step};
 use crate::sys::{self, Cloned};
+use crate::tier::Tier;
+use crate::{bwrap, plan};
 
 /// Kernel uid of slot 0. Above every range that distributions, systemd and subuid give out.
 pub const FIRST_UID: u32 = 0x7000_0000;
 /// Slots 0 to 0x0fff_ffff, below the uids that some systems take for negative.
 pub const MAX_SLOT: u32 = 0x0fff_ffff;
 /// A sandbox takes milliseconds; one that takes this long is stuck in a mount and is given up.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(10);
 /// A sandbox is the first thing the kernel ends when memory runs out, before anything of the operator's.
 const OOM_SCORE: &str = "500";
 
@@ -36,6 +37,9 @@ pub struct Machine {
     pub cell: Layout,
     pub command: Layout,
     pub cgroup: Control,
+    pub tier: Tier,
+    /// Why the tier is not `Full`: what was refused.
+    pub instead_of: String,
 }
 
 impl Machine {
@@ -55,6 +59,8 @@ impl Machine {
             cell: Layout::find(Kind::Cell)?,
             command: Layout::find(Kind::Command)?,
             cgroup: Control::find(),
+            tier: Tier::Full,
+            instead_of: String::new(),
         })
     }
 }
@@ -73,10 +79,21 @@ fn has_slots(map: &str) -> bool {
     })
 }
 
-/// A running sandbox.
+/// What is ended so that all of a sandbox ends.
+pub enum Whole {
+    /// The process we made, the first of its pid namespace.
+    Namespace,
+    /// The first process of a namespace that bubblewrap made; the process we made is bubblewrap's.
+    First(OwnedFd),
+    /// A process group of the host's, led by the process we made.
+    Group,
+}
+
+/// A running sandbox. `pid` is its first process; `pidfd` the process that was made here and is reaped here.
 pub struct Running {
     pub pid: libc::pid_t,
     pub pidfd: OwnedFd,
+    pub whole: Whole,
     pub report: Option<OwnedFd>,
     pub kind: Kind,
     pub group: Option<Group>,
@@ -93,9 +110,17 @@ pub fn spawn(
 ) -> Result<Running, Refusal> {
     let (id, kind, uid_slot, limits) = (request.id, request.kind, request.uid_slot, request.limits);
     let mut plan = plan::check(machine, request, &descriptors)?;
+    if machine.tier == Tier::Bwrap && matches!(plan.place, Place::Own { .. }) {
+        return bwrap::spawn(machine, plan, id, limits, descriptors);
+    }
+    let whole = match plan.place {
+        Place::Own { .. } => Whole::Namespace,
+        Place::Host { .. } | Place::InPlace(_) => Whole::Group,
+    };
     let (status, child_status) = sys::pipe().at(Step::Descriptors, || "pipe".into())?;
     let (child_go, go) = sys::pipe().at(Step::Descriptors, || "pipe".into())?;
-    let (report, child_report) = if kind == Kind::Command {
+    let reports = kind == Kind::Command || matches!(plan.place, Place::InPlace(_));
+    let (report, child_report) = if reports {
         let (report, child) = sys::pipe().at(Step::Descriptors, || "pipe".into())?;
         (Some(report), Some(child))
     } else {
@@ -118,26 +143,36 @@ pub fn spawn(
             }
             NAMESPACES
         }
-        Place::Host { .. } => 0,
+        Place::Host { .. } | Place::InPlace(_) => 0,
     };
-    let (pid, pidfd) = match sys::clone3(namespaces).at(Step::Clone, String::new)? {
+    let (group, joining) = machine.cgroup.make(id, &limits)?;
+    let (pid, pidfd) = match clone(namespaces, group.as_ref())? {
         Cloned::Child => child::run(
             plan,
             Pipes {
                 status: child_status,
                 go: child_go,
                 report: child_report,
+                joining,
             },
             descriptors,
         ),
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
-    drop((child_status, child_go, child_report, plan, descriptors));
-    let mut group = None;
-    let ready = machine
-        .cgroup
-        .enclose(id, pid, &limits)
-        .map(|made| group = made)
+    drop((
+        child_status,
+        child_go,
+        child_report,
+        plan,
+        descriptors,
+        joining,
+    ));
+    let taken = group.as_ref().map_or(Ok(()), |group| group.take(pid));
+    let ready = taken
+        .and_then(|()| match kind {
+            Kind::Executor => Ok(()),
+            Kind::Cell | Kind::Command => expendable(pid),
+        })
         .and_then(|()| let_go(machine, pid, namespaces != 0, uid_slot, go.as_fd()))
         .and_then(|()| await_exec(status.as_fd(), pidfd.as_fd()));
     if let Err(refusal) = ready {
@@ -155,11 +190,23 @@ pub fn spawn(
         group,
         memory_bytes: limits.memory_bytes,
         over: false,
+        whole,
     })
 }
 
+/// A clone that fails leaves no empty group behind.
+pub fn clone(namespaces: libc::c_int, group: Option<&Group>) -> Result<Cloned, Refusal> {
+    sys::clone3(namespaces)
+        .at(Step::Clone, String::new)
+        .inspect_err(|_| {
+            if let Some(group) = group {
+                group.remove();
+            }
+        })
+}
+
 /// Kills a child that never got to run and takes it off the process table.
-fn end(pidfd: BorrowedFd<'_>) {
+pub fn end(pidfd: BorrowedFd<'_>) {
     // It may have ended by itself already; the wait below is what counts.
     let _ = sys::pidfd_kill(pidfd, libc::SIGKILL);
     let _ = sys::poll(
@@ -188,11 +235,15 @@ fn let_go(
         }
         set(Step::UidMap, pid, "uid_map", &format!("{UID} {uid} 1\n"))?;
         set(Step::UidMap, pid, "gid_map", &format!("{GID} {gid} 1\n"))?;
-        set(Step::OomScore, pid, "oom_score_adj", OOM_SCORE)?;
     }
     sys::write(go, b"g")
         .at(Step::ParentDeath, || "go pipe".into())
         .map(drop)
+}
+
+/// First to go when memory runs out.
+pub fn expendable(pid: libc::pid_t) -> Result<(), Refusal> {
+    set(Step::OomScore, pid, "oom_score_adj", OOM_SCORE)
 }
 
 /// Maps this user alone into the user namespace of a probe.
@@ -212,15 +263,14 @@ pub fn map_self(pid: libc::pid_t) -> Result<(), Refusal> {
     )
 }
 
-/// Makes a command's sandbox, lets it run /bin/true and sees it end well.
-pub fn try_one(machine: &Machine, limits: Limits) -> Result<(), Refusal> {
+/// Makes the sandbox and sees its program end well.
+pub fn try_one(machine: &Machine, request: Spawn) -> Result<(), Refusal> {
     let here = sys::open_path(c"/").at(Step::Descriptors, String::new)?;
     let open = |_| {
         sys::openat(here.as_fd(), c"/dev/null", libc::O_RDWR, 0)
             .at(Step::Descriptors, || "/dev/null".into())
     };
     let descriptors = (0..3).map(open).collect::<Result<Vec<_>, _>>()?;
-    let request = Spawn::command(vec!["/bin/true".into()], limits, machine.root.then_some(0));
     let running = spawn(machine, request, descriptors)?;
     let ended =
         sys::poll(running.pidfd.as_fd(), libc::POLLIN, 10_000).at(Step::Deadline, String::new)?;
@@ -259,7 +309,7 @@ fn set(step: Step, pid: libc::pid_t, file: &str, text: &str) -> Result<(), Refus
 }
 
 /// Waits for the status pipe's end: after the mark it is the program's start, before it the child's death.
-fn await_exec(status: BorrowedFd<'_>, pidfd: BorrowedFd<'_>) -> Result<(), Refusal> {
+pub fn await_exec(status: BorrowedFd<'_>, pidfd: BorrowedFd<'_>) -> Result<(), Refusal> {
     let started = Instant::now();
     let mut said = Vec::new();
     loop {

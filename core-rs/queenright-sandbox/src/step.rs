@@ -39,7 +39,7 @@ steps! {
     Dev "dev" "check that /dev holds null, zero, full, random and urandom";
     Hide "hide" "a path to hide must be a directory inside the sandbox";
     Tmp "tmp" "mounting tmpfs in a user namespace is forbidden here";
-    Overlay "overlay" "the kernel must allow overlayfs in a user namespace: Linux 5.11 or newer with CONFIG_OVERLAY_FS";
+    Overlay "overlay" "the full tier, and overlayfs in a user namespace: Linux 5.11 or newer with CONFIG_OVERLAY_FS";
     Proc "proc" "a container that masks parts of /proc forbids a fresh one: run it with an unmasked /proc (docker: --security-opt systempaths=unconfined)";
     Etc "etc" "";
     NoNesting "max_user_namespaces" "/proc/sys is read-only here: run the container with an unmasked /proc";
@@ -57,6 +57,7 @@ steps! {
     Exec "exec" "argv[0] must be an absolute path of a program inside the sandbox";
     Deadline "deadline" "the machine is overloaded or a mount hangs";
     Tier "tier" "";
+    Bwrap "bwrap" "bubblewrap makes the namespaces where this program may not: install it (apt install bubblewrap), version 0.10 or one with --ro-bind-fd, and allow it user namespaces";
     Kill "kill" "";
     Output "output" "";
     PidFile "pidfile" "";

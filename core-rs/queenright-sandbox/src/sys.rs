@@ -14,7 +14,10 @@ mod wait;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-pub use descriptor::{adopt, close_range, duplicate_from, held, pipe, place, poll, read, write};
+pub use descriptor::{
+    adopt, close_range, duplicate_from, held, keep_across_exec, memory_file, pipe, place, poll,
+    poll_each, read, write,
+};
 pub use filter::{Instruction, landlock_abi, seccomp};
 pub use identity::{
     Resource, become_ids, capget, capset, clear_ambient, clear_groups, prctl, rlimit, set_rlimit,
@@ -28,7 +31,8 @@ pub use path::{
 };
 pub use process::{
     Cloned, End, clone3, effective_gid, effective_uid, end_of, execve, exit_now, fork, getpid,
-    getppid, kill, pidfd_kill, pidfd_open, reset_signals, setsid, umask, wait_pidfd, waitpid,
+    getppid, kill, pidfd_kill, pidfd_open, reap_others, reset_signals, setsid, umask, wait_pidfd,
+    waitpid,
 };
 pub use socket::{
     MAX_DESCRIPTORS, Packet, loopback_up, peer_pid, receive, send, sethostname, socket_type,

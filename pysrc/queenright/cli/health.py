@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from queenright.cli import exit_codes
 from queenright.cli.output import ago, clean
 from queenright.cli.run import Run, command
 
-__all__ = ["health_command", "status_command"]
+__all__ = ["health_command", "isolation", "status_command"]
 
 
 @command("health", "queenright health", "queenright health --json", key=False)
@@ -26,11 +29,23 @@ def health_command(run: Run) -> int:
             f"agents {health['agents']}, cells {health['cells']}, leases {health['leases']}",
             f"asks waiting for a person: {health['asks_open']}",
             f"ledger: {'ok' if health['ledger_ok'] else 'NOT WRITABLE, no action runs'}",
+            isolation(health),
         ],
     )
     if health["locked"]:
         return exit_codes.LOCKED
     return exit_codes.OK if health["ledger_ok"] and not health["stopped"] else exit_codes.FAILED
+
+
+def isolation(told: Mapping[str, Any]) -> str:
+    """What stands around agents' code, and who holds their memory; less than all of it in capitals."""
+    tier = {
+        "full": "full",
+        "bwrap": "bwrap (bubblewrap makes the namespaces)",
+        "landlock-strict": "DEGRADED, landlock-strict: agents share the host's namespaces",
+    }[told["tier"]]
+    memory = {"hard": "memory: hard", "soft": "memory: soft", "none": "memory: NOT HELD"}[told["memory"]]
+    return f"isolation: {tier}; {memory}"
 
 
 @command("status", "queenright status", "queenright status --json")
@@ -55,5 +70,6 @@ def status_command(run: Run) -> None:
         + (f", NOT ACKED {status['stop_unacked']}" if status["stop_unacked"] else ""),
         f"ledger: {status['ledger_size']} entries, root {status['ledger_root'].hex()[:16]}, "
         f"{'ok' if status['ledger_ok'] else 'NOT WRITABLE'}",
+        isolation(status),
     ]
     run.out.data({"status": status, "whoami": who}, lines)

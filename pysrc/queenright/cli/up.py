@@ -7,7 +7,7 @@ import os
 import select
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -31,8 +31,15 @@ READY_WITHIN_S = (
 @command("up", "queenright up", "queenright up --detach", "queenright up --locked --state ./state", key=False)
 @click.option("--detach", is_flag=True, help="Return once it is ready; it goes on in the background.")
 @click.option("--locked", is_flag=True, help="Start without the master key: read, deny and revoke only.")
+@click.option(
+    "--degraded",
+    type=click.Choice(["landlock"]),
+    help="Where no namespaces can be had, go on with Landlock alone instead of refusing. Recorded, and shown.",
+)
 @click.option("--master-key-fd", type=int, metavar="N", help="Read the master key from this descriptor.")
-def up_command(this: Run, detach: bool, locked: bool, master_key_fd: int | None) -> int:
+def up_command(
+    this: Run, detach: bool, locked: bool, master_key_fd: int | None, degraded: Literal["landlock"] | None
+) -> int:
     """Start the supervisor. It stays in the foreground and stops on Ctrl-C, unless --detach is given.
 
     The master key comes from --master-key-fd, a systemd credential, a passphrase typed here, or the file
@@ -49,7 +56,12 @@ def up_command(this: Run, detach: bool, locked: bool, master_key_fd: int | None)
     if keyring.kept == "passphrase" and not locked and master_key_fd is None and sys.stdin.isatty():
         passphrase = this.passphrase("passphrase of the state directory: ")
     options = Options(
-        paths.state, master_key_fd=master_key_fd, passphrase=passphrase, locked=locked, echo_log=not detach
+        paths.state,
+        master_key_fd=master_key_fd,
+        passphrase=passphrase,
+        locked=locked,
+        echo_log=not detach,
+        degraded=degraded,
     )
     if not detach:
         return run(options)
@@ -74,6 +86,7 @@ def start_detached(paths: Paths, options: Options, *, within_s: float = READY_WI
         locked=options.locked,
         ready_fd=ready_write,
         landlock_abi_cap=options.landlock_abi_cap,
+        degraded=options.degraded,
     )
     inherited = [give_read, ready_write]
     if options.master_key_fd is not None:

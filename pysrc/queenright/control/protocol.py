@@ -73,6 +73,7 @@ __all__ = [
     "LogPage",
     "Login",
     "MailboxHead",
+    "Memory",
     "Method",
     "Need",
     "OperatorsView",
@@ -85,6 +86,7 @@ __all__ = [
     "SecretRow",
     "Similar",
     "Status",
+    "Tier",
     "UndoPreview",
     "UndoResult",
     "UndoStep",
@@ -131,6 +133,12 @@ def order_target(method: str, params: dict[str, Any]) -> bytes:
 # --- anyone -------------------------------------------------------------------------------------------------
 
 
+# What stands around agents' code: namespaces of our own, bubblewrap's, or Landlock alone (degraded, by an operator's
+# word); and who holds their memory: the kernel, a watch that looks each second, or nobody.
+Tier = Literal["full", "bwrap", "landlock-strict"]
+Memory = Literal["hard", "soft", "none"]
+
+
 class Health(TypedDict):
     """Counts and switches only: what may be seen without a key."""
 
@@ -138,6 +146,8 @@ class Health(TypedDict):
     locked: bool
     ledger_ok: bool
     stopped: bool
+    tier: Tier
+    memory: Memory
     uptime_ms: int
     agents: int
     cells: int
@@ -185,6 +195,8 @@ class Status(TypedDict):
     now_ms: int
     distance: Distance
     policy_revision: bytes
+    tier: Tier
+    memory: Memory
     agents: dict[str, int]  # by AgentState
     swarms: int
     cells: int

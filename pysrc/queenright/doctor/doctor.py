@@ -44,7 +44,18 @@ _KNOWN: dict[str, tuple[str, str]] = {
     ),
     "seccomp": (_NO_AGENTS, "a kernel with CONFIG_SECCOMP_FILTER"),
     "landlock": (_NO_AGENTS, "Linux 5.13 or newer with landlock in its lsm= list"),
-    "sandbox": (_NO_AGENTS, "mend what is missing above, or read the step that failed"),
+    "sandbox": (
+        "no namespaces of our own: bubblewrap must make them, or agents do not run",
+        "mend what is missing above, or read the step that failed",
+    ),
+    "bubblewrap": (
+        "where this program may make no namespaces, nobody else makes them for it",
+        "apt-get install bubblewrap (0.10 or newer, or one with --ro-bind-fd); as root it is not used",
+    ),
+    "landlock_strict": (
+        "where nobody makes namespaces, `queenright up --degraded landlock` is no way out",
+        "Linux 6.12 or newer with landlock in its lsm= list, and an ordinary user",
+    ),
     "memory_cgroup": (
         "memory of a sandbox is watched each second and not held by the kernel (soft)",
         "start with `systemd-run --user --scope -p Delegate=yes queenright up`, or as root",
@@ -75,10 +86,10 @@ class Feature:
 class Report:
     """What this machine offers.
 
-    `tier` is "full" or "none": nothing between is used without an operator's word.
+    `tier` is what a supervisor that starts now would use; "none" is a refusal, unless an operator says `--degraded`.
     """
 
-    tier: Literal["full", "none"]
+    tier: Literal["full", "bwrap", "none"]
     as_root: bool
     landlock_abi: int
     landlock_full: int
@@ -89,12 +100,12 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0, or 6 when a required feature is absent."""
-        return _LACKING if self.missing else _FINE
+        """0 where sandboxes are made, 6 where they are refused."""
+        return _FINE if self.tier in ("full", "bwrap") else _LACKING
 
     @property
     def missing(self) -> tuple[Feature, ...]:
-        """The required features that are absent."""
+        """The required features that are absent: of tier full, so they can be absent where bubblewrap helps out."""
         return tuple(feature for feature in self.features if feature.required and not feature.present)
 
     @property
@@ -106,9 +117,8 @@ class Report:
 
     def as_text(self) -> str:
         """For people: a summary and each feature; for an absent one why, what it costs, what mends it."""
-        user = "each with a uid of its own" if self.as_root else "all with this user's uid"
         lines = [
-            f"sandbox tier    {self.tier}" + (f" ({user})" if self.tier == "full" else ""),
+            f"sandbox tier    {self.tier} ({self._words})",
             f"isolation       {self.landlock} (the kernel has {self.landlock_kernel})",
             f"memory limit    {self.memory}",
             "",
@@ -122,6 +132,20 @@ class Report:
             lines.append(f"       costs: {feature.cost}")
             lines.append(f"       fix:   {feature.fix}")
         return "\n".join(lines)
+
+    @property
+    def _words(self) -> str:
+        if self.tier == "full":
+            return "each with a uid of its own" if self.as_root else "all with this user's uid"
+        if self.tier == "bwrap":
+            return "bubblewrap makes the namespaces, our walls stand inside; all with this user's uid"
+        strict = any(feature.name == "landlock_strict" and feature.present for feature in self.features)
+        way = (
+            "`queenright up --degraded landlock` would go on without namespaces"
+            if strict
+            else "no way round it"
+        )
+        return f"agents do not run; {way}"
 
 
 def examine() -> Report:
@@ -139,10 +163,9 @@ def examine() -> Report:
         return _without_launcher(f"{program}: {error}")
     features = (Feature("launcher", present=True, required=True), *map(_feature, found["features"]))
     present = {feature.name for feature in features if feature.present}
-    complete = all(feature.present for feature in features if feature.required)
     memory: Literal["hard", "soft", "none"] = "soft" if "memory_watch" in present else "none"
     return Report(
-        tier="full" if complete else "none",
+        tier=found["tier"],
         as_root=found["root"],
         landlock_abi=found["landlock"]["used"],
         landlock_full=found["landlock"]["full"],

@@ -62,11 +62,13 @@ class Book:
 
     # --- the supervisor -----------------------------------------------------------------------------------------
 
-    def started(self, version: str, recovered: bool, landlock_abi: int) -> Change:
+    def started(self, version: str, recovered: bool, landlock_abi: int, tier: str, memory: str) -> Change:
         kind: Kind = "supervisor.recovered" if recovered else "supervisor.started"
         facts: dict[str, str | int | bool | None] = {
             "version": version,
             "landlock_abi": landlock_abi,
+            "tier": tier,
+            "memory": memory,
             "runtime": self._runtime_key.hex(),
         }
         return self._write(Entry(kind, self._now(), Supervisor(), facts=facts))

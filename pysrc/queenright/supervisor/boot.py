@@ -198,7 +198,8 @@ def _open_private(rt: Runtime) -> None:
     recovered = rt.store.get("meta", RUNNING) is not None
     rt.locked = False
     rt.commit(
-        rt.book.started(rt.version, recovered, rt.landlock_abi), Change((("put", "meta", RUNNING, b"1"),))
+        rt.book.started(rt.version, recovered, rt.landlock_abi, rt.launcher.tier, rt.launcher.memory),
+        Change((("put", "meta", RUNNING, b"1"),)),
     )
     rt.mail.load()
     rt.turns.load()

@@ -16,7 +16,7 @@ from queenright.supervisor.acting import slot_of_cell
 from queenright.supervisor.agents import Agent, Residents
 from queenright.supervisor.cell_frames import CellFrames
 from queenright.supervisor.cell_process import CellProcess
-from queenright.supervisor.sandbox_spec import cell_spec
+from queenright.supervisor.sandbox_spec import BEHAVIOURS, cell_spec
 from queenright.supervisor.turns import STATE
 from queenright.wire.certificate import NO_PARENT
 from queenright.wire.ids import short
@@ -152,7 +152,10 @@ class Cells:
         output_read, output_write = os.pipe2(os.O_CLOEXEC)
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            spec = cell_spec(packages={agent.package.hex(): package.path}, slot=slot_of_cell(number))
+            in_place = rt.launcher.in_place
+            spec = cell_spec(
+                packages={agent.package.hex(): package.path}, slot=slot_of_cell(number), in_place=in_place
+            )
             sandbox = await rt.launcher.spawn(
                 spec, [null, output_write, output_write, theirs.fileno(), page_fd]
             )
@@ -196,7 +199,9 @@ class Cells:
                     {
                         "name": package.name,
                         "digest": package.digest,
-                        "path": f"/queenright/behaviours/{agent.package.hex()}",
+                        "path": os.path.realpath(package.path)
+                        if in_place
+                        else f"{BEHAVIOURS}/{agent.package.hex()}",
                         "classes": list(package.classes),
                     }
                 ],

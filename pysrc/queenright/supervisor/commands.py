@@ -71,6 +71,7 @@ class Commands:
             workspace=place.live,
             slot=self._slot(place.agent),
             upper=(quota.bytes, quota.files),
+            in_place=self._launcher.in_place,
         )
         async with _started(self._launcher, spec) as (sandbox, upper, out, err):
             running = _Running(sandbox)

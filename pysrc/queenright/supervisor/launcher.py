@@ -17,14 +17,16 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgpack  # type: ignore[import-untyped]
 
+from queenright.control.protocol import Memory, Tier
 from queenright.errors import SandboxRefused
 from queenright.supervisor.sandbox_spec import SandboxSpec, kernel_uid
 
 __all__ = ["Exit", "Launcher", "Sandbox", "ServiceProcess", "launcher_path"]
+
 
 # The launcher's own bound (message.rs).
 MAX_PACKET = 64 * 1024
@@ -92,14 +94,17 @@ class Launcher:
     """One launcher process. Belongs to the first event loop that uses it; not safe to use from other threads.
 
     `landlock_abi` is the version in use, `as_root` whether each sandbox gets a uid, `memory` "hard", "soft"
-    (watched once a second) or "none".
+    (watched once a second) or "none". `tier` is "full", "bwrap" or "landlock-strict"; `instead_of` says what was
+    refused where it is not "full".
     """
 
     def __init__(self, control: socket.socket, pid: int, hello: Mapping[str, Any]) -> None:
         self.pid = pid
         self.landlock_abi: int = hello["landlock_abi"]
         self.as_root: bool = hello["root"]
-        self.memory: str = hello["memory"]
+        self.memory: Memory = hello["memory"]
+        self.tier: Tier = hello["tier"]
+        self.instead_of: str = hello["instead_of"]
         self._control = control
         self._pid_watch = os.pidfd_open(pid)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,10 +116,13 @@ class Launcher:
         self._closed = False
 
     @classmethod
-    def start(cls, *, landlock_abi_cap: int | None = None) -> Launcher:
-        """Start the launcher and hear what this machine offers. Blocks for milliseconds.
+    def start(
+        cls, *, landlock_abi_cap: int | None = None, degraded: Literal["landlock"] | None = None
+    ) -> Launcher:
+        """Start the launcher and hear what this machine offers. Blocks for milliseconds: it makes a sandbox to see.
 
-        Raises SandboxRefused with the failed step if it cannot make sandboxes here.
+        `degraded` is an operator's word that Landlock alone will do where no namespaces can be had. Raises
+        SandboxRefused with the failed step if it cannot make sandboxes here.
         """
         program = launcher_path()
         if not os.access(program, os.X_OK):
@@ -127,6 +135,8 @@ class Launcher:
         argv = [str(program)]
         if landlock_abi_cap is not None:
             argv += ["--landlock-abi-cap", str(landlock_abi_cap)]
+        if degraded is not None:
+            argv += ["--degraded", degraded]
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),
@@ -199,6 +209,11 @@ class Launcher:
         assert isinstance(started, ServiceProcess)
         return started
 
+    @property
+    def in_place(self) -> bool:
+        """Whether sandboxes have no file tree of their own, so that specs are made `in_place`."""
+        return self.tier == "landlock-strict"
+
     def give(self, path: str | os.PathLike[str], slot: int) -> None:
         """Make one file or directory of a workspace the property of the slot's uid. Follows no link.
 
@@ -250,7 +265,12 @@ class Launcher:
             if request["op"] == "kill":
                 return
             raise self._gone
-        packet: bytes = msgpack.packb(request)
+        try:
+            packet: bytes = msgpack.packb(request)
+        except UnicodeEncodeError as error:
+            raise SandboxRefused(
+                f"{error.object!r} is not text", step="request", hint="paths and words of a spec are UTF-8"
+            ) from error
         if len(packet) > MAX_PACKET:
             raise SandboxRefused(
                 f"a request of {len(packet)} bytes is over the launcher's {MAX_PACKET}",

@@ -15,6 +15,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import queenright
 from queenright.clock import SystemClock
@@ -46,6 +47,9 @@ class Options:
     ready_fd: int | None = None
     echo_log: bool = False
     landlock_abi_cap: int | None = None
+    degraded: Literal["landlock"] | None = (
+        None  # an operator's word: without namespaces rather than not at all
+    )
 
 
 def from_descriptor(descriptor: int) -> Options:
@@ -71,6 +75,7 @@ def to_json(options: Options) -> bytes:
             "ready_fd": options.ready_fd,
             "echo_log": options.echo_log,
             "landlock_abi_cap": options.landlock_abi_cap,
+            "degraded": options.degraded,
         }
     ).encode()
 
@@ -81,7 +86,7 @@ def run(options: Options) -> int:
         paths = Paths.of(options.state, {})
         pinned = read_pinned(paths)
         keyring = Keyring.open(paths.keyring, None)
-        launcher = Launcher.start(landlock_abi_cap=options.landlock_abi_cap)
+        launcher = Launcher.start(landlock_abi_cap=options.landlock_abi_cap, degraded=options.degraded)
     except SandboxRefused as error:
         return _refuse(options, error, EXIT_LACKS)
     except (QueenrightError, OSError) as error:
@@ -95,7 +100,16 @@ def run(options: Options) -> int:
         _unlock(keyring, options, paths, credentials)
         log = Log(paths.log, SystemClock(), echo=options.echo_log)
         abi = restrict_self(_code_paths(), _own_paths(paths))
-        log.info("supervisor.starting", pid=os.getpid(), landlock_abi=abi, locked=keyring.locked)
+        log.info(
+            "supervisor.starting",
+            pid=os.getpid(),
+            landlock_abi=abi,
+            locked=keyring.locked,
+            tier=launcher.tier,
+            memory=launcher.memory,
+        )
+        if launcher.instead_of:
+            log.error("supervisor.tier", tier=launcher.tier, instead_of=launcher.instead_of)
         return asyncio.run(_serve(options, paths, pinned, keyring, launcher, log, abi))
     except SandboxRefused as error:
         return _refuse(options, error, EXIT_LACKS)

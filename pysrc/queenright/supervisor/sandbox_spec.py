@@ -12,7 +12,7 @@ import glob
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +52,13 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 # -I: no environment, user site or working directory. -S: no site-packages. -B: the tree is read-only.
 _ISOLATED = ("-I", "-S", "-B", "-c")
 _BOOT = "import sys; sys.path.append({library!r}); from {module} import {function}; sys.exit({function}())"
+# The same for a package whose parent directory may not be listed.
+_BOOT_IN_PLACE = (
+    "import sys; from importlib.util import module_from_spec, spec_from_file_location; "
+    "spec = spec_from_file_location('queenright', {init!r}, submodule_search_locations=[{package!r}]); "
+    "sys.modules['queenright'] = module = module_from_spec(spec); spec.loader.exec_module(module); "
+    "from {module} import {function}; sys.exit({function}())"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +177,29 @@ def cell_spec(
     slot: int,
     entry: str = "queenright.cell.main:main",
     limits: Limits = CELL_LIMITS,
+    in_place: bool = False,
 ) -> SandboxSpec:
     """A process for agents' behaviours.
 
     `packages` maps a digest (hex) to its directory, shown read-only at /queenright/behaviours/<digest>. The
-    descriptors given to `spawn` are its 0, 1, 2, ... (the link is 3); it runs `entry`, a `module:function`.
+    descriptors given to `spawn` are its 0, 1, 2, ... (the link is 3); it runs `entry`, a `module:function`. `in_place`
+    is for a launcher whose tier has no namespaces: everything is called as the host calls it, and there is no /tmp.
     """
     module, _, function = entry.partition(":")
+    if in_place:
+        package = _package()
+        boot = _BOOT_IN_PLACE.format(
+            init=os.path.join(package, "__init__.py"), package=package, module=module, function=function
+        )
+        shown = dict.fromkeys((package, *(os.path.realpath(path) for path in packages.values())))
+        return SandboxSpec(
+            kind="cell",
+            argv=(_executable(), *_ISOLATED, boot),
+            env={"PATH": _PATH, "HOME": "/", "LANG": "C.UTF-8"},
+            cwd="/",
+            limits=replace(limits, tmp_bytes=None),
+            binds=(*interpreter_binds(), *(Bind(path, path) for path in shown)),
+        )
     library, binds = _library()
     behaviours = tuple(Bind(path, f"{BEHAVIOURS}/{digest}") for digest, path in sorted(packages.items()))
     boot = _BOOT.format(library=library, module=module, function=function)
@@ -203,20 +226,37 @@ def command_spec(
     binds: Sequence[Bind] = (),
     limits: Limits = COMMAND_LIMITS,
     upper: tuple[int, int] | None = None,
+    in_place: bool = False,
 ) -> SandboxSpec:
     """One command over one workspace, at /workspace. `argv[0]` is an absolute path inside.
 
     With `upper` (bytes, entries) the workspace is only read: what the command changes goes to an overlay (see `Overlay`).
-    Without it the command writes to the workspace itself.
+    Without it the command writes to the workspace itself. `in_place`, for a launcher whose tier has no namespaces: the
+    workspace is where it is, and temporary files go there; an overlay cannot be had.
     """
-    place = () if upper is not None else (Bind(workspace, WORKSPACE, writable=True),)
+    if in_place:
+        if upper is not None:
+            raise SandboxRefused(
+                "a command needs an overlay over its workspace, which this tier cannot make",
+                step="overlay", hint="`queenright doctor` says what the full tier needs",
+            )  # fmt: skip
+        place = os.path.realpath(workspace)
+        return SandboxSpec(
+            kind="command",
+            argv=tuple(argv),
+            env={"PATH": _PATH, "HOME": place, "TMPDIR": place, "LANG": "C.UTF-8", **(env or {})},
+            cwd=place if cwd == WORKSPACE else cwd,
+            limits=replace(limits, tmp_bytes=None),
+            binds=(Bind(place, place, writable=True), *binds),
+        )
+    bound = () if upper is not None else (Bind(workspace, WORKSPACE, writable=True),)
     return SandboxSpec(
         kind="command",
         argv=tuple(argv),
         env={"PATH": _PATH, "HOME": WORKSPACE, "LANG": "C.UTF-8", **(env or {})},
         cwd=cwd,
         limits=limits,
-        binds=(*place, *binds),
+        binds=(*bound, *binds),
         overlay=None if upper is None else Overlay(workspace, WORKSPACE, *upper),
         slot=slot % SLOTS,
         hostname="workspace",

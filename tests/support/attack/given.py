@@ -19,11 +19,18 @@ def find_the_secret_in_the_environment() -> str:
 @attack
 def find_an_inherited_descriptor() -> str:
     held = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            held.append((int(name), os.readlink(f"/proc/self/fd/{name}")))
-        except FileNotFoundError:  # the directory just listed
-            continue
+    try:
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                held.append((int(name), os.readlink(f"/proc/self/fd/{name}")))
+            except FileNotFoundError:  # the directory just listed
+                continue
+    except PermissionError:  # no /proc here: try every number there can be
+        for number in range(FACTS["open_files"]):
+            try:
+                held.append((number, str(os.fstat(number))))
+            except OSError:
+                continue
     more = [entry for entry in held if entry[0] >= FACTS["descriptors"]]
     if not more:
         raise OSError(errno.EBADF, "none")

@@ -169,10 +169,27 @@ def test_health_needs_no_key_and_tells_by_its_exit_code(served, cli, monkeypatch
     monkeypatch.delenv("QUEENRIGHT_KEY")
     counts = {"agents": 3, "cells": 1, "asks_open": 0, "leases": 0, "uptime_ms": 1000, "version": "1"}
     served.service.answers["health"] = (
-        {"locked": False, "ledger_ok": True, "stopped": False} | counts | health
+        {"locked": False, "ledger_ok": True, "stopped": False, "tier": "full", "memory": "hard"}
+        | counts
+        | health
     )
     assert cli("health")[0] == code
     assert json.loads(cli("health", "--json")[1])["agents"] == 3
+
+
+@pytest.mark.parametrize(
+    ("tier", "memory", "words"),
+    [
+        ("full", "hard", "isolation: full; memory: hard"),
+        ("bwrap", "soft", "isolation: bwrap (bubblewrap makes the namespaces); memory: soft"),
+        ("landlock-strict", "none", "isolation: DEGRADED, landlock-strict"),
+    ],
+)
+def test_health_says_what_stands_around_agents_and_who_holds_their_memory(served, cli, tier, memory, words):
+    health = {"locked": False, "ledger_ok": True, "stopped": False, "uptime_ms": 1000, "version": "1"}
+    counts = {"agents": 3, "cells": 1, "asks_open": 0, "leases": 0}
+    served.service.answers["health"] = health | counts | {"tier": tier, "memory": memory}
+    assert words in cli("health")[1]
 
 
 def test_locked_supervisor_ends_with_7(served, cli):

@@ -166,6 +166,8 @@ class Place(Screen[None]):
         tail: list[Bit] = [
             bit(f" {self.terminal.arming.words} ", "armed" if self.terminal.arming.armed else "observe")
         ]
+        if status is not None and status["tier"] == "landlock-strict":
+            tail.append(bit(f" DEGRADED {status['tier']} ", "bad"))
         oldest = model.oldest_ask_ms
         if oldest is not None:
             age = ago(model.now_ms() - oldest)

@@ -181,6 +181,8 @@ class SwarmScreen(Place):
             # The runtime's own word: green is for what this process verified.
             sound = bit("ok") if status["ledger_ok"] else bit("BROKEN", "bad")
             line += [bit(f"ledger #{count(status['ledger_size'])} ", "dim"), sound]
+            if status["memory"] != "hard":
+                line.append(bit(f"    memory: {status['memory']}", "need"))
         if model.incidents:
             last = model.incidents[-1]
             line += [bit("   ! ", "bad"), bit(f"{last['kind']}: {clean(last['text'], 60)}", "bad")]

@@ -2,43 +2,60 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use queenright_sandbox::{domain, launcher, probe};
+use queenright_sandbox::{domain, inside, launcher, probe};
 
 const USAGE: &str =
-    "usage: queenright-launch [--landlock-abi-cap N]   (control socket at descriptor 3)
+    "usage: queenright-launch [--degraded landlock] [--landlock-abi-cap N]   (control socket at descriptor 3)
        queenright-launch --probe [--landlock-abi-cap N]
        queenright-launch --version
+       queenright-launch --inside N   (by bubblewrap, what to do in memory file N)
 ";
 
 enum Mode {
     Serve,
     Probe,
     Version,
+    Inside(i32),
 }
 
-fn parse(arguments: impl Iterator<Item = String>) -> Option<(Mode, u32)> {
-    let (mut mode, mut cap) = (Mode::Serve, domain::MAX_ABI);
+struct Asked {
+    mode: Mode,
+    landlock_abi_cap: u32,
+    landlock_alone: bool,
+}
+
+fn parse(arguments: impl Iterator<Item = String>) -> Option<Asked> {
+    let mut asked = Asked {
+        mode: Mode::Serve,
+        landlock_abi_cap: domain::MAX_ABI,
+        landlock_alone: false,
+    };
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--probe" => mode = Mode::Probe,
-            "--version" => mode = Mode::Version,
-            "--landlock-abi-cap" => cap = arguments.next()?.parse().ok()?,
+            "--probe" => asked.mode = Mode::Probe,
+            "--version" => asked.mode = Mode::Version,
+            "--inside" => asked.mode = Mode::Inside(arguments.next()?.parse().ok()?),
+            "--landlock-abi-cap" => asked.landlock_abi_cap = arguments.next()?.parse().ok()?,
+            "--degraded" if arguments.next()? == "landlock" => asked.landlock_alone = true,
             _ => return None,
         }
     }
-    Some((mode, cap))
+    Some(asked)
 }
 
 fn main() -> ExitCode {
-    let Some((mode, cap)) = parse(std::env::args().skip(1)) else {
+    let Some(asked) = parse(std::env::args().skip(1)) else {
         // Nowhere else to say it if the error stream is gone too.
         let _ = std::io::stderr().write_all(USAGE.as_bytes());
         return ExitCode::from(2);
     };
-    let done = match mode {
-        Mode::Serve => launcher::run(cap).map(drop),
-        Mode::Probe => std::io::stdout().write_all(probe::examine(cap).as_bytes()),
+    let done = match asked.mode {
+        Mode::Serve => launcher::run(asked.landlock_abi_cap, asked.landlock_alone).map(drop),
+        Mode::Probe => {
+            std::io::stdout().write_all(probe::examine(asked.landlock_abi_cap).as_bytes())
+        }
+        Mode::Inside(file) => Err(inside::run(file)),
         Mode::Version => {
             std::io::stdout().write_all(concat!(env!("CARGO_PKG_VERSION"), "\n").as_bytes())
         }

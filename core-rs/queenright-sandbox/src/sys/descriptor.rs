@@ -1,4 +1,5 @@
 //! Descriptors of any kind.
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -43,6 +44,19 @@ pub fn place(fd: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
     done(unsafe { libc::dup3(fd.as_raw_fd(), target, 0) }.into())
 }
 
+/// Leaves this descriptor open in the program that comes next, or not.
+pub fn keep_across_exec(fd: BorrowedFd<'_>, keep: bool) -> io::Result<()> {
+    let flags = if keep { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: plain integers.
+    done(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, flags) }.into())
+}
+
+/// An empty file that is nowhere but in memory, close-on-exec.
+pub fn memory_file(name: &CStr) -> io::Result<OwnedFd> {
+    // SAFETY: the name ends with a NUL and outlives the call.
+    owned(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) }.into())
+}
+
 /// Closes every descriptor from `first` to `last`. No `OwnedFd` of the caller's may be among them afterwards used.
 pub fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     // SAFETY: plain integers.
@@ -63,6 +77,22 @@ pub fn poll(
     // SAFETY: one valid pollfd.
     done(unsafe { libc::poll(&mut entry, 1, milliseconds) }.into())?;
     Ok(entry.revents)
+}
+
+/// As [`poll`], for two at once: the events of each.
+pub fn poll_each(
+    fds: [BorrowedFd<'_>; 2],
+    events: libc::c_short,
+    milliseconds: i32,
+) -> io::Result<[libc::c_short; 2]> {
+    let mut entries = fds.map(|fd| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events,
+        revents: 0,
+    });
+    // SAFETY: two valid pollfds.
+    done(unsafe { libc::poll(entries.as_mut_ptr(), 2, milliseconds) }.into())?;
+    Ok(entries.map(|entry| entry.revents))
 }
 
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {

@@ -143,6 +143,22 @@ pub fn waitpid(pid: libc::pid_t) -> io::Result<(libc::pid_t, i32)> {
     }
 }
 
+/// Takes ended children off the process table, but not `kept`, whose end is somebody's to hear.
+pub fn reap_others(kept: libc::pid_t) {
+    loop {
+        // SAFETY: siginfo_t is plain data; zero is a valid value of it.
+        let mut info: libc::siginfo_t = unsafe { zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: `info` is a valid siginfo_t for the kernel to write.
+        let looked = unsafe { libc::waitid(libc::P_ALL, 0, &mut info, flags) };
+        // SAFETY: after a successful waitid the field is set, or zero when nothing has ended.
+        let pid = unsafe { info.si_pid() };
+        if looked != 0 || pid == 0 || pid == kept || waitpid(pid).is_err() {
+            return;
+        }
+    }
+}
+
 pub fn end_of(status: i32) -> End {
     if libc::WIFSIGNALED(status) {
         End::Signal(libc::WTERMSIG(status))

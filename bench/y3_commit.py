@@ -1,4 +1,4 @@
-"""Y1: what does it cost to list and keep 100 changes in a workspace of 10,000 files?"""
+"""Y3: what does it cost to list and keep 100 changes in a workspace of 10,000 files?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.program import main
 from bench.question import Bar, Measure, Question, Rival
 
 QUESTION = Question(
-    id="Y1",
+    id="Y3",
     title="diff and commit of a command's changes, and their undo",
     workload="commit",
     measures=(Measure("commit_ms", "diff and commit, ms", False), Measure("undo_ms", "undo, ms", False)),
