@@ -54,7 +54,9 @@ def main() -> None:
         world.up(degraded="landlock")
         world.add("hello", PACKAGE, classes='"Hello"')
         world.apply(INTENT)
-        world.until("a command is refused by name", lambda: any("overlay" in line for line in world.log("hi/hello")))
+        world.until(
+            "a command is refused by name", lambda: any("overlay" in line for line in world.log("hi/hello"))
+        )
         assert "hello from hi/hello" in world.log("hi/hello")
         for told in (world.call("health"), world.call("status")):
             assert (told["tier"], told["memory"]) == ("landlock-strict", "soft"), told
