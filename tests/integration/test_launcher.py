@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launcher_checks import BWRAP_CHECKS, CHECKS, LIMIT_CHECKS, MANY_CHECKS, ROOT_CHECKS, STRICT_CHECKS
+from launcher_checks import (
+    BWRAP_CHECKS,
+    CHECKS,
+    LIMIT_CHECKS,
+    MANY_CHECKS,
+    OVERLAY_CHECKS,
+    ROOT_CHECKS,
+    STRICT_CHECKS,
+)
 from people import Person, person
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -37,6 +45,11 @@ def ordinary() -> Iterator[Person]:
 
 @pytest.mark.parametrize("promise", [name for name in CHECKS if name != FORBIDDEN])
 def test_the_launcher_promises_that(someone: Person, promise: str) -> None:
+    someone.passes(SCRIPT, promise)
+
+
+@pytest.mark.parametrize("promise", list(OVERLAY_CHECKS))
+def test_with_an_overlay_the_launcher_promises_that(someone: Person, promise: str) -> None:
     someone.passes(SCRIPT, promise)
 
 

@@ -17,11 +17,20 @@ from launching import (
     CHECKS,
     LIMIT_CHECKS,
     MANY_CHECKS,
+    OVERLAY_CHECKS,
     ROOT_CHECKS,
     STRICT_CHECKS,
 )
 
-__all__ = ["BWRAP_CHECKS", "CHECKS", "LIMIT_CHECKS", "MANY_CHECKS", "ROOT_CHECKS", "STRICT_CHECKS"]
+__all__ = [
+    "BWRAP_CHECKS",
+    "CHECKS",
+    "LIMIT_CHECKS",
+    "MANY_CHECKS",
+    "OVERLAY_CHECKS",
+    "ROOT_CHECKS",
+    "STRICT_CHECKS",
+]
 
 # Well above what any needs; the one who started this waits a little longer.
 SECONDS = 100.0
@@ -34,6 +43,7 @@ EVERY = {
     **LIMIT_CHECKS,
     **MANY_CHECKS,
     **STRICT_CHECKS,
+    **OVERLAY_CHECKS,
     "root_goes_nowhere_without_namespaces_of_its_own": launcher_tiers.root_goes_nowhere,
 }
 

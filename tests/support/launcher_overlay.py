@@ -6,7 +6,7 @@ import os
 import socket
 from dataclasses import replace
 
-from launching import HERE, MIB, check, launched, run, shell, workspace
+from launching import HERE, MIB, launched, overlay_check, run, shell, workspace
 
 from queenright.supervisor.launcher import Exit, Launcher
 from queenright.supervisor.sandbox_spec import executor_spec
@@ -26,7 +26,7 @@ async def layered(
     return how, said, descriptors[0]
 
 
-@check
+@overlay_check
 async def a_command_over_an_overlay_changes_nothing_until_it_is_committed() -> None:
     with launched() as launcher:
         place = workspace(launcher)
@@ -65,7 +65,7 @@ async def a_command_over_an_overlay_changes_nothing_until_it_is_committed() -> N
         assert os.listdir(place / "gone") == ["f"]
 
 
-@check
+@overlay_check
 async def an_upper_layer_is_bounded_in_bytes_and_in_entries() -> None:
     with launched() as launcher:
         how, said, upper = await layered(
@@ -83,7 +83,7 @@ async def an_upper_layer_is_bounded_in_bytes_and_in_entries() -> None:
         os.close(upper)
 
 
-@check
+@overlay_check
 async def what_a_command_left_is_read_by_an_executor_that_was_given_it_and_by_no_other() -> None:
     with launched() as launcher:
         _, _, upper = await layered(

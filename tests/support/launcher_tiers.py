@@ -15,6 +15,7 @@ from pathlib import Path
 from launching import (
     DEADLINE,
     HERE,
+    MIB,
     bwrap_check,
     gone,
     launched,
@@ -104,6 +105,14 @@ async def what_bubblewrap_complains_of_is_told() -> None:
         spec = replace(spec, binds=(*spec.binds, Bind("/usr/bin", "/usr/nowhere/x")))
         error = await refused(launcher, spec, "bwrap")
         assert "/usr/nowhere" in error.message, error
+
+
+@bwrap_check
+async def an_overlay_is_refused_by_name() -> None:
+    """It cannot be had in there, and a command without one would change its workspace past undoing."""
+    with launched() as launcher:
+        error = await refused(launcher, shell(launcher, "true", upper=(MIB, 10)), "overlay", fds=4)
+        assert "tier bwrap" in error.message, error
 
 
 @strict_check

@@ -30,6 +30,7 @@ BWRAP_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # where only bubble
 LIMIT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # bombs beside a neighbour
 MANY_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
 STRICT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # where nobody may
+OVERLAY_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}  # of the full tier only
 
 
 def check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
@@ -44,6 +45,11 @@ def root_check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitabl
 
 def bwrap_check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
     BWRAP_CHECKS[function.__name__] = function
+    return function
+
+
+def overlay_check(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    OVERLAY_CHECKS[function.__name__] = function
     return function
 
 
