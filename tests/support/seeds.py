@@ -66,7 +66,7 @@ SPAWN = {
     "uid_slot": 3, "hostname": "cell-1",
 }  # fmt: skip
 EXECUTOR = SPAWN | {
-    "kind": "executor", "binds": [], "hide": [], "landlock": {"read": ["/usr"], "write": ["/opt/shop"]}, "uid_slot": None,
+    "kind": "executor", "binds": [], "hide": [], "landlock": {"read": ["/usr"], "write": ["/opt/shop"], "descriptors": []}, "uid_slot": None,
     "hostname": None,
 }  # fmt: skip
 SERVICE = {

@@ -72,13 +72,6 @@ pub fn check(machine: &Machine, request: Spawn, descriptors: &[OwnedFd]) -> Resu
             sys::MAX_DESCRIPTORS
         ));
     }
-    if request.overlay.is_some() && machine.tier != Tier::Full {
-        let why = format!(
-            "tier {} has no overlay, so nothing that a command changes could be kept or dropped as a whole",
-            machine.tier.name()
-        );
-        return Err(Refusal::new(Step::Overlay, libc::EOPNOTSUPP, why));
-    }
     let place = match request.kind {
         Kind::Executor => on_host(&request)?,
         Kind::Cell | Kind::Command if machine.tier == Tier::Landlock => {
@@ -86,6 +79,13 @@ pub fn check(machine: &Machine, request: Spawn, descriptors: &[OwnedFd]) -> Resu
         }
         Kind::Cell | Kind::Command => of_its_own(machine, &request)?,
     };
+    if request.overlay.is_some() && machine.tier != Tier::Full {
+        let why = format!(
+            "tier {} has no overlay, so nothing that a command changes could be kept or dropped as a whole",
+            machine.tier.name()
+        );
+        return Err(Refusal::new(Step::Overlay, libc::EOPNOTSUPP, why));
+    }
     let mut limits = request.limits;
     if matches!(place, Place::InPlace(_)) {
         limits.processes = limits.processes.map(strict::processes);
