@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from queenright.actions import hostfile, own_version
+from queenright.actions import hostfile
 from queenright.actions.builtin.fs_read import root_of
 from queenright.actions.manifest import Arg, Manifest
+from queenright.actions.own_version import OwnVersion
 from queenright.actions.plan import Draft, Plan
 from queenright.actions.resources import Resource
-from queenright.actions.verb import ActionFailed, Effect, Reach, Undone
+from queenright.actions.verb import ActionFailed, Effect, Reach
 from queenright.actions.world import World
 from queenright.errors import Unknown, WorkspaceFull
 from queenright.workspace import versions
@@ -23,7 +24,7 @@ __all__ = ["VERB"]
 MAX_WRITE = 1 << 20
 
 
-class FsWrite:
+class FsWrite(OwnVersion):
     manifest = Manifest(
         "fs.write",
         ("ws",),
@@ -86,12 +87,6 @@ class FsWrite:
         found = self._sha256(world, plan)
         if found != effect.after["sha256"]:
             raise ActionFailed("not_verified", f"{plan.args['path']} is not what was written", began=True)
-
-    def conflict(self, world: World, plan: Plan, after: Mapping[str, Any] | None) -> str:
-        return own_version.conflict(world, after is None or after["made"])
-
-    def undo(self, world: World, plan: Plan, after: Mapping[str, Any] | None) -> Undone:
-        return own_version.undo(world, after is None or after["made"])
 
     def _sha256(self, world: World, plan: Plan) -> str | None:
         now = _now(world, plan.args["path"])

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from queenright.actions import own_version
 from queenright.actions.manifest import Arg, Manifest
+from queenright.actions.own_version import OwnVersion, head
 from queenright.actions.plan import Draft, Plan
 from queenright.actions.resources import Resource
-from queenright.actions.verb import ActionFailed, Effect, Reach, Undone
+from queenright.actions.verb import ActionFailed, Effect, Reach
 from queenright.actions.world import World
 
 __all__ = ["VERB"]
@@ -22,7 +22,7 @@ __all__ = ["VERB"]
 MAX_TIMEOUT_MS = 10 * 60_000
 
 
-class ShellRun:
+class ShellRun(OwnVersion):
     """{"code", "out", "err", "timed_out", "changed", "left_out", "dropped", "version"}: `code` is above 128 for a signal;
     `out` and `err` may be cut; `changed` are the first paths; `left_out` what no version holds; `dropped` why nothing was
     kept, or "".
@@ -46,28 +46,19 @@ class ShellRun:
         return Draft(
             dict(args),
             f"run in the workspace, without network: {args['command']}",
-            {"version": own_version.head(world)},
+            {"version": head(world)},
             {"version": "the one it makes"},
             "put every changed file back",
         )
 
     def run(self, world: World, plan: Plan) -> Effect:
-        if own_version.head(world) != plan.precondition["version"]:
+        if head(world) != plan.precondition["version"]:
             raise ActionFailed("conflict", "the workspace was changed since this was planned")
         value = world.request("command", command=plan.args["command"], timeout_ms=plan.args["timeout_ms"])
         if value["dropped"]:
             value["version"] = plan.precondition["version"]
         made = value["version"] != plan.precondition["version"]
         return Effect(value, {"made": made, "version": value["version"], "digest": value.pop("digest")})
-
-    def verify(self, world: World, plan: Plan, effect: Effect) -> None:
-        own_version.require_head(world, effect.after["version"])
-
-    def conflict(self, world: World, plan: Plan, after: Mapping[str, Any] | None) -> str:
-        return own_version.conflict(world, after is None or after["made"])
-
-    def undo(self, world: World, plan: Plan, after: Mapping[str, Any] | None) -> Undone:
-        return own_version.undo(world, after is None or after["made"])
 
 
 VERB = ShellRun()

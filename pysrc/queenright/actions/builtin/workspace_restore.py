@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from queenright.actions import own_version
 from queenright.actions.manifest import Arg, Manifest
+from queenright.actions.own_version import OwnVersion
 from queenright.actions.plan import Draft, Plan
 from queenright.actions.resources import Resource
-from queenright.actions.verb import ActionFailed, Effect, Reach, Undone
+from queenright.actions.verb import ActionFailed, Effect, Reach
 from queenright.actions.world import World
 from queenright.errors import Conflict
 from queenright.workspace import versions
@@ -20,7 +20,7 @@ MAX_DRAWN = 100
 """Changed paths that a card draws; the rest are counted."""
 
 
-class WorkspaceRestore:
+class WorkspaceRestore(OwnVersion):
     """{"version", "changed"}: the version that was made, how many paths it put back."""
 
     manifest = Manifest("workspace.restore", ("ws",), "exact", {"version": Arg("int", least=0, most=2**53)})
@@ -59,15 +59,6 @@ class WorkspaceRestore:
                 raise ActionFailed("conflict", changed.message) from None
         after = {"made": done["version"] != head, "version": done["version"], "digest": done["digest"]}
         return Effect({"version": done["version"], "changed": done["changed"]}, after)
-
-    def verify(self, world: World, plan: Plan, effect: Effect) -> None:
-        own_version.require_head(world, effect.after["version"])
-
-    def conflict(self, world: World, plan: Plan, after: Mapping[str, Any] | None) -> str:
-        return own_version.conflict(world, after is None or after["made"])
-
-    def undo(self, world: World, plan: Plan, after: Mapping[str, Any] | None) -> Undone:
-        return own_version.undo(world, after is None or after["made"])
 
 
 VERB = WorkspaceRestore()
