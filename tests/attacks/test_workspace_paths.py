@@ -261,7 +261,6 @@ def test_workspaces_are_private_and_gone_when_removed(tmp_path: Path) -> None:
     assert [(entry.name, entry.kind, entry.size) for entry in list_directory(open_root(path))] == [
         ("a", "file", 40_000)
     ]
-    spaces.retire(AGENT)
     assert spaces.agents() == [AGENT]
     spaces.remove(AGENT)
     spaces.remove(AGENT)

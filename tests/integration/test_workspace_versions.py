@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,7 +65,8 @@ on = "ws:self"
 
 def told(supervised: Supervised, *commands: tuple[str, float]) -> list[list[Any]]:
     """What the agent was told of each command, once all have ended."""
-    supervised.up()
+    if supervised.daemon is None:
+        supervised.up()
     supervised.add("worker", WORKER.replace("{commands!r}", repr(list(commands))), classes='"Worker"')
     supervised.apply(INTENT)
     supervised.until("the last command", lambda: "end" in supervised.log("w/worker"), within_s=120)
@@ -222,3 +224,41 @@ def test_a_supervisor_that_was_killed_in_a_command_has_a_whole_version_afterward
     workspace = next(supervised.paths.workspaces.iterdir())
     assert {path.name: path.read_text() for path in workspace.iterdir()} == {"a": "a\n", "b": "b\n"}
     assert [row["version"] for row in supervised.call("workspace_log", agent="w/worker")] == [1]
+
+
+def peak_kib(supervised: Supervised) -> int:
+    """The most memory the supervisor has held."""
+    assert supervised.daemon is not None
+    status = Path(f"/proc/{supervised.daemon.pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+
+
+def test_the_supervisors_memory_does_not_grow_with_what_a_command_leaves_or_says(
+    supervised: Supervised,
+) -> None:
+    """The largest workspace, the deepest, the longest output: it holds none of it."""
+    many = "seq -f f%g 1 99000 | xargs touch"
+    supervised.up()
+    before = peak_kib(supervised)
+    said = told(
+        supervised,
+        ("head -c 1G /dev/zero; head -c 1G /dev/zero >&2", 300),
+        (many, 300),
+        (
+            "find . -type f -delete; p=$(printf 'd/%.0s' $(seq 1500)); mkdir -p $p && cd $p && mkdir -p $p",
+            300,
+        ),
+        ("seq -f g%g 1 100001 | xargs touch", 300),
+        ("trap '' TERM HUP INT; while :; do :; done", 2),
+    )
+    grown = peak_kib(supervised) - before
+    assert [row[1] for row in said[:3]] == [0, 0, 0], said
+    assert len(said[0][2]) == 200
+    assert said[1][5] == 50
+    # The overlay's own bound on inodes, or the quota of the version.
+    assert said[3][1] in (123, "WorkspaceFull"), said[3]
+    assert said[4][4] == "it did not end in time"
+    assert grown < 32 * 1024, f"{grown} KiB more at its peak"
+    rows = supervised.call("workspace_log", agent="w/worker")
+    assert max(row["added"] for row in rows) == 99_000
+    assert max(row["deleted"] for row in rows) >= 99_000

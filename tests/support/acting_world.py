@@ -160,9 +160,11 @@ class ActingWorld:
             )
         )
 
-    async def _run_command(self, place: Place, command: str, timeout_ms: int) -> dict[str, Any]:
+    async def _run_command(self, place: Place, command: str, timeout_ms: int, keep: bool) -> dict[str, Any]:
         self.commands.append(command)
-        return await Commands(self.launcher, self.executors, lambda _: 2).run(place, command, timeout_ms)
+        return await Commands(self.launcher, self.executors, lambda _: 2).run(
+            place, command, timeout_ms, keep
+        )
 
     async def _start_service(self, resource: Resource) -> Started:
         service = subprocess.Popen(resource.start, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -74,6 +74,43 @@ class Space:
     ) -> dict[str, Any]:
         """Commit one file, written whole, with the directories it needs. Raises as `commit_upper`."""
 
+    def propose_upper(
+        self,
+        upper: int,
+        act: bytes,
+        intent: bytes,
+        at_ms: int,
+        max_bytes: int,
+        max_files: int,
+        note: bytes,
+        listed: int,
+    ) -> dict[str, Any]:
+        """Keep what an action left in `upper` as a proposal of `act`, as `proposal` gives it; the workspace stays as it is.
+
+        Raises as `commit_upper`.
+        """
+
+    def proposal(self, act: bytes, listed: int) -> dict[str, Any] | None:
+        """{"digest", "base": the version it was made over, "note", "changes": at most `listed` rows, "changed": how many,
+        "left_out": [(path, kind)]} of what is proposed for an act, or None.
+        """
+
+    def proposed_contents(self, act: bytes, path: bytes, most: int) -> tuple[bytes | None, bytes | None]:
+        """(before, after) of a file that an act's proposal changes, at most `most` bytes each; None for no file. Raises
+        Unknown.
+        """
+
+    def commit_proposal(
+        self, act: bytes, digest: bytes, max_bytes: int, max_files: int, listed: int
+    ) -> dict[str, Any]:
+        """Make the proposal with this digest the next version. Raises Unknown when it is not kept, Conflict when the
+        workspace is no longer what it was made over, WorkspaceFull.
+        """
+
+    def drop_proposal(self, act: bytes) -> None: ...
+    def drop_proposals(self, keep: list[bytes], before_ms: int) -> int:
+        """Drop what was proposed before `before_ms` for any act but these; how many."""
+
     def undo(self, version: int, act: bytes, intent: bytes, at_ms: int) -> dict[str, Any]:
         """Put back what a version changed, as a new version. Raises Conflict for what was changed since, Unknown."""
 

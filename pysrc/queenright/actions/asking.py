@@ -95,6 +95,19 @@ class Asking:
             parts.commit(parts.asks.void(head.id, stale.message), leaf)
             return None
 
+    def may_ask(self, request: ActRequest, plan: Plan, clauses: tuple[int, ...]) -> None:
+        """Raises `Denied` where no card would be made for this act."""
+        self._parts.asks.open(self.wish(request, plan), self._parts.standing(request.intent), clauses)
+
+    def rehearsing(self, request: ActRequest, plan: Plan) -> Change:
+        """The leaf of an act that is about to be done to a copy, for a person to see."""
+        return self._entry("action.rehearsed", request, plan, None, b"")
+
+    def waiting(self, agent: bytes) -> list[bytes]:
+        """Acts of this agent whose ask is open or approved."""
+        live = {head.id for head in self._parts.asks.of_agents(frozenset({agent}))}
+        return [act for act, ask in self._parts.store.scan(ASKED) if ask in live]
+
     def raised(self, request: ActRequest, plan: Plan, clauses: tuple[int, ...]) -> ActResult:
         """Ask a person. Raises `Denied` without a card (quota, denied lately)."""
         parts = self._parts
@@ -113,7 +126,7 @@ class Asking:
         return Change((("delete", ASKED, request.id),) if self.asked(request) else ())
 
     def _entry(
-        self, kind: Any, request: ActRequest, plan: Plan, ask: bytes, verdict: bytes, **facts: Any
+        self, kind: Any, request: ActRequest, plan: Plan, ask: bytes | None, verdict: bytes, **facts: Any
     ) -> Change:
         args = digest("args", canonical(dict(plan.args)))
         undo: bytes | str = plan.undo_digest if plan.undo is not None else f"none: {plan.undo_text}"[:200]

@@ -48,7 +48,6 @@ from queenright.core.host import check_names
 from queenright.errors import Denied, LedgerUnwritable, QueenrightError, SandboxRefused
 from queenright.ledger.blobs import BlobRef
 from queenright.store import Change
-from queenright.workspace.versions import forget
 
 __all__ = ["Engine"]
 
@@ -110,10 +109,17 @@ class Engine:
         """
         return self.hands.cut(agents, f"was cut off: {why}")
 
-    def remove_workspace(self, agent: bytes) -> None:
-        """An agent's retention is over: its files go, and with them what undos of its acts on them would need."""
+    def waiting(self, agent: bytes) -> list[bytes]:
+        """Acts of the agent that are under way, or that a person may still release: what was shown for them is kept."""
+        return [*self._running, *self._asking.waiting(agent)]
+
+    async def remove_workspace(self, agent: bytes) -> None:
+        """An agent's retention is over: its files go, and with them what undos of its acts on them would need.
+
+        Raises `ActionFailed`, `Unsure`, SandboxRefused; call it again then.
+        """
+        await self.hands.keep(agent, "forget")
         self.parts.workspaces.remove(agent)
-        forget(self.parts.versions, agent)
 
     async def observe(self) -> None:
         """Look at every service's release and config: what they are now is what a later act calls
@@ -229,6 +235,8 @@ class Engine:
         if head is not None and head.state == "open":
             return AskOpened(head.id)
         if head is not None and head.state != "approved":
+            if manifest.rehearsed:
+                await self.hands.drop(request)
             raise self._asking.answer(request, head)
         if head is not None:
             args = manifest.materialise(self._asking.approved_args(head))
@@ -248,6 +256,8 @@ class Engine:
             if allowed.held is not None:
                 row = self._start(request, plan, images, lease, allowed, allowed.held)
                 return await self._finish(row, manifest, plan, session, allowed.held)
+            if manifest.rehearsed:
+                plan = await self._rehearsed(request, manifest, resource, session, plan, allowed)
         # Once nothing of it runs and its lease has ended: a person may take hours.
         return self._asking.raised(request, plan, allowed.clauses)
 
@@ -264,10 +274,13 @@ class Engine:
             draft = Draft(args, f"{request.verb} on {resource.id}", {}, None, "reading changes nothing")
         else:
             draft = await session.plan(manifest, args)
+        return self._plan_of(request, manifest, resource, draft), draft.images
+
+    def _plan_of(self, request: ActRequest, manifest: Manifest, resource: Resource, draft: Draft) -> Plan:
         klass = _weaker(manifest.klass, draft.klass)
         if draft.undo is None and klass != "read":
             klass = "none"
-        plan = Plan(
+        return Plan(
             verb=request.verb,
             manifest=manifest.digest,
             resource=request.resource,
@@ -282,7 +295,21 @@ class Engine:
                 klass, resources=draft.resources, marked=resource.risk == "high", floor=manifest.risk
             ),
         )
-        return plan, draft.images
+
+    async def _rehearsed(
+        self,
+        request: ActRequest,
+        manifest: Manifest,
+        resource: Resource,
+        session: Session,
+        plan: Plan,
+        allowed: _Allowed,
+    ) -> Plan:
+        """What a person is to be asked, made by doing it to a copy: recorded before, and only if a person may be asked."""
+        self._asking.may_ask(request, plan, allowed.clauses)
+        self.parts.commit(self._asking.rehearsing(request, plan))
+        draft = await session.rehearse(manifest, plan.args)
+        return self._plan_of(request, manifest, resource, draft)
 
     def _authorise(self, request: ActRequest, plan: Plan, head: AskHead | None) -> _Allowed:
         """Allow, or ask; raises `Denied` with every failing dimension."""

@@ -111,8 +111,10 @@ def _do(world: World, request: Mapping[str, Any]) -> Any:
     match request["op"]:
         case "read":
             return verb.read(world, request["args"])
-        case "plan":
-            draft = verb.plan(world, request["args"])
+        case "plan" | "rehearse" as op:
+            draft = (
+                verb.plan(world, request["args"]) if op == "plan" else verb.rehearse(world, request["args"])
+            )
             return {
                 "args": dict(draft.args),
                 "effect": draft.effect,

@@ -86,17 +86,11 @@ class Session:
 
     async def plan(self, manifest: Manifest, args: Mapping[str, Any]) -> Draft:
         """Raises `ActionFailed`. Changes nothing."""
-        found = await self._ask("plan", manifest, args=dict(args))
-        return Draft(
-            args=found["args"],
-            effect=found["effect"],
-            precondition=found["precondition"],
-            undo=found["undo"],
-            undo_text=found["undo_text"],
-            images=found["images"],
-            klass=found["class"],
-            resources=found["resources"],
-        )
+        return _draft(await self._ask("plan", manifest, args=dict(args)))
+
+    async def rehearse(self, manifest: Manifest, args: Mapping[str, Any]) -> Draft:
+        """Plan by doing it to a copy (`Manifest.rehearsed`). Raises `ActionFailed`. Changes nothing."""
+        return _draft(await self._ask("rehearse", manifest, args=dict(args)))
 
     async def run(self, manifest: Manifest, plan: Plan) -> Effect:
         """Raises `ActionFailed` when it did not happen, `Unsure` when nobody knows."""
@@ -201,6 +195,19 @@ class Session:
             return {"t": "refused", "code": failed.code, "message": failed.message, "began": failed.began}
         except QueenrightError as refused:
             return {"t": "refused", "code": refused.code, "message": refused.message, "began": False}
+
+
+def _draft(found: Mapping[str, Any]) -> Draft:
+    return Draft(
+        args=found["args"],
+        effect=found["effect"],
+        precondition=found["precondition"],
+        undo=found["undo"],
+        undo_text=found["undo_text"],
+        images=found["images"],
+        klass=found["class"],
+        resources=found["resources"],
+    )
 
 
 @dataclass(slots=True)

@@ -16,10 +16,10 @@ from queenright.actions.manifest import Manifest
 from queenright.actions.parts import Parts
 from queenright.actions.record import actor_of
 from queenright.actions.resources import OWN_WORKSPACE, Resource
-from queenright.actions.verb import ActionFailed
+from queenright.actions.verb import ActionFailed, Unsure
 from queenright.actions.world import Place
 from queenright.broker.secret import Secret
-from queenright.errors import Denied, Dimension
+from queenright.errors import Denied, Dimension, SandboxRefused
 from queenright.ledger.entry import Entry, Kind, Scalar
 from queenright.store import Change
 from queenright.workspace.versions import has_versions
@@ -90,6 +90,11 @@ class Hands:
         """An executor that works on the agent's workspace may die in it."""
         self._settled.discard(agent)
 
+    async def drop(self, request: ActRequest) -> None:
+        """Nothing of what was shown for this act will be kept. If that fails now, `collect` does it later."""
+        with contextlib.suppress(ActionFailed, Unsure, SandboxRefused):
+            await self.keep(request.agent, "drop", act=request.id)
+
     async def keep(self, agent: bytes, what: str, **facts: Any) -> Any:
         """Have a keeper do `what` in the agent's workspace. Raises `ActionFailed`, `Unsure`, SandboxRefused."""
         target = self.target(agent, bytes(32), bytes(32), Resource(OWN_WORKSPACE))
@@ -109,7 +114,10 @@ class Hands:
                 started = await self._parts.start_service(resource)
                 return {"pid": started.pid, "start_time": started.start_time}
             if kind == "command" and space is not None:
-                return await self._parts.run_command(space, str(facts["command"]), int(facts["timeout_ms"]))
+                keep = facts["keep"] is True
+                return await self._parts.run_command(
+                    space, str(facts["command"]), int(facts["timeout_ms"]), keep
+                )
             if kind == "version":
                 return {"data": self._history.version(resource.id, str(facts["sha256"]))}
             raise ActionFailed("malformed", f"an executor on {resource.id} may not ask for {kind[:40]}")

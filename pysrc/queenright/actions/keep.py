@@ -1,4 +1,5 @@
-"""Keeping workspaces: committing what a command left, carrying a workspace to its newest version, looking at versions.
+"""Keeping workspaces: committing or proposing what a command left, carrying a workspace to its newest version, looking at
+versions.
 
 Not an action: no agent can ask for it. The supervisor has it done in an executor, because it opens what agents made.
 """
@@ -42,6 +43,9 @@ class Keeper:
         if what == "collect":
             contents, size = versions.collect(place.store)
             return {"contents": contents, "bytes": size}
+        if what == "forget":
+            versions.forget(place.store, place.agent, place.live)
+            return {}
         with versions.opened(place.store, place.agent, place.live) as space:
             head = space.settle()
             match what:
@@ -52,6 +56,23 @@ class Keeper:
                     return space.commit_upper(
                         UPPER, place.act, place.intent, place.at_ms, quota.bytes, quota.files, facts["listed"]
                     )
+                case "propose":
+                    quota = Quota()
+                    return space.propose_upper(
+                        UPPER,
+                        place.act,
+                        place.intent,
+                        place.at_ms,
+                        quota.bytes,
+                        quota.files,
+                        facts["note"],
+                        facts["listed"],
+                    )
+                case "drop":
+                    space.drop_proposal(facts["act"])
+                    return {}
+                case "drop_old":
+                    return {"dropped": space.drop_proposals(facts["keep"], facts["before_ms"])}
                 case "log":
                     return {"version": head, "rows": space.log(facts["limit"])}
                 case "changes":

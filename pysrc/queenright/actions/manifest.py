@@ -82,6 +82,7 @@ class Manifest:
     """One verb. `kinds`: resource kinds it works on. `secret`: it calls the admin API with the resource's
     secret.
 
+    `rehearsed`: its verb can do it to a copy first, and has `rehearse`; above the grant that is what a person is shown.
     `deadline_ms` bounds one executor request; `code` is the sha256 of the module that runs.
     """
 
@@ -90,6 +91,7 @@ class Manifest:
     klass: Class
     args: Mapping[str, Arg] = field(default_factory=dict)
     secret: bool = False
+    rehearsed: bool = False
     risk: Risk = "LOW"
     deadline_ms: int = 30_000
     code: bytes = b""
@@ -103,6 +105,7 @@ class Manifest:
             "class": self.klass,
             "args": {name: arg.to_map() for name, arg in self.args.items()},
             "secret": self.secret,
+            "rehearsed": self.rehearsed,
             "risk": self.risk,
             "deadline_ms": self.deadline_ms,
             "code": self.code,

@@ -37,9 +37,9 @@ class Started(Protocol):
 ServiceStarter = Callable[[Resource], Awaitable[Started]]
 """Start the resource's service: it belongs to the host and outlives the supervisor. Raises SandboxRefused."""
 
-CommandRunner = Callable[[Place, str, int], Awaitable[dict[str, Any]]]
-"""(workspace, command, timeout in ms) to the value of `shell.run` and the "digest" of the version that was made: a command in
-a sandbox of its own, and what it changed, kept or dropped.
+CommandRunner = Callable[[Place, str, int, bool], Awaitable[dict[str, Any]]]
+"""(workspace, command, timeout in ms, whether to keep what it changes) to the value of `shell.run` and the "digest" of the
+version that was made: a command in a sandbox of its own, and what it changed, kept, proposed or dropped.
 """
 
 

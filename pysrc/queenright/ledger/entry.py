@@ -41,11 +41,12 @@ Kind = Literal[
     "grant.revoked",
     "lease.issued", "lease.renewed", "lease.extended", "lease.ended",
     "ask.raised", "ask.decided", "ask.expired", "ask.spent", "ask.void",
-    "action.denied", "action.started", "action.done", "action.failed", "action.unknown", "action.undone",
+    "action.denied", "action.rehearsed", "action.started", "action.done", "action.failed", "action.unknown", "action.undone",
     "reads.summary", "undo.conflict",
     "protocol.violation", "control.refused",
     "message.dead", "message.replayed", "message.dropped",
     "ledger.read_mail", "ledger.exported", "ledger.pruned",
+    "workspace.removed",
     "secret.changed", "order.spent", "break_glass.begun", "break_glass.ended",
 ]  # fmt: skip
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))

@@ -25,6 +25,8 @@ from queenright.actions.undo import Undo
 from queenright.broker.secret import Secrets
 from queenright.control.protocol import ActionRow
 from queenright.errors import Denied, QueenrightError
+from queenright.ledger import Supervisor
+from queenright.ledger.entry import Entry, Scalar
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.commands import Commands
@@ -32,6 +34,7 @@ from queenright.supervisor.launcher import ServiceProcess
 from queenright.supervisor.sandbox_spec import executor_spec
 from queenright.wire.ids import full
 from queenright.workspace import Workspaces
+from queenright.workspace.versions import has_proposals
 
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
@@ -42,6 +45,8 @@ EXECUTOR = "queenright.actions.executor"
 FLUSH_MS = 60_000
 OBSERVE_MS = 30_000
 COLLECT_MS = 60 * 60_000
+KEPT_MS = 30 * 24 * 60 * 60_000
+"""How long the workspace of an ended agent and its versions are kept, to look at and to put back."""
 _SLOTS = "agent.slot"
 _COUNTER = b"slot"
 
@@ -122,10 +127,28 @@ class Acting:
 
     async def _collected(self) -> None:
         agents = self.workspaces.agents()
+        for agent in agents:
+            with contextlib.suppress(QueenrightError):
+                await self._tidy(agent)
         if not agents:
             return
         with contextlib.suppress(QueenrightError):
             await self.engine.hands.keep(agents[0], "collect")
+
+    async def _tidy(self, agent: bytes) -> None:
+        """Drop what was shown for acts that no person can release any more, and all of who ended long ago."""
+        now = self._rt.clock.wall_ms()
+        found = self._rt.agents.get(agent)
+        if found.ended and now >= found.ended_ms + KEPT_MS:
+            facts: dict[str, Scalar] = {"agent": full("agent", agent), "ended_ms": found.ended_ms}
+            self._rt.commit(
+                self._rt.ledger.entry(
+                    Entry("workspace.removed", now, Supervisor(), intent=found.intent, facts=facts)
+                )
+            )
+            await self.engine.remove_workspace(agent)
+        elif has_proposals(self._rt.paths.versions, agent):
+            await self.engine.hands.keep(agent, "drop_old", keep=self.engine.waiting(agent), before_ms=now)
 
     def observe_now(self) -> None:
         """Look at once: at the start, in turn, and when an owner changed the map of resources."""

@@ -1,4 +1,4 @@
-"""One command of an agent as a transaction: run over an overlay, its changes kept as the next version, or dropped.
+"""One command of an agent as a transaction: run over an overlay, its changes kept as the next version, proposed, or dropped.
 
 The supervisor holds the upper layer by its descriptor and never looks into it; a keeper, an executor of this one command with
 no secret, does.
@@ -14,11 +14,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from queenright.actions.command import MAX_LISTED, command_value, note_of
 from queenright.actions.executors import Executors, Session, Target
 from queenright.actions.keep import KEEP
 from queenright.actions.resources import OWN_WORKSPACE, Resource
 from queenright.actions.verb import ActionFailed, Unsure
 from queenright.actions.world import Place
+from queenright.core import canonical
 from queenright.errors import SandboxRefused
 from queenright.supervisor.launcher import Exit, Launcher, Sandbox
 from queenright.supervisor.sandbox_spec import SandboxSpec, command_spec
@@ -28,10 +30,6 @@ __all__ = ["Commands"]
 
 OUTPUT_BYTES = 64 * 1024
 """Of a command's stdout, and as much of its stderr; what is beyond is dropped."""
-
-MAX_LISTED = 50
-"""Changed paths that the agent is told."""
-
 
 _NOTHING: dict[str, Any] = {"version": None, "digest": b"", "changes": [], "left_out": []}
 
@@ -59,8 +57,10 @@ class Commands:
             running.cut = running.cut or why
             running.sandbox.kill()
 
-    async def run(self, place: Place, command: str, timeout_ms: int) -> dict[str, Any]:
+    async def run(self, place: Place, command: str, timeout_ms: int, keep: bool) -> dict[str, Any]:
         """The value of `shell.run` (its version None when nothing was kept), and the digest of the version that was made.
+
+        Not to `keep` it: what it changed becomes a proposal of the act, for a person to see.
 
         Raises SandboxRefused when it did not run; `ActionFailed` when what it left was refused (nothing is kept then), or
         when nobody saw whether it was kept.
@@ -88,22 +88,15 @@ class Commands:
                         del self._running[place.agent]
                 dropped = _dropped(running, end, late)
                 code = end.code if end.code is not None else 128 + (end.signal or 0)
-                kept = dict(_NOTHING) if dropped else await _kept(keeper)
-        return {
-            "code": code,
-            "out": await out,
-            "err": await err,
-            "timed_out": late,
-            "changed": [_words(row[0]) for row in kept["changes"]],
-            "left_out": [f"{_words(path)} ({kind})" for path, kind in kept["left_out"]],
-            "dropped": dropped,
-            "version": kept["version"],
-            "digest": kept["digest"],
-        }
-
-
-def _words(path: bytes) -> str:
-    return path.decode("utf-8", "replace")
+                said = note_of(command, timeout_ms, code, await out, await err)
+                if dropped:
+                    kept = dict(_NOTHING)
+                elif keep:
+                    kept = await _asked(keeper, "commit", listed=MAX_LISTED)
+                else:
+                    await _asked(keeper, "propose", listed=0, note=canonical(said))
+                    kept = dict(_NOTHING)
+        return command_value(said, kept, late=late, dropped=dropped)
 
 
 def _dropped(running: _Running, end: Exit, late: bool) -> str:
@@ -115,9 +108,9 @@ def _dropped(running: _Running, end: Exit, late: bool) -> str:
     return "it ran out of memory" if end.out_of_memory else ""
 
 
-async def _kept(keeper: asyncio.Task[Session]) -> dict[str, Any]:
+async def _asked(keeper: asyncio.Task[Session], what: str, **facts: Any) -> dict[str, Any]:
     try:
-        done: dict[str, Any] = await (await keeper).keep(KEEP.manifest, "commit", listed=MAX_LISTED)
+        done: dict[str, Any] = await (await keeper).keep(KEEP.manifest, what, **facts)
     except Unsure as unsure:
         raise ActionFailed("unknown_outcome", unsure.message, began=True) from None
     return done

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from queenright.core.host import Space, collect_contents, forget_versions
 from queenright.workspace.beneath import open_root
+from queenright.workspace.tree import remove_tree
 
-__all__ = ["collect", "forget", "has_versions", "opened"]
+__all__ = ["collect", "forget", "has_proposals", "has_versions", "opened"]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -41,13 +42,24 @@ def collect(store: Path) -> tuple[int, int]:
         os.close(descriptor)
 
 
-def forget(store: Path, agent: bytes) -> None:
-    """Remove the agent's versions; what only they referred to goes with the next `collect`."""
-    descriptor = open_root(store)
+def forget(store: Path, agent: bytes, live: Path) -> None:
+    """Empty the workspace and remove its versions; what only they referred to goes with the next `collect`."""
+    with contextlib.ExitStack() as stack:
+        descriptors = []
+        for place in (store, live):
+            descriptors.append(open_root(place))
+            stack.callback(os.close, descriptors[-1])
+        for name in os.listdir(descriptors[1]):
+            remove_tree(descriptors[1], name)
+        forget_versions(descriptors[0], agent)
+
+
+def has_proposals(store: Path, agent: bytes) -> bool:
+    """Whether anything is kept for this agent until a person decides. The directory is the store's own, no agent's."""
     try:
-        forget_versions(descriptor, agent)
-    finally:
-        os.close(descriptor)
+        return bool(os.listdir(store / "agents" / agent.hex() / "proposals"))
+    except FileNotFoundError:
+        return False
 
 
 def has_versions(store: Path, agent: bytes) -> bool:

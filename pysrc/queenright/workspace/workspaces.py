@@ -55,10 +55,6 @@ class Workspaces:
         """Agents that have a workspace, dead ones included."""
         return sorted(bytes.fromhex(entry.name) for entry in self._root.iterdir() if len(entry.name) == 64)
 
-    def retire(self, agent: bytes) -> None:
-        """Take the right to change it from the directory itself: kept for people to read until `remove`."""
-        self.path(agent).chmod(0o500)
-
     def remove(self, agent: bytes) -> None:
         """Remove the workspace and all in it. None there is no error."""
         self._path(agent)

@@ -7,8 +7,9 @@ use rustix::fs::{AtFlags, FlockOperation};
 use super::beneath::{self, names};
 use super::blobs::{self, Blobs, make_directory};
 use super::error::{Doing, Error, Result};
-use super::log::{AGENTS, lock};
+use super::log::{AGENTS, PROPOSALS, VERSIONS, lock};
 use super::mark::{Hash, Mark};
+use super::proposal::record_in;
 use super::record::Record;
 
 /// Contents looked at in one pass over all records: what bounds the memory of it.
@@ -73,19 +74,31 @@ fn listing(blobs: &Blobs, mine: impl Fn(&Hash) -> bool) -> Result<Vec<Hash>> {
 fn keep_referred(store: BorrowedFd<'_>, left: &mut HashSet<Hash>) -> Result<()> {
     let agents = make_directory(store, AGENTS)?;
     for agent in names(agents.as_fd(), usize::MAX)? {
-        let path = super::change::join(&agent, b"versions");
-        let Ok(versions) = beneath::directory(agents.as_fd(), &path) else {
-            continue; // it has none yet
-        };
-        for name in names(versions.as_fd(), usize::MAX)? {
-            let (file, _) = beneath::regular(versions.as_fd(), &name, true)?;
-            let mut data = Vec::new();
-            std::io::Read::read_to_end(&mut &file, &mut data).doing(|| "read a version".into())?;
-            for change in Record::decode(&data)?.changes {
-                for mark in [change.before, change.after].into_iter().flatten() {
-                    if let Mark::File { hash, .. } = mark {
-                        left.remove(&hash);
-                    }
+        keep_of(agents.as_fd(), &agent, VERSIONS, left, Record::decode)?;
+        keep_of(agents.as_fd(), &agent, PROPOSALS, left, record_in)?;
+    }
+    Ok(())
+}
+
+fn keep_of(
+    agents: BorrowedFd<'_>,
+    agent: &[u8],
+    directory: &str,
+    left: &mut HashSet<Hash>,
+    decode: impl Fn(&[u8]) -> Result<Record>,
+) -> Result<()> {
+    let path = super::change::join(agent, directory.as_bytes());
+    let Ok(records) = beneath::directory(agents, &path) else {
+        return Ok(()); // it has none yet
+    };
+    for name in names(records.as_fd(), usize::MAX)? {
+        let (file, _) = beneath::regular(records.as_fd(), &name, true)?;
+        let mut data = Vec::new();
+        std::io::Read::read_to_end(&mut &file, &mut data).doing(|| "read a version".into())?;
+        for change in decode(&data)?.changes {
+            for mark in [change.before, change.after].into_iter().flatten() {
+                if let Mark::File { hash, .. } = mark {
+                    left.remove(&hash);
                 }
             }
         }

@@ -13,7 +13,9 @@ use super::mark::Hash;
 use super::record::{HEADER, Header, MAX_BYTES, Record, digest_of, read_header};
 
 pub const AGENTS: &str = "agents";
-const VERSIONS: &str = "versions";
+pub const VERSIONS: &str = "versions";
+/// What is proposed for acts, by the act.
+pub const PROPOSALS: &str = "proposals";
 const STAGE: &str = "stage";
 const LOCK: &str = "lock";
 const APPLIED: &str = "applied";
@@ -136,6 +138,47 @@ impl Log {
     pub fn drop_record(&self, number: u64) -> Result<()> {
         rustix::fs::unlinkat(&self.versions, file_name(number), AtFlags::empty())
             .doing(|| "drop an old version".into())
+    }
+
+    /// Keeps the bytes of an act's proposal, durably.
+    pub fn keep_proposal(&self, act: &[u8; 32], encoded: &[u8]) -> Result<()> {
+        let proposals = make_directory(self.home.as_fd(), PROPOSALS)?;
+        let mut file = self.create(INCOMING)?;
+        file.write_all(encoded)
+            .and_then(|()| file.sync_data())
+            .doing(|| "write a proposal".into())?;
+        rustix::fs::renameat(&self.stage, INCOMING, &proposals, hex(act))
+            .and_then(|()| rustix::fs::fsync(&proposals))
+            .and_then(|()| rustix::fs::fsync(&self.home))
+            .doing(|| "keep a proposal".into())
+    }
+
+    /// The bytes of an act's proposal, if there is one.
+    pub fn proposal(&self, act: &[u8; 32]) -> Result<Option<Vec<u8>>> {
+        let proposals = make_directory(self.home.as_fd(), PROPOSALS)?;
+        self.read(&proposals, &hex(act), 2 * MAX_BYTES as u64)
+    }
+
+    /// The acts that have one.
+    pub fn proposals(&self) -> Result<Vec<[u8; 32]>> {
+        let proposals = make_directory(self.home.as_fd(), PROPOSALS)?;
+        let acts = names(proposals.as_fd(), usize::MAX)?.into_iter().map(|name| {
+            std::str::from_utf8(&name)
+                .ok()
+                .and_then(|text| blake3::Hash::from_hex(text).ok())
+                .map(|hash| *hash.as_bytes())
+                .ok_or_else(|| Error::failed("a file in proposals/ is no proposal"))
+        });
+        acts.collect()
+    }
+
+    /// Removes an act's proposal; none there is no error.
+    pub fn drop_proposal(&self, act: &[u8; 32]) -> Result<()> {
+        let proposals = make_directory(self.home.as_fd(), PROPOSALS)?;
+        match rustix::fs::unlinkat(&proposals, hex(act), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error).doing(|| "drop a proposal".into()),
+        }
     }
 
     fn create(&self, name: &str) -> Result<File> {

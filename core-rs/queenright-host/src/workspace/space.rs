@@ -11,7 +11,7 @@ use super::error::{Doing, Error, Kind, Result};
 use super::live;
 use super::log::{self, Log};
 use super::mark::{Hash, Mark, file_mode};
-use super::record::{Cause, Header, Record, digest_of};
+use super::record::{Cause, Header, Record};
 use super::stager::{self, Stager};
 use super::{expect, upper};
 
@@ -78,6 +78,10 @@ impl Space {
     pub fn watched(mut self, between: Between) -> Self {
         self.between = between;
         self
+    }
+
+    pub(super) fn store(&self) -> &OwnedFd {
+        &self.store
     }
 
     /// The number of the newest version; 0 when there is none.
@@ -223,7 +227,7 @@ impl Space {
     }
 
     /// What the workspace holds after `changes`: (files, bytes).
-    fn totals(&self, changes: &[Change]) -> Result<(u64, u64)> {
+    pub(super) fn totals(&self, changes: &[Change]) -> Result<(u64, u64)> {
         let (mut files, mut bytes) = match self.head()? {
             0 => self.measure()?,
             head => {
@@ -257,41 +261,19 @@ impl Space {
         Ok((files, bytes))
     }
 
-    fn commit(
+    pub(super) fn commit(
         &mut self,
         changes: Vec<Change>,
         meta: &Meta,
         cause: Cause,
         totals: (u64, u64),
     ) -> Result<Committed> {
-        let head = self.head()?;
-        let parent = match head {
-            0 => [0; 32],
-            head => digest_of(&self.log.encoded(head)?),
-        };
         if changes.is_empty() {
-            return Ok(Committed::nothing(head, parent));
+            let head = self.head()?;
+            return Ok(Committed::nothing(head, self.digest_at(head)?));
         }
-        let count = |kind| {
-            let many = changes.iter().filter(|c| c.kind() == kind).count();
-            u32::try_from(many).unwrap_or(u32::MAX)
-        };
-        let (number, (files, bytes)) = (head + 1, totals);
-        let header = Header {
-            number,
-            at_ms: meta.at_ms,
-            agent: self.agent,
-            act: meta.act,
-            intent: meta.intent,
-            parent,
-            cause,
-            files,
-            bytes,
-            added: count("added"),
-            modified: count("modified"),
-            deleted: count("deleted"),
-        };
-        let record = Record { header, changes };
+        let record = self.record(changes, meta, cause, totals)?;
+        let number = record.header.number;
         let digest = self.log.stage_record(&record)?;
         (self.between)("the record on the disk");
         self.log.name_record(number)?;
@@ -307,6 +289,36 @@ impl Space {
             left_out: Vec::new(),
             left_out_count: 0,
         })
+    }
+
+    /// The next version as it would be kept.
+    pub(super) fn record(
+        &self,
+        changes: Vec<Change>,
+        meta: &Meta,
+        cause: Cause,
+        (files, bytes): (u64, u64),
+    ) -> Result<Record> {
+        let head = self.head()?;
+        let count = |kind| {
+            let many = changes.iter().filter(|c| c.kind() == kind).count();
+            u32::try_from(many).unwrap_or(u32::MAX)
+        };
+        let header = Header {
+            number: head + 1,
+            at_ms: meta.at_ms,
+            agent: self.agent,
+            act: meta.act,
+            intent: meta.intent,
+            parent: self.digest_at(head)?,
+            cause,
+            files,
+            bytes,
+            added: count("added"),
+            modified: count("modified"),
+            deleted: count("deleted"),
+        };
+        Ok(Record { header, changes })
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<()> {
@@ -341,7 +353,7 @@ impl Committed {
     }
 }
 
-fn check_quota((files, bytes): (u64, u64), quota: &Quota) -> Result<()> {
+pub(super) fn check_quota((files, bytes): (u64, u64), quota: &Quota) -> Result<()> {
     if files <= quota.files && bytes <= quota.bytes {
         return Ok(());
     }

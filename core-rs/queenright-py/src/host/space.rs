@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use queenright_host::workspace::{
-    self, Cause, Change, Committed, Error, Header, Kind, Mark, Meta, Quota,
+    self, Cause, Change, Committed, Error, Header, Kind, Mark, Meta, Proposal, Quota,
 };
 use queenright_sandbox::sys;
 
@@ -120,6 +120,92 @@ impl Space {
         let quota = quota(max_bytes, max_files);
         let done = self.with(py, |space| space.commit_upper(upper.as_fd(), &meta, &quota))?;
         committed(py, &done, listed)
+    }
+
+    /// Keep what an action left in `upper` as a proposal of `act`, with `note`; nothing of the workspace changes.
+    ///
+    /// Returns what `proposal` does. Raises WorkspaceFull past the quota, Malformed for what no version may hold.
+    #[allow(clippy::too_many_arguments)]
+    fn propose_upper<'py>(
+        &self,
+        py: Python<'py>,
+        upper: usize,
+        act: &[u8],
+        intent: &[u8],
+        at_ms: u64,
+        max_bytes: u64,
+        max_files: u64,
+        note: &[u8],
+        listed: usize,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (upper, meta) = (descriptor(upper)?, meta(act, intent, at_ms)?);
+        let quota = quota(max_bytes, max_files);
+        let made = self.with(py, |space| {
+            space.propose_upper(upper.as_fd(), &meta, &quota, note)
+        })?;
+        proposed(py, &made, listed)
+    }
+
+    /// What is proposed for an act, or None: {"digest", "base", "note", "changes" (at most `listed`), "changed",
+    /// "left_out"}. `base`: the version it was made over.
+    fn proposal<'py>(
+        &self,
+        py: Python<'py>,
+        act: &[u8],
+        listed: usize,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let act = id("an act's id", act)?;
+        let found = self.with(py, |space| space.proposal(&act))?;
+        found.map(|found| proposed(py, &found, listed)).transpose()
+    }
+
+    /// (before, after) of a path that an act's proposal changes, at most `most` bytes of each; None where there is no file.
+    /// Raises Unknown.
+    #[allow(clippy::type_complexity)]
+    fn proposed_contents<'py>(
+        &self,
+        py: Python<'py>,
+        act: &[u8],
+        path: &[u8],
+        most: u64,
+    ) -> PyResult<(Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>)> {
+        let act = id("an act's id", act)?;
+        let (before, after) =
+            self.with(py, |space| space.proposed_contents(&act, path, most))?;
+        let bytes = |data: Option<Vec<u8>>| data.map(|data| PyBytes::new(py, &data));
+        Ok((bytes(before), bytes(after)))
+    }
+
+    /// Make the proposal with this digest the next version. As `commit_upper`; raises Unknown when it is not kept, Conflict
+    /// when the workspace is no longer what it was made over.
+    fn commit_proposal<'py>(
+        &self,
+        py: Python<'py>,
+        act: &[u8],
+        digest: &[u8],
+        max_bytes: u64,
+        max_files: u64,
+        listed: usize,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (act, digest) = (id("an act's id", act)?, id("a proposal's digest", digest)?);
+        let quota = quota(max_bytes, max_files);
+        let done = self.with(py, |space| space.commit_proposal(&act, &digest, &quota))?;
+        committed(py, &done, listed)
+    }
+
+    /// Drop what is proposed for an act. None there is no error.
+    fn drop_proposal(&self, py: Python<'_>, act: &[u8]) -> PyResult<()> {
+        let act = id("an act's id", act)?;
+        self.with(py, |space| space.drop_proposal(&act))
+    }
+
+    /// Drop what was proposed before `before_ms` for any act but these; how many.
+    fn drop_proposals(&self, py: Python<'_>, keep: Vec<Vec<u8>>, before_ms: u64) -> PyResult<usize> {
+        let keep: Vec<[u8; 32]> = keep
+            .iter()
+            .map(|act| id("an act's id", act))
+            .collect::<PyResult<_>>()?;
+        self.with(py, |space| space.drop_proposals(&keep, before_ms))
     }
 
     /// Commit one file, written whole, with the directories it needs. As `commit_upper`.
@@ -278,6 +364,26 @@ fn committed<'py>(
     facts.set_item("changed", done.changes.len())?;
     facts.set_item("left_out", left_out)?;
     facts.set_item("left_out_count", done.left_out_count)?;
+    Ok(facts)
+}
+
+fn proposed<'py>(
+    py: Python<'py>,
+    found: &Proposal,
+    listed: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let left_out: Vec<(Bound<'py, PyBytes>, &str)> = found
+        .left_out
+        .iter()
+        .map(|(path, kind)| (PyBytes::new(py, path), kind.as_str()))
+        .collect();
+    let facts = PyDict::new(py);
+    facts.set_item("digest", PyBytes::new(py, &found.digest))?;
+    facts.set_item("base", found.base())?;
+    facts.set_item("note", PyBytes::new(py, &found.note))?;
+    facts.set_item("changes", rows(py, &found.record.changes, listed)?)?;
+    facts.set_item("changed", found.record.changes.len())?;
+    facts.set_item("left_out", left_out)?;
     Ok(facts)
 }
 

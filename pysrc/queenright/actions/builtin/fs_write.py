@@ -11,6 +11,7 @@ from queenright.actions.builtin.fs_read import root_of
 from queenright.actions.manifest import Arg, Manifest
 from queenright.actions.own_version import OwnVersion
 from queenright.actions.plan import Draft, Plan
+from queenright.actions.rehearsal import content_diff, shown
 from queenright.actions.resources import Resource
 from queenright.actions.verb import ActionFailed, Effect, Reach
 from queenright.actions.world import World
@@ -44,7 +45,9 @@ class FsWrite(OwnVersion):
         split_path(path)
         now = _now(world, path)
         here = None if now is None else hostfile.sha256(now.data)
-        effect = f"write {len(data)} bytes to {path}" + ("" if here is None else f", over {here[:12]}")
+        effect = f"write {len(data)} bytes to {shown(os.fsencode(path))}"
+        effect += "" if here is None else f", over {here[:12]}"
+        effect = "\n".join([effect, *content_diff(None if now is None else now.data, data)])
         undo_text = f"remove {path}" if now is None else f"write its {len(now.data)} bytes back"
         return Draft(
             dict(args),

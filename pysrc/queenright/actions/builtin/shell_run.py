@@ -3,6 +3,8 @@
 The command sees version N of the workspace through an overlay, and has no network, no broker and no lease. What it changed
 becomes version N+1 whatever its exit code says, as it would stand in a shell; if it was ended (its time, its memory, its
 authority) nothing of it is kept. So its only effect is a version, which is put back whole: class `exact`.
+
+Above the agent's grant it runs first, and what it changed is shown: a verdict is over exactly that, and it is not run again.
 """
 
 from __future__ import annotations
@@ -10,12 +12,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from queenright.actions.command import MAX_LISTED as MAX_TOLD
+from queenright.actions.command import command_value
 from queenright.actions.manifest import Arg, Manifest
 from queenright.actions.own_version import OwnVersion, head
 from queenright.actions.plan import Draft, Plan
+from queenright.actions.rehearsal import MAX_CONTENT, MAX_LISTED, told
 from queenright.actions.resources import Resource
 from queenright.actions.verb import ActionFailed, Effect, Reach
 from queenright.actions.world import World
+from queenright.core import decode
+from queenright.errors import Conflict, Unknown, WorkspaceFull
+from queenright.workspace import versions
+from queenright.workspace.workspaces import Quota
 
 __all__ = ["VERB"]
 
@@ -37,28 +46,67 @@ class ShellRun(OwnVersion):
             "timeout_ms": Arg("int", 60_000, least=1, most=MAX_TIMEOUT_MS),
         },
         deadline_ms=MAX_TIMEOUT_MS + 60_000,
+        rehearsed=True,
     )
 
     def reach(self, resource: Resource) -> Reach:
         return Reach()
 
     def plan(self, world: World, args: Mapping[str, Any]) -> Draft:
-        return Draft(
-            dict(args),
-            f"run in the workspace, without network: {args['command']}",
-            {"version": head(world)},
-            {"version": "the one it makes"},
-            "put every changed file back",
-        )
+        place = world.place
+        with versions.opened(place.store, place.agent, place.live) as space:
+            version = space.settle()
+            found = space.proposal(place.act, MAX_LISTED)
+            said = None if found is None else decode(found["note"])
+            if found is None or said is None or found["base"] != version or said["asked"] != dict(args):
+                # Never shown to anybody, or not on the workspace as it is now.
+                effect = f"run in the workspace, without network: {args['command']}"
+                precondition: dict[str, Any] = {"version": version}
+            else:
+
+                def contents(path: bytes) -> tuple[bytes | None, bytes | None]:
+                    return space.proposed_contents(place.act, path, MAX_CONTENT + 1)
+
+                effect = told(args["command"], said, found, contents)
+                precondition = {"version": version, "proposal": found["digest"]}
+        undo = {"version": "the one it makes"}
+        return Draft(dict(args), effect, precondition, undo, "put every changed file back")
+
+    def rehearse(self, world: World, args: Mapping[str, Any]) -> Draft:
+        """Run it, and keep what it changed as the proposal of this act. Raises `ActionFailed` when it came to no end."""
+        value = world.request("command", command=args["command"], timeout_ms=args["timeout_ms"], keep=False)
+        if value["dropped"]:
+            why = f"a person must approve this command, and there is nothing to show them: {value['dropped']}"
+            raise ActionFailed("not_rehearsed", why)
+        return self.plan(world, args)
 
     def run(self, world: World, plan: Plan) -> Effect:
-        if head(world) != plan.precondition["version"]:
+        version = plan.precondition["version"]
+        if "proposal" in plan.precondition:
+            value = self._approved(world, plan.precondition["proposal"])
+        elif head(world) != version:
             raise ActionFailed("conflict", "the workspace was changed since this was planned")
-        value = world.request("command", command=plan.args["command"], timeout_ms=plan.args["timeout_ms"])
+        else:
+            args = plan.args
+            value = world.request(
+                "command", command=args["command"], timeout_ms=args["timeout_ms"], keep=True
+            )
         if value["dropped"]:
-            value["version"] = plan.precondition["version"]
-        made = value["version"] != plan.precondition["version"]
+            value["version"] = version
+        made = value["version"] != version
         return Effect(value, {"made": made, "version": value["version"], "digest": value.pop("digest")})
+
+    def _approved(self, world: World, proposal: bytes) -> dict[str, Any]:
+        place, quota = world.place, Quota()
+        with versions.opened(place.store, place.agent, place.live) as space:
+            found = space.proposal(place.act, MAX_TOLD)
+            if found is None:
+                raise ActionFailed("conflict", "what was approved is no longer kept")
+            try:
+                done = space.commit_proposal(place.act, proposal, quota.bytes, quota.files, 0)
+            except (Conflict, Unknown, WorkspaceFull) as refused:
+                raise ActionFailed(refused.code, refused.message) from None
+        return command_value(decode(found["note"]), found | {key: done[key] for key in ("version", "digest")})
 
 
 VERB = ShellRun()
