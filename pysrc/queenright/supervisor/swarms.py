@@ -13,9 +13,9 @@ from queenright.errors import Conflict, NotEntitled, QueenrightError, Unknown
 from queenright.ledger.entry import Kind, Operator, Supervisor
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
+from queenright.supervisor.stops import Order, Point
 
 if TYPE_CHECKING:
-    from queenright.supervisor.cell_process import CellProcess
     from queenright.supervisor.runtime import Runtime
 
 __all__ = ["Swarms"]
@@ -144,38 +144,41 @@ class Swarms:
         """The time the operator gave is over. An amendment may have given more meanwhile."""
         standing = self._rt.intents.get(intent)
         if standing.state in ("live", "frozen") and standing.state_at(self._rt.clock.wall_ms()) == "expired":
-            self.stop(intent, "ended", "intent.ended", "the intent's time is over", Supervisor())
+            at = self._rt.clock.boot_ms()
+            _, points = self.stop(intent, "ended", "intent.ended", "the intent's time is over", Supervisor())
+            order = Order("expire", Supervisor(), self._rt.ledger.size - 1, at, intent=intent)
+            self._rt.stops.follow_unasked(order, points)
 
     def stop(
         self, intent: bytes, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor
-    ) -> tuple[int, list[CellProcess]]:
-        """End a swarm: its authority in one durable write, then its cells, then its agents.
+    ) -> tuple[int, list[Point]]:
+        """End a swarm: its authority in one durable write, then its cells, commands and acts, then its agents.
 
-        Returns how many agents that was, and the cells whose `ended()` is the kernel's word.
+        Returns how many agents that was, and what has to obey.
         """
         if self._rt.intents.get(intent).state not in ("live", "frozen"):
             return 0, []
-        cells = self._close(intent, state, kind, why, actor)
+        points = self._close(intent, state, kind, why, actor)
         asleep = self._rt.lives.end_sleepers(self._rt.agents.table.batches_of_intent(intent), why)
         members = self._rt.agents.of_intent(intent)
         for agent in members:
             self._rt.lives.finished(agent, why)
-        return asleep + len(members), cells
+        return asleep + len(members), points
 
     def _close(
         self, intent: bytes, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor
-    ) -> list[CellProcess]:
+    ) -> list[Point]:
         rt = self._rt
         rt.commit(
             rt.grants.revoke(intent),
             rt.intents.set_state(intent, state),
             rt.book.intent_state(kind, intent, why, actor),
         )
-        rt.cut(rt.agents.table.woken(intent), why)
-        return rt.cells.kill_intent(intent, why)
+        with rt.launcher.together():
+            return [*rt.cut(rt.agents.table.woken(intent), why), *rt.cells.kill_intent(intent, why)]
 
-    def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> None:
-        """Hold or release a whole swarm: grants deny, agents get no messages, cells end."""
+    def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> list[Point]:
+        """Hold or release a whole swarm: grants deny, agents get no messages, its cells and commands end. What has to obey."""
         rt = self._rt
         standing = rt.intents.get(intent)
         if standing.state not in ("live", "frozen"):
@@ -186,12 +189,13 @@ class Swarms:
             rt.intents.set_state(intent, "frozen" if frozen else "live"),
             rt.book.intent_state(kind, intent, why, actor),
         )
-        if frozen:
-            for cell in rt.cells.of_intent(intent):
-                for agent in cell.agents:
-                    rt.cells.evict(rt.agents.get(agent))
-        else:
+        if not frozen:
             rt.turns.pump_waiting(intent)
+            return []
+        inside = [rt.agents.get(agent) for cell in rt.cells.of_intent(intent) for agent in cell.agents]
+        with rt.launcher.together():
+            points = rt.cut(rt.agents.table.woken(intent), why, hold=True)
+            return [*points, *rt.cells.evict_all(inside), *rt.cells.kill_intent(intent, why)]
 
     def frozen(self, intent: bytes) -> bool:
         return self._rt.intents.get(intent).state == "frozen"
