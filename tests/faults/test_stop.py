@@ -193,8 +193,11 @@ def test_a_turn_that_does_not_yield_costs_its_shared_cell_and_the_neighbours_go_
     up: Supervised, how: str
 ) -> None:
     intent = begin(up, "h", "Parent", how=how)
-    up.until("it holds", lambda: "holds" in " ".join(up.log("h/parent/bad")), WITHIN_S)
-    if how != "holds the interpreter":
+    up.until("they are born", lambda: {"h/parent/bad", "h/parent/good"} <= up.agents().keys(), WITHIN_S)
+    if how == "holds the interpreter":
+        up.until("it holds", lambda: up.agents()["h/parent/bad"]["doing"].startswith("hostile.Go"), WITHIN_S)
+    else:
+        up.until("it sleeps", lambda: "holds" in up.log("h/parent/bad"), WITHIN_S)
         up.until("the neighbour works", lambda: "beat" in up.log("h/parent/good"), WITHIN_S)
     held = cells(up, intent)
     done = up.call("freeze", target=up.agents()["h/parent/bad"]["id"])

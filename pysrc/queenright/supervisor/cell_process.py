@@ -52,6 +52,7 @@ class CellProcess:
     peers: set[tuple[bytes, int]] = field(default_factory=set)
     given_bytes: int = 0  # of arguments and states, with every agent it was given
     state: Literal["starting", "ready", "ended"] = "starting"
+    begun: bool = False  # its first frame is on the way: before that nothing may be sent to it
     violation: str = ""
     wanted: bool = False  # the supervisor asked for the end
     reason: str = ""

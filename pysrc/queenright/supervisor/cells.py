@@ -109,6 +109,7 @@ class Cells:
             cell
             for cell in self._cells.values()
             if cell.shared
+            and cell.begun
             and cell.state != "ended"
             and not cell.reason
             and cell.intent == agent.intent
@@ -219,6 +220,7 @@ class Cells:
             )
         )
         self.tell_talk(cell)
+        cell.begun = True
         return cell
 
     def tell_talk(self, cell: CellProcess) -> None:

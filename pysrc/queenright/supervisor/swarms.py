@@ -74,7 +74,8 @@ class Swarms:
         )
         self._begin(after.intent)
         for cell in rt.cells.of_intent(after.intent.id):
-            rt.cells.tell_talk(cell)
+            if cell.begun:  # otherwise it is told at its start
+                rt.cells.tell_talk(cell)
         return after
 
     def _installed(self, document: bytes) -> dict[str, bytes]:
