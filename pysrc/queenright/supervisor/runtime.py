@@ -236,7 +236,7 @@ class Runtime:
 
     def may_run(self, agent: Agent) -> bool:
         """Whether anything of the agent may run now: no order holds it or its swarm, and it has not ended."""
-        return agent.runnable and not self.swarms.frozen(agent.intent)
+        return agent.runnable and self.swarms.may_run(agent.intent)
 
     def cut(self, agents: Iterable[bytes], why: str, *, hold: bool = False) -> list[Point]:
         """End what these agents have in progress outside their cells: nothing is, while there is no master key."""

@@ -6,7 +6,10 @@ Each order is written down, carried out, and followed until the kernel has said 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Coroutine
+from typing import Any
 
 from queenright.authority.intents import IntentState
 from queenright.control.protocol import Decided, Done
@@ -17,7 +20,7 @@ from queenright.supervisor.agents import Agent
 from queenright.supervisor.book import Book
 from queenright.supervisor.find import find
 from queenright.supervisor.service_workspace import ReadingWorkspaces
-from queenright.supervisor.stops import Order, Point
+from queenright.supervisor.stops import WITHIN_S, Order, Point
 from queenright.wire.ids import full
 
 __all__ = ["Taking"]
@@ -34,9 +37,16 @@ class Taking(ReadingWorkspaces):
     def _leaf(self) -> int:
         return self.rt.ledger.size - 1
 
-    async def _obeyed(self, order: Order, count: int, points: list[Point]) -> Done:
-        """Answer when everything is gone, or after the promise's time with the names of what is not."""
+    async def _obeyed(
+        self, order: Order, count: int, points: list[Point], *burying: Coroutine[Any, Any, None]
+    ) -> Done:
+        """Answer when everything is gone, or after the promise's time with the names of what is not. Agents that end are
+        written down one by one after that; of many, some are after the answer.
+        """
         reach = await self.rt.stops.follow(order, points)
+        buried = [self.rt.stops.also(one) for one in burying]
+        if buried:
+            await asyncio.wait(buried, timeout=max(0.0, WITHIN_S - reach["ms"] / 1000))
         return {"count": count, "leaf": order.leaf, "unacked": reach["unreached"], "reach": reach}
 
     # --- authority, for good --------------------------------------------------------------------------------------
@@ -50,8 +60,7 @@ class Taking(ReadingWorkspaces):
             return await self._end_swarms("revoke", at, "revoked", "intent.revoked", why, actor)
         kind, digest = find(rt, target, ("agent", "intent", "grant", "lease"))
         if kind == "intent":
-            count, points = rt.swarms.stop(digest, "revoked", "intent.revoked", why, actor)
-            return await self._obeyed(Order("revoke", actor, self._leaf(), at, intent=digest), count, points)
+            return await self._end_swarm("revoke", digest, at, "revoked", "intent.revoked", why, actor)
         if kind == "lease":
             lease = rt.leases.get(digest)
             receipt = rt.commit(rt.leases.end(digest, why), rt.book.lease("lease.ended", lease, why, actor))
@@ -148,25 +157,50 @@ class Taking(ReadingWorkspaces):
             return await self._end_swarms("stop", at, "ended", "intent.ended", why, actor)
         kind, digest = find(rt, target, ("agent", "intent"))
         if kind == "intent":
-            count, points = rt.swarms.stop(digest, "ended", "intent.ended", why, actor)
-            return await self._obeyed(Order("stop", actor, self._leaf(), at, intent=digest), count, points)
+            return await self._end_swarm("stop", digest, at, "ended", "intent.ended", why, actor)
         agent = rt.agents.get(digest)
+        asleep = rt.lives.end_sleepers(rt.agents.table.batches_below(digest), why)
         family = rt.agents.subtree(digest)
+        # Held in one write, so that none of them runs from here on; each one's end is a write of its own.
+        receipt = rt.commit(
+            *(
+                rt.agents.save(member, status="frozen", reason=f"is being ended: {why}"[:200])
+                for member in family
+            ),
+            rt.book.agent_state("agent.frozen", agent, f"is being ended: {why}", actor),
+        )
         with rt.launcher.together():
             points = rt.cut((member.id for member in family), why) + rt.cells.evict_all(family)
-        count = rt.lives.stop(agent, why, graceful=False)
-        order = Order("stop", actor, self._leaf(), at, intent=agent.intent, agent=agent.id)
-        return await self._obeyed(order, count, points)
+        burying = rt.lives.bury([member.id for member in family], why)
+        order = Order("stop", actor, receipt.first_leaf, at, intent=agent.intent, agent=agent.id)
+        return await self._obeyed(order, asleep + len(family), points, burying)
+
+    async def _end_swarm(
+        self,
+        verb: str,
+        intent: bytes,
+        at: int,
+        state: IntentState,
+        kind: Kind,
+        why: str,
+        actor: Operator | Supervisor,
+    ) -> Done:
+        ending = self.rt.swarms.stop(intent, state, kind, why, actor)
+        order = Order(verb, actor, ending.leaf, at, intent=intent)
+        return await self._obeyed(order, ending.count, ending.points, ending.burying)
 
     async def _end_swarms(
         self, verb: str, at: int, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor
     ) -> Done:
-        count, points = 0, list[Point]()
-        for standing in self.rt.swarms.live():
-            ended, more = self.rt.swarms.stop(standing.intent.id, state, kind, why, actor)
-            count += ended
-            points += more
-        return await self._obeyed(Order(verb, actor, self._leaf(), at), count, points)
+        ended = [
+            self.rt.swarms.stop(standing.intent.id, state, kind, why, actor)
+            for standing in self.rt.swarms.live()
+        ]
+        points = [point for ending in ended for point in ending.points]
+        order = Order(verb, actor, ended[0].leaf if ended else self._leaf(), at)
+        return await self._obeyed(
+            order, sum(ending.count for ending in ended), points, *(ending.burying for ending in ended)
+        )
 
     async def down(self, caller: Caller) -> Done:
         """Stop the supervisor and everything it started; what is durable stays. Answers with what was reached, then goes down."""

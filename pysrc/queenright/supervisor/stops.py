@@ -8,9 +8,9 @@ of the order's agents still ran. Its end is never the wish: a process namespace 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from queenright.control.protocol import Reach
 from queenright.errors import QueenrightError
@@ -61,7 +61,7 @@ class Stops:
         self._within_s = within_s
         self._pending: set[Point] = set()
         self._late: set[Point] = set()
-        self._chasing: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[Any]] = set()
 
     @property
     def unacked(self) -> int:
@@ -94,20 +94,20 @@ class Stops:
                 self._rt.incident(
                     "stop.late", name, f"{order.verb}: not gone after {self._within_s:g} s; ordered again"
                 )
-            chase = asyncio.create_task(self._chase(order, late), name=f"late for {order.verb}")
-            self._chasing.add(chase)
-            chase.add_done_callback(self._chasing.discard)
+            self.also(self._chase(order, late))
         self._rt.changed("status", b"")
         return reach
 
     def follow_unasked(self, order: Order, points: Sequence[Point]) -> None:
         """The same where nobody waits for the answer: a deadline passed, a document froze a swarm."""
-        task = asyncio.create_task(self._followed(order, points), name=f"follow {order.verb}")
-        self._chasing.add(task)
-        task.add_done_callback(self._chasing.discard)
+        self.also(self.follow(order, points))
 
-    async def _followed(self, order: Order, points: Sequence[Point]) -> None:
-        await self.follow(order, points)
+    def also(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """What an order leaves to be done beside everything else; given up when the supervisor goes down."""
+        task = asyncio.create_task(work, name="after an order")
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        return task
 
     async def _chase(self, order: Order, late: dict[asyncio.Task[int], Point]) -> None:
         """Order it again every two seconds until the kernel has said of each that it is gone; then that is written down too."""
@@ -159,9 +159,9 @@ class Stops:
 
     async def close(self) -> None:
         """Nobody waits any more: the launcher ends what is left with itself."""
-        for task in list(self._chasing):
+        for task in list(self._beside):
             task.cancel()
-        await asyncio.gather(*self._chasing, return_exceptions=True)
+        await asyncio.gather(*self._beside, return_exceptions=True)
 
 
 async def _told(point: Point) -> int:
