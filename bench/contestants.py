@@ -80,6 +80,7 @@ PROGRAMS: dict[str, Program] = {
     "ours-commit": Program(lambda: [sys.executable, "-m", "bench.commit"], _here, ("of=ours",)),
     "git-commit": Program(lambda: [sys.executable, "-m", "bench.commit"], _no_git, ("of=git",)),
     "ours-launcher": Program(lambda: [sys.executable, "-m", "bench.sandboxes"], _here),
+    "ours-stopping": Program(lambda: [sys.executable, "-m", "bench.stopping"], _here),
     "asyncio": Program(_script("asyncio_peer.py"), _here, ("loop=asyncio",)),
     "uvloop": Program(_script("asyncio_peer.py"), _needs(_PEER_PYTHON), ("loop=uvloop",)),
     "socket": Program(_script("socket_peer.py"), _here),

@@ -22,6 +22,7 @@ import msgpack  # type: ignore[import-untyped]
 from bench.work import Params, end_in_order
 from queenright.supervisor.launcher import Launcher, Sandbox, launcher_path
 from queenright.supervisor.sandbox_spec import command_spec, kernel_uid
+from queenright.workspace.workspaces import Quota
 
 
 class _Asked:
@@ -33,11 +34,11 @@ class _Asked:
         self.pid = os.posix_spawn(launcher_path(), [str(launcher_path())], {}, file_actions=actions)
         theirs.close()
         self.hello = self._hear()["hello"]
-        self._rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))]
 
-    def run(self, request: dict[str, Any]) -> int:
+    def run(self, request: dict[str, Any], descriptors: list[int]) -> int:
         """Ask, wait until all of it is gone; the exit code of its program. Raises RuntimeError for a refusal."""
-        self._control.sendmsg([msgpack.packb(request)], self._rights)
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+        self._control.sendmsg([msgpack.packb(request)], rights)
         said = self._hear()
         if "pid" not in said:
             raise RuntimeError(f"refused: {said}")
@@ -64,15 +65,22 @@ def command(params: Params, directory: str) -> dict[str, Any]:
         place.mkdir()
         if as_root:
             os.chown(place, kernel_uid(1), kernel_uid(1))
-        spec = command_spec(argv=["/bin/true"], workspace=place, slot=1)
+        # As the supervisor runs an agent's command: over the workspace's newest version, with an upper layer of its quota.
+        quota = Quota()
+        spec = command_spec(argv=["/bin/true"], workspace=place, slot=1, upper=(quota.bytes, quota.files))
         took: list[int] = []
         for commands in params.warm("messages"):
             took = []
             for number in range(commands):
-                request = spec.request(number, 3, as_root=as_root)
+                request = spec.request(number, 4, as_root=as_root)
                 began = time.perf_counter_ns()
-                code = asked.run(request)
+                reply, sent = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                code = asked.run(request, [0, 1, 2, sent.fileno()])
+                sent.close()
+                _, upper, _, _ = socket.recv_fds(reply, 16, 1)
+                reply.close()
                 took.append(time.perf_counter_ns() - began)
+                os.close(upper[0])  # nothing is kept: that is what Y3 measures
                 if code != 0:
                     raise RuntimeError(f"/bin/true ended with {code}")
         return {"count": len(took), "latencies_ns": took}

@@ -9,7 +9,7 @@ from bench.question import WAKE, Bar, Question, Rival
 
 QUESTION = Question(
     id="Y1",
-    title="/bin/true in a sandbox of its own, from asking to its end",
+    title="/bin/true in a sandbox of its own over a workspace's overlay, from asking to its end",
     workload="command",
     measures=WAKE,
     sizes={"full": {"messages": 200}, "quick": {"messages": 100}, "tiny": {"messages": 10}},

@@ -26,7 +26,8 @@ IN_A_CELL = (
 BETWEEN_CELLS = ("w4s_spawn", "x1_throughput", "x2_durable", "x3_round_trip", "x4_full_mailbox")
 OVER_THE_LAUNCHER = ("y1_command", "y2_many")
 OF_WORKSPACES = ("y3_commit",)
-WITHOUT_PEER = {"w4m_million", "w5b_dormant_wake", "x4_full_mailbox", "y2_many", "y3_commit"}
+OF_STOPPING = ("y6_stop_one", "y6s_stop_swarm", "y7_shell")
+WITHOUT_PEER = {"w4m_million", "w5b_dormant_wake", "x4_full_mailbox", "y2_many", "y3_commit", *OF_STOPPING}
 
 
 def measured(program: str, directory: Path) -> dict[str, Any]:
@@ -84,3 +85,9 @@ def test_no_program_is_left_out_here() -> None:
     from bench.__main__ import PROGRAMS
 
     assert set(IN_A_CELL + BETWEEN_CELLS + OVER_THE_LAUNCHER + OF_WORKSPACES) == set(PROGRAMS)
+
+
+@pytest.mark.isolation
+@pytest.mark.parametrize("program", OF_STOPPING)
+def test_a_program_of_stopping_leaves_nothing_that_the_kernel_lists(program: str, tmp_path: Path) -> None:
+    measured(program, tmp_path)

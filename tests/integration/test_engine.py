@@ -14,6 +14,8 @@ from acting_world import PERSON, TOKEN, ActingWorld
 from authority_world import agent_id
 
 from queenright.actions.act import AskOpened, Done, Failed, Refused, UnknownEnd
+from queenright.actions.executors import Session
+from queenright.actions.hands import Cut
 from queenright.actions.record import ACTS
 from queenright.authority.grants import Grants
 from queenright.errors import LedgerUnwritable
@@ -316,6 +318,68 @@ async def test_a_dead_executor_costs_the_act_which_becomes_unknown(make: Callabl
     assert world.entries("action.")[-1].kind == "action.unknown"
     world.engine._run = run  # type: ignore[method-assign]
     assert isinstance(await flip(world, not flags(world)["read_only"], 1), Done)
+
+
+async def during(world: ActingWorld, op: str, order: Callable[[], None], value: bool, ordinal: int) -> Any:
+    """Flip the flag; the order comes while the executor is asked for `op`."""
+    answered = Session._reply
+
+    async def reply(self: Session) -> dict[str, Any]:
+        if self.op == op:
+            order()
+        return await answered(self)
+
+    Session._reply = reply  # type: ignore[method-assign]
+    try:
+        return await flip(world, value, ordinal)
+    finally:
+        Session._reply = answered  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("op", ["run", "verify"])
+async def test_a_hold_lets_an_act_in_its_effect_come_to_its_own_end(
+    make: Callable[..., ActingWorld], op: str
+) -> None:
+    world = make()
+    found: list[Cut] = []
+    result = await during(
+        world,
+        op,
+        lambda: found.extend(world.engine.cut(frozenset({agent_id(0)}), "frozen", hold=True)),
+        True,
+        0,
+    )
+    assert isinstance(result, Done)
+    assert [(cut.left, cut.unknown) for cut in found] == [(True, False)]
+    assert flags(world)["read_only"] is True
+    assert world.entries("action.")[-1].kind == "action.done"
+
+
+async def test_the_end_of_authority_ends_an_act_in_its_effect_and_says_that_nobody_knows(
+    make: Callable[..., ActingWorld],
+) -> None:
+    world = make()
+    found: list[Cut] = []
+    result = await during(
+        world, "run", lambda: found.extend(world.engine.cut(frozenset({agent_id(0)}), "revoked")), True, 0
+    )
+    assert isinstance(result, UnknownEnd)
+    assert [(cut.left, cut.unknown, cut.what.split()[0]) for cut in found] == [(False, True, "flag.set")]
+    await asyncio.wait_for(found[0].session.gone(), 30)
+
+
+async def test_what_is_held_before_it_begins_is_not_begun_and_can_be_asked_for_again(
+    make: Callable[..., ActingWorld],
+) -> None:
+    world = make()
+    world.engine.parts.held = lambda agent: "its agent is paused"
+    held = await flip(world, True)
+    assert isinstance(held, Failed)
+    assert (held.code, held.act) == ("held", None)
+    assert flags(world)["read_only"] is False
+    assert not [entry for entry in world.entries("action.") if entry.kind == "action.started"]
+    world.engine.parts.held = lambda agent: ""
+    assert isinstance(await flip(world, True), Done), "the same act, once it is let go"
 
 
 async def test_with_an_unwritable_ledger_nothing_is_done(

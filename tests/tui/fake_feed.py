@@ -292,6 +292,7 @@ class FakeFeed:
             "locked": False,
             "stop": "ready",
             "stop_unacked": 0,
+            "stop_late": [],
             "uptime_ms": 520_000,
             "now_ms": NOW,
             "distance": "uid",

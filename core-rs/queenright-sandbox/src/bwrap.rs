@@ -127,6 +127,7 @@ pub fn spawn(
             group,
             memory_bytes: limits.memory_bytes,
             over: false,
+            processes: 0,
             whole: Whole::First(first),
         }),
         (ready, first) => {

@@ -156,6 +156,12 @@ impl Group {
         })
     }
 
+    /// How many processes are in it.
+    pub fn processes(&self) -> Option<usize> {
+        let listed = fs::read_to_string(self.pids.join("cgroup.procs")).ok()?;
+        Some(listed.lines().count())
+    }
+
     /// True once its directories are gone; false while the kernel still holds a process of it.
     pub fn remove(&self) -> bool {
         [&self.memory, &self.pids]

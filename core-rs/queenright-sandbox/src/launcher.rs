@@ -26,6 +26,8 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 /// The same for one that has been killed because its outer process ended.
 const GONE_MS: i32 = 5000;
 const LEAVING_A_TIME: usize = 4;
+/// What counting processes may add to a request that ends many: the end comes first, and the count is "at least".
+const COUNTING: Duration = Duration::from_millis(50);
 
 /// Why the launcher ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -212,6 +214,10 @@ impl Launcher {
                 (id, self.spawn(id, *request, descriptors))
             }
             Request::Kill(id) => (id, self.kill(id).map(|()| None)),
+            Request::KillMany(ids) => {
+                self.kill_many(&ids);
+                return Ok(());
+            }
             Request::Service(request) => {
                 let started = crate::service::start(&request, self.open_files);
                 (
@@ -270,12 +276,25 @@ impl Launcher {
 
     /// Its end is told by the exit event. A sandbox that has just ended is no longer known: ESRCH, as for kill(2).
     fn kill(&mut self, id: u64) -> Result<(), Refusal> {
-        match self.running.get(&id) {
+        match self.running.get_mut(&id) {
             Some(running) => {
+                running.count();
                 kill_whole(running);
                 Ok(())
             }
             None => Err(Refusal::new(Step::Kill, libc::ESRCH, format!("id {id}"))),
+        }
+    }
+
+    fn kill_many(&mut self, ids: &[u64]) {
+        let started = Instant::now();
+        for id in ids {
+            if let Some(running) = self.running.get_mut(id) {
+                if started.elapsed() < COUNTING {
+                    running.count();
+                }
+                kill_whole(running);
+            }
         }
     }
 
@@ -325,7 +344,10 @@ impl Launcher {
             end = sys::End::Signal(code - 128);
         }
         let over = running.over || running.group.as_ref().is_some_and(Group::ran_out);
-        self.reply(message::exited(id, end, over), None)?;
+        self.reply(
+            message::exited(id, end, over, running.processes.max(1)),
+            None,
+        )?;
         self.leaving.extend(running.group);
         // A few each time: a thousand that end at once must not each look at all the others.
         for _ in 0..LEAVING_A_TIME.min(self.leaving.len()) {

@@ -27,6 +27,11 @@ pub fn is_over(first: libc::pid_t, limit: u64) -> bool {
             > limit
 }
 
+/// How many processes `first` and its descendants are: at least the first, which is not reaped yet.
+pub fn count(first: libc::pid_t) -> usize {
+    family(first).len()
+}
+
 /// `first` and its descendants. All of a namespace's processes are: orphans become children of its first process.
 fn family(first: libc::pid_t) -> BTreeSet<libc::pid_t> {
     let mut found = BTreeSet::from([first]);

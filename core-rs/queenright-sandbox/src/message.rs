@@ -137,10 +137,20 @@ struct KillFields {
     id: u64,
 }
 
+/// Many at once: those that have ended meanwhile are what was wanted, and are passed over.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KillManyFields {
+    #[serde(rename = "op")]
+    _op: String,
+    ids: Vec<u64>,
+}
+
 #[derive(Debug)]
 pub enum Request {
     Spawn(Box<Spawn>),
     Kill(u64),
+    KillMany(Vec<u64>),
     Service(Box<Service>),
 }
 
@@ -221,8 +231,11 @@ pub fn decode(packet: &[u8]) -> Result<Request, Malformed> {
         Some("spawn") => whole(packet).map(|spawn| Request::Spawn(Box::new(spawn))),
         Some("service") => whole(packet).map(|service| Request::Service(Box::new(service))),
         Some("kill") => whole::<KillFields>(packet).map(|kill| Request::Kill(kill.id)),
+        Some("kill_many") => {
+            whole::<KillManyFields>(packet).map(|kill| Request::KillMany(kill.ids))
+        }
         Some(other) => Err(format!(
-            "unknown op {other:?}: known are spawn, kill, service"
+            "unknown op {other:?}: known are spawn, kill, kill_many, service"
         )),
         None => Err("op is missing".into()),
     }
@@ -266,6 +279,8 @@ struct ExitFields {
     /// True when the memory watch ended it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     out_of_memory: bool,
+    /// How many processes the kernel listed when it was told to end, at least.
+    processes: usize,
 }
 
 #[derive(Serialize)]
@@ -326,7 +341,7 @@ pub fn served(id: u64, pid: i32, start_time: u64) -> Vec<u8> {
     })
 }
 
-pub fn exited(id: u64, end: crate::sys::End, out_of_memory: bool) -> Vec<u8> {
+pub fn exited(id: u64, end: crate::sys::End, out_of_memory: bool, processes: usize) -> Vec<u8> {
     let (code, signal) = match end {
         crate::sys::End::Code(code) => (Some(code), None),
         crate::sys::End::Signal(signal) => (None, Some(signal)),
@@ -337,6 +352,7 @@ pub fn exited(id: u64, end: crate::sys::End, out_of_memory: bool) -> Vec<u8> {
             code,
             signal,
             out_of_memory,
+            processes,
         },
     })
 }

@@ -100,6 +100,18 @@ pub struct Running {
     pub memory_bytes: u64,
     /// The memory watch has ended it.
     pub over: bool,
+    /// How many processes the kernel listed in it when it was told to end; 0 before that.
+    pub processes: usize,
+}
+
+impl Running {
+    /// Looks, once: after the first kill they are on their way out.
+    pub fn count(&mut self) {
+        if self.processes == 0 {
+            let listed = self.group.as_ref().and_then(Group::processes);
+            self.processes = listed.unwrap_or_else(|| crate::memory::count(self.pid));
+        }
+    }
 }
 
 /// Makes the sandbox or nothing.
@@ -190,6 +202,7 @@ pub fn spawn(
         group,
         memory_bytes: limits.memory_bytes,
         over: false,
+        processes: 0,
         whole,
     })
 }

@@ -29,7 +29,7 @@ from queenright.actions.act import (
 from queenright.actions.acts import Acts, unwritable
 from queenright.actions.asking import Asking
 from queenright.actions.executors import Session, Target
-from queenright.actions.hands import Hands
+from queenright.actions.hands import Cut, Hands
 from queenright.actions.history import History
 from queenright.actions.manifest import Manifest
 from queenright.actions.observe import OBSERVE
@@ -103,11 +103,11 @@ class Engine:
         await self.parts.executors.close()
         self.flush(everything=True)
 
-    def cut(self, agents: frozenset[bytes], why: str) -> list[bytes]:
-        """End what these agents have in progress, now: their authority has ended. Those acts become
-        UNKNOWN.
+    def cut(self, agents: frozenset[bytes], why: str, *, hold: bool = False, lease: bytes = b"") -> list[Cut]:
+        """End what these agents have in progress (under this lease), now: their authority has ended, and acts
+        in their effect become UNKNOWN. With `hold` those go on to their end, and everything else ends.
         """
-        return self.hands.cut(agents, f"was cut off: {why}")
+        return self.hands.cut(agents, f"was cut off: {why}", hold=hold, lease=lease)
 
     def waiting(self, agent: bytes) -> list[bytes]:
         """Acts of the agent that are under way, or that a person may still release: what was shown for them is kept."""
@@ -211,12 +211,12 @@ class Engine:
             if resource.id == OWN_WORKSPACE:
                 await self.hands.settled(request.agent)
             target = self.hands.target(request.agent, request.intent, request.id, resource)
-            async with self.hands.secret(request, manifest, resource) as (secret, _):
+            async with self.hands.secret(request, manifest, resource) as (secret, lease):
                 if secret is None:
                     value = await self.parts.executors.read(target, manifest, args)
                 else:
                     async with self.hands.session(
-                        request.id, request.agent, target, manifest, secret
+                        request.id, request.agent, target, manifest, secret, lease
                     ) as session:
                         value = await session.read(manifest, args)
         except (ActionFailed, Unsure, SandboxRefused) as failed:
@@ -249,11 +249,14 @@ class Engine:
         target = self.hands.target(request.agent, request.intent, request.id, resource)
         async with (
             self.hands.secret(request, manifest, resource) as (secret, lease),
-            self.hands.session(request.id, request.agent, target, manifest, secret) as session,
+            self.hands.session(request.id, request.agent, target, manifest, secret, lease) as session,
         ):
             plan, images = await self.planned(request, manifest, resource, session, args)
             allowed = self._authorise(request, plan, head)
             if allowed.held is not None:
+                if why := self.parts.held(request.agent):
+                    allowed.held.cancel()
+                    raise ActionFailed("held", f"{request.verb} was not begun: {why}")
                 row = self._start(request, plan, images, lease, allowed, allowed.held)
                 return await self._finish(row, manifest, plan, session, allowed.held)
             if manifest.rehearsed:

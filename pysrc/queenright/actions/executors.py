@@ -79,6 +79,10 @@ class Session:
         self._closed = False
         self.cut = ""
         self.dead = False
+        self.op = ""
+        """The request in progress, or ""."""
+        self.asked = ""
+        """What the process itself asked for and waits for, or ""."""
 
     async def read(self, manifest: Manifest, args: Mapping[str, Any]) -> Any:
         """Raises `ActionFailed`."""
@@ -135,6 +139,10 @@ class Session:
         self.cut = self.cut or why
         self._process.kill()
 
+    async def gone(self) -> Any:
+        """Wait until the process has ended; what its starter says of how."""
+        return await self._process.wait()
+
     async def close(self) -> None:
         """End the process and wait for it."""
         self._lose()
@@ -159,6 +167,7 @@ class Session:
             if self.dead:
                 raise ActionFailed("executor_died", f"the executor {self.cut or 'died'}")
             try:
+                self.op = op
                 async with asyncio.timeout(manifest.deadline_ms / 1000):
                     await channel_async.send(self._link, {"op": op, "verb": manifest.verb, **facts})
                     reply = await self._reply()
@@ -172,6 +181,8 @@ class Session:
                 if touches:
                     raise Unsure(f"the executor {how} in the act") from None
                 raise ActionFailed("timed_out" if late else "executor_died", f"the executor {how}") from None
+            finally:
+                self.op = ""
         if reply["t"] == "ok":
             return reply["value"]
         if reply["t"] == "unknown":
@@ -190,11 +201,14 @@ class Session:
         try:
             if self._answer is None:
                 raise Malformed("this executor may ask for nothing")
+            self.asked = str(asked["kind"])
             return {"t": "answer", "facts": await self._answer(str(asked["kind"]), asked["facts"])}
         except ActionFailed as failed:
             return {"t": "refused", "code": failed.code, "message": failed.message, "began": failed.began}
         except QueenrightError as refused:
             return {"t": "refused", "code": refused.code, "message": refused.message, "began": False}
+        finally:
+            self.asked = ""
 
 
 def _draft(found: Mapping[str, Any]) -> Draft:

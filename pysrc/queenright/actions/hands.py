@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from queenright.actions.act import ActRequest
@@ -16,7 +17,7 @@ from queenright.actions.manifest import Manifest
 from queenright.actions.parts import Parts
 from queenright.actions.record import actor_of
 from queenright.actions.resources import OWN_WORKSPACE, Resource
-from queenright.actions.verb import ActionFailed, Unsure
+from queenright.actions.verb import TOUCHING, ActionFailed, Unsure
 from queenright.actions.world import Place
 from queenright.broker.secret import Secret
 from queenright.errors import Denied, Dimension, SandboxRefused
@@ -24,10 +25,23 @@ from queenright.ledger.entry import Entry, Kind, Scalar
 from queenright.store import Change
 from queenright.workspace.versions import has_versions
 
-__all__ = ["Hands"]
+__all__ = ["Cut", "Hands"]
 
 LEASE_TTL_MS = 15 * 60_000
 """Longer than any act may take; the lease ends with its act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An act that an order found in progress. `left`: it goes on to its own end; otherwise its executor was told to end, and
+    `unknown` says that this was in the middle of its effect."""
+
+    act: bytes
+    agent: bytes
+    what: str
+    session: Session
+    left: bool
+    unknown: bool
 
 
 class Hands:
@@ -37,7 +51,7 @@ class Hands:
         self._parts = parts
         self._history = history
         self._settled: set[bytes] = set()
-        self._sessions: dict[bytes, tuple[bytes, Session]] = {}
+        self._sessions: dict[bytes, tuple[bytes, str, bytes, Session]] = {}
 
     def resource(self, request: ActRequest, manifest: Manifest) -> Resource:
         """What the request's resource id means. Raises `Denied` for one that is not mapped or of another
@@ -126,21 +140,41 @@ class Hands:
 
     @contextlib.asynccontextmanager
     async def session(
-        self, act: bytes, agent: bytes, target: Target, manifest: Manifest, secret: Secret | None
+        self,
+        act: bytes,
+        agent: bytes,
+        target: Target,
+        manifest: Manifest,
+        secret: Secret | None,
+        lease: bytes = b"",
     ) -> AsyncIterator[Session]:
-        """The act's own executor, which `cut` can reach."""
+        """The act's own executor, which `cut` can reach; `lease`: under which it got the secret."""
         async with self._parts.executors.session(target, manifest, secret) as session:
-            self._sessions[act] = (agent, session)
+            self._sessions[act] = (agent, f"{manifest.verb} on {target.resource.id}", lease, session)
             try:
                 yield session
             finally:
                 del self._sessions[act]
 
-    def cut(self, agents: frozenset[bytes] | None, why: str) -> list[bytes]:
-        """End the executors of these agents (None: of all), now. Their acts' ids."""
-        found = [act for act, (agent, _) in self._sessions.items() if agents is None or agent in agents]
-        for act in found:
-            self._sessions[act][1].kill(why)
+    def cut(
+        self, agents: frozenset[bytes] | None, why: str, *, hold: bool = False, lease: bytes = b""
+    ) -> list[Cut]:
+        """End the executors of these agents (None: of all), now; with `lease` only what works under it.
+
+        One whose command runs is left: the command is ended, and its executor then says how the act ended. With `hold` one in
+        its effect, or looking at it, is left too: authority stays, and half an act is worse than a whole one. Without, it is
+        ended, and its act is UNKNOWN.
+        """
+        found = []
+        for act, (agent, what, under, session) in self._sessions.items():
+            if (agents is not None and agent not in agents) or (lease and under != lease):
+                continue
+            effect = session.op in TOUCHING
+            commanding = effect and session.asked == "command"
+            left = commanding or (hold and (effect or session.op == "verify"))
+            if not left:
+                session.kill(why)
+            found.append(Cut(act, agent, what, session, left, effect and not left))
         return found
 
     @contextlib.asynccontextmanager

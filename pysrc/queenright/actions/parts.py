@@ -57,7 +57,7 @@ class Policy(Protocol):
 @dataclass(slots=True)
 class Parts:
     """`commit` is the one way to write, and flushes the ledger; `versions` (0700) holds those of workspaces, and what they
-    refer to.
+    refer to; `held` says why nothing of an agent may begin now, or "".
     """
 
     commit: Callable[..., Receipt]
@@ -76,3 +76,4 @@ class Parts:
     versions: Path
     start_service: ServiceStarter
     run_command: CommandRunner
+    held: Callable[[bytes], str] = lambda agent: ""

@@ -29,6 +29,7 @@ from queenright.wire.link import (
     Credit,
     Deliver,
     Evict,
+    Evicted,
     Fault,
     Frame,
     Host,
@@ -336,6 +337,7 @@ class Process:
     def _on_evict(self, frame: Evict) -> None:
         if frame.agent in self.scheduler:  # it may have left by itself while this was under way
             self._forget(frame.agent)
+        self._send(Evicted(frame.agent))
 
     def _on_shutdown(self, frame: Shutdown) -> None:
         self.shutdown = True

@@ -137,17 +137,17 @@ def _detail(found: dict[str, Any], now: int) -> list[str]:
 )
 @click.argument("agent")
 @_reason
-def revoke_command(run: Run, agent: str, reason: str | None) -> None:
+def revoke_command(run: Run, agent: str, reason: str | None) -> int:
     """End the authority of an agent and of its subtree: grants, leases and open asks."""
-    act(run, "revoke", agent, "agent", reason=reason)
+    return act(run, "revoke", agent, "agent", reason=reason)
 
 
 @command("freeze", "queenright agent freeze sre/commander --reason 'reading too much'")
 @click.argument("agent")
 @_reason
-def freeze_command(run: Run, agent: str, reason: str | None) -> None:
+def freeze_command(run: Run, agent: str, reason: str | None) -> int:
     """Hold an agent and its subtree: no act, no spawn, no ask, until an operator unfreezes it."""
-    act(run, "freeze", agent, "agent", reason=reason)
+    return act(run, "freeze", agent, "agent", reason=reason)
 
 
 @command("unfreeze", "queenright agent unfreeze sre/commander")
@@ -160,9 +160,9 @@ def unfreeze_command(run: Run, agent: str) -> None:
 @command("pause", "queenright agent pause sre/logs/07")
 @click.argument("agent")
 @_reason
-def pause_command(run: Run, agent: str, reason: str | None) -> None:
+def pause_command(run: Run, agent: str, reason: str | None) -> int:
     """Stop handing messages to an agent and its subtree; what runs finishes its turn."""
-    act(run, "pause", agent, "agent", reason=reason)
+    return act(run, "pause", agent, "agent", reason=reason)
 
 
 @command("resume", "queenright agent resume sre/logs/07")
@@ -175,12 +175,12 @@ def resume_command(run: Run, agent: str) -> None:
 @command("stop", "queenright agent stop sre/logs/07 --reason 'done with it'")
 @click.argument("agent")
 @_reason
-def stop_command(run: Run, agent: str, reason: str | None) -> None:
+def stop_command(run: Run, agent: str, reason: str | None) -> int:
     """End an agent and its subtree, children first.
 
     Leases end, mail goes to dead letters, the workspace is kept.
     """
-    act(run, "stop", agent, "agent", reason=reason)
+    return act(run, "stop", agent, "agent", reason=reason)
 
 
 @command("logs", "queenright agent logs sre/logs/07", "queenright agent logs sre/logs/07 -f")

@@ -68,6 +68,7 @@ def status_command(run: Run) -> None:
         waiting,
         f"stop: {status['stop']}"
         + (f", NOT ACKED {status['stop_unacked']}" if status["stop_unacked"] else ""),
+        *(f"  NOT REACHED: {clean(name)}" for name in status["stop_late"]),
         f"ledger: {status['ledger_size']} entries, root {status['ledger_root'].hex()[:16]}, "
         f"{'ok' if status['ledger_ok'] else 'NOT WRITABLE'}",
         isolation(status),

@@ -291,6 +291,6 @@ def diff_command(run: Run, file: Path, intent: str) -> None:
 @command("revoke", "queenright intent revoke intent-9f3c --reason 'incident over'")
 @click.argument("intent")
 @click.option("--reason", metavar="TEXT", help="Recorded with the act.")
-def revoke_command(run: Run, intent: str, reason: str | None) -> None:
+def revoke_command(run: Run, intent: str, reason: str | None) -> int:
     """End an intent and everything under it: agents, grants, leases, open asks."""
-    act(run, "revoke", intent, "intent", reason=reason)
+    return act(run, "revoke", intent, "intent", reason=reason)

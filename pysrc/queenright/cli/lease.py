@@ -44,9 +44,9 @@ def list_command(run: Run, agent: str | None, also_ended: bool) -> None:
 )
 @click.argument("lease")
 @click.option("--reason", metavar="TEXT", help="Recorded with the act.")
-def revoke_command(run: Run, lease: str, reason: str | None) -> None:
+def revoke_command(run: Run, lease: str, reason: str | None) -> int:
     """End a lease: its next use is refused, and a connection that uses it is cut."""
-    act(run, "revoke", lease, "lease", reason=reason)
+    return act(run, "revoke", lease, "lease", reason=reason)
 
 
 @command("extend", "queenright lease extend lease-7f3a --by 10m")

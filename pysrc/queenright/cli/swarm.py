@@ -52,9 +52,9 @@ def list_command(run: Run) -> None:
 @command("pause", "queenright swarm pause sre", "queenright swarm pause all")
 @click.argument("swarm")
 @_reason
-def pause_command(run: Run, swarm: str, reason: str | None) -> None:
-    """Stop handing messages to a swarm; what runs finishes its turn."""
-    act(run, "pause", swarm, "intent", reason=reason)
+def pause_command(run: Run, swarm: str, reason: str | None) -> int:
+    """Hold a swarm: nothing of it runs, and running commands are dropped, until it is resumed; its authority stays."""
+    return act(run, "pause", swarm, "intent", reason=reason)
 
 
 @command("resume", "queenright swarm resume sre")
@@ -67,9 +67,9 @@ def resume_command(run: Run, swarm: str) -> None:
 @command("freeze", "queenright swarm freeze sre --reason 'wrong service'")
 @click.argument("swarm")
 @_reason
-def freeze_command(run: Run, swarm: str, reason: str | None) -> None:
-    """Hold a swarm: no act, no spawn, no ask, until an operator unfreezes it."""
-    act(run, "freeze", swarm, "intent", reason=reason)
+def freeze_command(run: Run, swarm: str, reason: str | None) -> int:
+    """Hold a swarm: nothing of it runs and its grants deny, until an operator unfreezes it."""
+    return act(run, "freeze", swarm, "intent", reason=reason)
 
 
 @command("unfreeze", "queenright swarm unfreeze sre")
@@ -82,14 +82,14 @@ def unfreeze_command(run: Run, swarm: str) -> None:
 @command("revoke", "queenright swarm revoke sre --reason 'incident over'", "queenright swarm revoke all")
 @click.argument("swarm")
 @_reason
-def revoke_command(run: Run, swarm: str, reason: str | None) -> None:
+def revoke_command(run: Run, swarm: str, reason: str | None) -> int:
     """End the authority of a swarm: its intent, every grant, lease and open ask."""
-    act(run, "revoke", swarm, "intent", reason=reason)
+    return act(run, "revoke", swarm, "intent", reason=reason)
 
 
 @command("stop", "queenright swarm stop sre", "queenright swarm stop all --reason drill")
 @click.argument("swarm")
 @_reason
-def stop_command(run: Run, swarm: str, reason: str | None) -> None:
+def stop_command(run: Run, swarm: str, reason: str | None) -> int:
     """End a swarm, children first; `all` ends every one and leaves the supervisor running."""
-    act(run, "stop", swarm, "intent", reason=reason)
+    return act(run, "stop", swarm, "intent", reason=reason)

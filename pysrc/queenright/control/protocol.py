@@ -79,6 +79,7 @@ __all__ = [
     "OperatorsView",
     "PathChange",
     "PathRow",
+    "Reach",
     "Resolved",
     "ResourcesView",
     "RestorePreview",
@@ -191,6 +192,7 @@ class Status(TypedDict):
     locked: bool
     stop: Literal["ready", "stopping", "stopped"]
     stop_unacked: int
+    stop_late: list[str]  # by name, what an order has not reached in its time and is still there (untrusted)
     uptime_ms: int
     now_ms: int
     distance: Distance
@@ -668,6 +670,26 @@ class Incident(TypedDict):
     leaf: int | None
 
 
+class Reach(TypedDict):
+    """What an order that takes away has reached, `ms` after it was given: each number is of things that are gone.
+
+    Cells, commands and acts by the kernel's word for their processes; turns by the word of the shared cell that ran them, or by
+    that cell's end. At most 20 of each are named.
+    """
+
+    verb: str
+    cells: int
+    turns: int
+    commands: int
+    acts: int
+    processes: int  # at least, in those cells, commands and acts
+    ms: int
+    unreached: int
+    late: list[str]  # what was not gone within 2 s: it is ordered again until it is (untrusted names)
+    finishing: list[str]  # acts in their effect, left to their own end by a freeze or a pause
+    unknown: list[str]  # acts that were ended in their effect: a person decides
+
+
 class Done(TypedDict):
     """What a change answers:
 
@@ -677,6 +699,7 @@ class Done(TypedDict):
     count: int
     leaf: int
     unacked: int
+    reach: NotRequired[Reach]  # of an order that takes away
 
 
 class Event(TypedDict):

@@ -38,6 +38,7 @@ Kind = Literal[
     "agent.suspect",
     "incarnation.begun", "incarnation.ended",
     "cell.started", "cell.ended", "cell.killed",
+    "stop.reached", "stop.unreached",
     "grant.revoked",
     "lease.issued", "lease.renewed", "lease.extended", "lease.ended",
     "ask.raised", "ask.decided", "ask.expired", "ask.spent", "ask.void",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from queenright.actions.act import ActRequest
 from queenright.actions.engine import Engine
 from queenright.actions.executors import Executors, Process
+from queenright.actions.hands import Cut
 from queenright.actions.parts import Parts
 from queenright.actions.record import ActRow
 from queenright.actions.registry import find_manifest
@@ -29,9 +30,10 @@ from queenright.ledger import Supervisor
 from queenright.ledger.entry import Entry, Scalar
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
-from queenright.supervisor.commands import Commands
+from queenright.supervisor.commands import Command, Commands
 from queenright.supervisor.launcher import ServiceProcess
 from queenright.supervisor.sandbox_spec import executor_spec
+from queenright.supervisor.stops import Point
 from queenright.wire.ids import full
 from queenright.workspace import Workspaces
 from queenright.workspace.versions import has_proposals
@@ -72,7 +74,7 @@ class Acting:
         self._rt = rt
         self.workspaces = Workspaces(rt.paths.workspaces, give=self._give)
         self.executors = Executors(self._spawn)
-        self.commands = Commands(rt.launcher, self.executors, self._slot)
+        self.commands = Commands(rt.launcher, self.executors, self._slot, self._held)
         self.engine = Engine(
             Parts(
                 commit=rt.commit,
@@ -91,6 +93,7 @@ class Acting:
                 versions=rt.paths.versions,
                 start_service=self._start_service,
                 run_command=self.commands.run,
+                held=self._held,
             )
         )
         self.undo = Undo(self.engine, rt.rand)
@@ -161,15 +164,57 @@ class Acting:
             self._observing.cancel()
         if self._collecting is not None:
             self._collecting.cancel()
-        self.commands.cut(None, "it was ended with the supervisor")
+        self.end_all("it was ended with the supervisor")
         await self.engine.close()
 
-    def cut(self, agents: Iterable[bytes], why: str) -> None:
-        """Authority ended: what these agents have in progress ends now, their commands and their executors' acts."""
+    def cut(self, agents: Iterable[bytes], why: str, *, hold: bool = False) -> list[Point]:
+        """What these agents have in progress outside their cells ends now: the one place that reaches all of it. `hold`: their
+        authority stays, so an act in its effect goes on to its end.
+        """
         family = frozenset(agents)
-        self.engine.cut(family, why)
-        for agent in family:
-            self.commands.cut(agent, f"it was cut off: {why}")
+        commands = self.commands.cut(family, f"it was cut off: {why}")
+        acts = self.engine.cut(family, why, hold=hold)
+        # Connections that the egress proxy holds for these agents end here too, each a point of its own.
+        return self._points(commands, acts, why)
+
+    def cut_lease(self, agent: bytes, lease: bytes, why: str) -> list[Point]:
+        """The act that works with this lease's credential ends now."""
+        return self._points([], self.engine.cut(frozenset({agent}), why, lease=lease), why)
+
+    def end_all(self, why: str) -> list[Point]:
+        """Every command and every executor ends now, with the supervisor."""
+        return self._points(
+            self.commands.cut(None, why), self.engine.hands.cut(None, f"was ended: {why}"), why
+        )
+
+    def _points(self, commands: list[Command], acts: list[Cut], why: str) -> list[Point]:
+        points = [self._command_point(command) for command in commands]
+        running = {command.agent for command in commands}
+        for act in acts:
+            # The executor of a command that runs says how the act ended once the command is gone: the command is the point.
+            if not (act.left and act.session.asked == "command" and act.agent in running):
+                points.append(self._act_point(act, why))
+        return points
+
+    def _command_point(self, command: Command) -> Point:
+        pid = f", pid {command.sandbox.pid}" if command.sandbox is not None else ""
+        name = f"command of {self._rt.agents.name(command.agent)}{pid}"
+        return Point("command", name, command.gone, command.kill)
+
+    def _act_point(self, act: Cut, why: str) -> Point:
+        async def gone() -> int:
+            await act.session.gone()
+            return 1
+
+        name = f"{act.what} by {self._rt.agents.name(act.agent)}"
+        return Point("act", name, gone, lambda: act.session.kill(why), unknown=act.unknown, left=act.left)
+
+    def _held(self, agent: bytes) -> str:
+        """Why nothing of the agent may begin now, or "". Who is not an agent (an operator's restore) is not held."""
+        found = self._rt.agents.find(agent)
+        if found is None or self._rt.may_run(found):
+            return ""
+        return f"its agent is {'frozen' if found.runnable else found.status}"
 
     # --- processes --------------------------------------------------------------------------------------------------
 

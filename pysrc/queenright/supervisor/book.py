@@ -13,6 +13,7 @@ from queenright.authority.asks import AskHead
 from queenright.authority.intents import Standing
 from queenright.authority.lease import Lease
 from queenright.clock import Clock
+from queenright.control.protocol import Reach
 from queenright.control.service import Caller, Violation
 from queenright.core import digest
 from queenright.ledger.entry import Agent as Acting
@@ -245,6 +246,31 @@ class Book:
             "agents": agents,
         }
         return self._write(Entry(kind, self._now(), Supervisor(), intent=cell.intent, facts=facts))
+
+    def reached(
+        self,
+        actor: Operator | Supervisor,
+        ordered: int,
+        reach: Reach,
+        intent: bytes | None,
+        agent: bytes | None,
+    ) -> Change:
+        """What an order of `actor` that stands in leaf `ordered` has reached by now, and by name what it has not."""
+        kind: Kind = "stop.unreached" if reach["unreached"] else "stop.reached"
+        facts: dict[str, str | int | bool | None] = {
+            "order": reach["verb"],
+            "ordered": ordered,
+            "cells": reach["cells"],
+            "turns": reach["turns"],
+            "commands": reach["commands"],
+            "acts": reach["acts"],
+            "processes": reach["processes"],
+            "unreached": reach["unreached"],
+            "ms": reach["ms"],
+        }
+        named = {"late": reach["late"], "finishing": reach["finishing"], "unknown": reach["unknown"]}
+        facts |= {name: "; ".join(names)[:WORDS] for name, names in named.items() if names}
+        return self._write(Entry(kind, self._now(), actor, intent=intent, agent=agent, facts=facts))
 
     def violation(self, cell: CellProcess, what: str, agent: Agent | None = None) -> Change:
         """`agent`: in whose name it was done, where that is known. In a shared cell it may have been another of it."""

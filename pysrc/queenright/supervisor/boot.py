@@ -73,6 +73,7 @@ class Booted:
         if not rt.locked:
             await rt.cells.close()
             await rt.acting.close()
+        await rt.stops.close()
         for task in self.tasks:
             task.cancel()
         with contextlib.suppress(QueenrightError):

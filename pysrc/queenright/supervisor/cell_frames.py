@@ -11,6 +11,7 @@ from queenright.wire.link import (
     Batch,
     Certified,
     End,
+    Evicted,
     Fault,
     Frame,
     Incarnation,
@@ -47,6 +48,8 @@ class CellFrames:
                     self._rt.turns.on_rest(cell, frame)
                 case Incarnation():
                     self._on_incarnation(cell, frame)
+                case Evicted():
+                    cell.let_go(frame.agent)
                 case NeedSealKey():
                     self._on_need_seal_key(cell, frame)
                 case Log():

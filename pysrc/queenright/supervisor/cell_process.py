@@ -13,6 +13,7 @@ from typing import Literal
 from queenright.errors import Malformed
 from queenright.supervisor.agents import Residents
 from queenright.supervisor.launcher import Sandbox
+from queenright.supervisor.stops import Point
 from queenright.wire.frame import FrameReader, pack
 from queenright.wire.link import Frame, decode, encode
 from queenright.wire.page import PAGE_BYTES
@@ -51,6 +52,7 @@ class CellProcess:
     peers: set[tuple[bytes, int]] = field(default_factory=set)
     given_bytes: int = 0  # of arguments and states, with every agent it was given
     state: Literal["starting", "ready", "ended"] = "starting"
+    begun: bool = False  # its first frame is on the way: before that nothing may be sent to it
     violation: str = ""
     wanted: bool = False  # the supervisor asked for the end
     reason: str = ""
@@ -59,10 +61,13 @@ class CellProcess:
         0,
         0,
     )  # the step in its page and the boot ms at which it was first seen there
+    # evicted and not yet let go: since which boot ms, and who waits for it
+    leaving: dict[bytes, tuple[int, asyncio.Future[int]]] = field(default_factory=dict)
     log_second: int = 0
     log_lines: int = 0
     _transport: asyncio.Transport | None = None
     _task: asyncio.Task[None] | None = None
+    _ending: Point | None = None
 
     async def attach(self) -> None:
         """Start reading the link and watching for the process's end."""
@@ -145,11 +150,45 @@ class CellProcess:
         how = f"signal {end.signal}" if end.signal else f"exit {end.code}"
         self.on_end(self, f"{self.reason} ({how})" if self.reason else how, self.wanted)
         self.page.close()
+        for agent in list(self.leaving):
+            self.let_go(agent)
 
-    async def ended(self) -> None:
-        """Wait for the kernel's word that nothing of it is left."""
+    async def ended(self) -> int:
+        """Wait for the kernel's word that nothing of it is left; how many processes that were, at least."""
+        end = await self.sandbox.wait()
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])  # what is to be written of it has been
+        return end.processes
+
+    # --- what an order waits for --------------------------------------------------------------------------------
+
+    def ending(self, why: str) -> Point:
+        """The cell itself, which is being ended: the same point for every order."""
+        if self._ending is None:
+            name = f"{self.id}, pid {self.sandbox.pid}"
+            self._ending = Point("cell", name, self.ended, lambda: self.kill(why, wanted=True))
+        return self._ending
+
+    def evicting(self, agent: bytes, name: str, now_boot: int) -> Point:
+        """An agent that a shared cell was told to forget, until it says that it has, or is gone."""
+        if agent not in self.leaving:
+            self.leaving[agent] = (now_boot, asyncio.get_running_loop().create_future())
+        let_go = self.leaving[agent][1]
+
+        async def gone() -> int:
+            return await asyncio.shield(let_go)
+
+        return Point("turn", f"{name} in {self.id}", gone, lambda: self.kill("does not let go", wanted=True))
+
+    def let_go(self, agent: bytes) -> None:
+        """The cell's word that it forgot the agent: heeded only where it was told to."""
+        _, told = self.leaving.pop(agent, (0, None))
+        if told is not None and not told.done():
+            told.set_result(0)
+
+    def overdue(self, now_boot: int, limit_ms: int) -> list[bytes]:
+        """The agents it was told to forget that long ago, and has not."""
+        return [agent for agent, (since, _) in self.leaving.items() if now_boot - since >= limit_ms]
 
     @staticmethod
     def make_page() -> tuple[int, mmap.mmap]:

@@ -17,6 +17,7 @@ from queenright.supervisor.agents import Agent, Residents
 from queenright.supervisor.cell_frames import CellFrames
 from queenright.supervisor.cell_process import CellProcess
 from queenright.supervisor.sandbox_spec import BEHAVIOURS, cell_spec
+from queenright.supervisor.stops import Point
 from queenright.supervisor.turns import STATE
 from queenright.wire.certificate import NO_PARENT
 from queenright.wire.ids import short
@@ -43,6 +44,8 @@ KIN = 1_000  # children a cell is told of when it gets an agent; the others it l
 IDLE_MS = 10_000  # an idle own cell stays this long
 STUCK_MS = 3_000  # a turn that holds the interpreter this long ends its cell
 WATCH_MS = 500
+# A shared cell that has not let an evicted agent go by now is ended: with the watch's interval well within the 2 s of a stop.
+YIELD_MS = 1_000
 DEATHS_HELD = 3  # within a minute: the cell is held and its agents run one at a time
 DEATHS_WINDOW_MS = 60_000
 RESTART_MS = 200  # before a dead cell's agents get the next one
@@ -106,6 +109,7 @@ class Cells:
             cell
             for cell in self._cells.values()
             if cell.shared
+            and cell.begun
             and cell.state != "ended"
             and not cell.reason
             and cell.intent == agent.intent
@@ -136,8 +140,15 @@ class Cells:
             waiting = self._waiting.pop(key, set())
         for member_id in waiting:
             member = self._rt.agents.find(member_id)
-            if member is not None and not member.ended and member.cell is None and cell.state != "ended":
+            if (
+                member is not None
+                and self._rt.may_run(member)
+                and member.cell is None
+                and cell.state != "ended"
+            ):
                 self._host(cell, member)
+        if not cell.agents:
+            self._put_away(cell, "whoever it was started for may not run any more")
         for member_id in waiting:
             self._rt.turns.pump(member_id)
 
@@ -209,6 +220,7 @@ class Cells:
             )
         )
         self.tell_talk(cell)
+        cell.begun = True
         return cell
 
     def tell_talk(self, cell: CellProcess) -> None:
@@ -284,31 +296,59 @@ class Cells:
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
-    def evict(self, agent: Agent) -> None:
-        """Take the agent out of its cell now; its open turn goes back to the store's word."""
+    def evict(self, agent: Agent) -> list[Point]:
+        """Take the agent out of its cell now; its open turn goes back to the store's word. What has to obey, if anything."""
         cell = self.of(agent)
         agent.leave()
         self._rt.post.forget(agent.id)
         self._rt.turns.forget_delivery(agent, died=False)
         if cell is None:
-            return
+            return self._starting(short("agent", agent.id))
         cell.left.add(agent.id)
         cell.send(Evict(agent.id))
+        now = self._rt.clock.boot_ms()
+        if not cell.shared:
+            self._put_away(cell, "its agent left")
+            return [cell.ending("its agent left")]
         if not cell.agents:
-            cell.idle_since = self._rt.clock.boot_ms() - (0 if cell.shared else IDLE_MS)
-            if not cell.shared:
-                self._put_away(cell, "its agent left")
+            cell.idle_since = now
+        return [cell.evicting(agent.id, agent.name, now)]
+
+    def evict_all(self, agents: list[Agent]) -> list[Point]:
+        """The same for many; a shared cell that has nobody left is ended, which is the kernel's word instead of its own."""
+        shared = {cell.id: cell for agent in agents if (cell := self.of(agent)) is not None and cell.shared}
+        points = [point for agent in agents for point in self.evict(agent)]
+        for cell in shared.values():
+            if not cell.agents:
+                self._put_away(cell, "all its agents left")
+                points.append(cell.ending("all its agents left"))
+        return points
+
+    def _starting(self, key: str) -> list[Point]:
+        """A cell that is being started under this key: it is put away by itself if nobody it is for may run by then."""
+        home = self._homes.get(key)
+        if home is None:
+            return []
+
+        async def gone() -> int:
+            await asyncio.wait([home])
+            return 0
+
+        return [Point("cell", f"a cell being started for {key[:24]}", gone, lambda: None)]
 
     def _put_away(self, cell: CellProcess, why: str) -> None:
         cell.send(Shutdown())
         cell.kill(why, wanted=True)
 
-    def kill_intent(self, intent: bytes, why: str) -> list[CellProcess]:
-        """End every cell of a swarm; the returned cells' `ended()` tells when the kernel has confirmed it."""
-        cells = self.of_intent(intent)
-        for cell in cells:
+    def kill_intent(self, intent: bytes, why: str) -> list[Point]:
+        """End every cell of a swarm; those that are being started end by themselves, as nobody of it may run."""
+        points = []
+        for cell in self.of_intent(intent):
             cell.kill(why, wanted=True)
-        return cells
+            points.append(cell.ending(why))
+        for key in [key for key in self._homes if key.startswith(f"{intent.hex()}/")]:
+            points += self._starting(key)
+        return points
 
     def _on_end(self, cell: CellProcess, how: str, wanted: bool) -> None:
         del self._cells[cell.id]
@@ -378,6 +418,9 @@ class Cells:
                 )
                 cell.kill(f"{stuck} held the interpreter for over {STUCK_MS // 1000} s")
                 continue
+            if overdue := cell.overdue(now, YIELD_MS):
+                self._hold(cell, overdue)
+                continue
             if cell.shared and cell.agents:
                 continue
             busy = any(
@@ -392,12 +435,29 @@ class Cells:
                 self._put_away(cell, "idle")
         self._rt.alarms.after(WATCH_MS, self.watch)
 
-    async def close(self) -> None:
-        """End every cell and wait for the kernel's word."""
+    def _hold(self, cell: CellProcess, overdue: list[bytes]) -> None:
+        """An agent that was taken out of a shared cell holds its interpreter: only the end of the cell ends that. Its
+        neighbours' turns begin anew in the next one, from what they had recorded."""
+        if cell.reason:
+            return
+        names = ", ".join(self._rt.agents.name(agent) or "" for agent in overdue[:3])
+        text = f"{names} did not yield within {YIELD_MS // 1000} s of being taken out"
+        self._rt.incident(
+            "cell.held", cell.id, f"{text}: its cell was ended, {len(cell.agents)} others start over"
+        )
+        cell.kill(text, wanted=True)
+
+    def end_all(self, why: str) -> list[Point]:
+        """End every cell, for good."""
         self._closing = True
         for task in list(self._homes.values()):
             task.cancel()
         cells = list(self._cells.values())
         for cell in cells:
-            self._put_away(cell, "the supervisor goes down")
-        await asyncio.gather(*(cell.ended() for cell in cells), return_exceptions=True)
+            self._put_away(cell, why)
+        return [cell.ending(why) for cell in cells]
+
+    async def close(self) -> None:
+        """End every cell and wait for the kernel's word."""
+        points = self.end_all("the supervisor goes down")
+        await asyncio.gather(*(point.gone() for point in points), return_exceptions=True)

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from queenright.actions.command import MAX_LISTED, command_value, note_of
@@ -26,7 +26,7 @@ from queenright.supervisor.launcher import Exit, Launcher, Sandbox
 from queenright.supervisor.sandbox_spec import SandboxSpec, command_spec
 from queenright.workspace.workspaces import Quota
 
-__all__ = ["Commands"]
+__all__ = ["Command", "Commands"]
 
 OUTPUT_BYTES = 64 * 1024
 """Of a command's stdout, and as much of its stderr; what is beyond is dropped."""
@@ -34,37 +34,89 @@ OUTPUT_BYTES = 64 * 1024
 _NOTHING: dict[str, Any] = {"version": None, "digest": b"", "changes": [], "left_out": []}
 
 
-@dataclass(slots=True)
-class _Running:
-    sandbox: Sandbox
+@dataclass(slots=True, eq=False)
+class Command:
+    """One that runs, or is about to: known from before its sandbox is asked for, so that no order can pass it by."""
+
+    agent: bytes
+    sandbox: Sandbox | None = None
     cut: str = ""
+    end: Exit | None = None  # the kernel's word; from then on a keeper may be committing what it left
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def kill(self) -> None:
+        """End every process of it. One whose sandbox is still being made is ended as soon as there is one."""
+        if self.sandbox is not None:
+            self.sandbox.kill()
+
+    async def gone(self) -> int:
+        """Wait for the kernel's word that nothing of it is left; how many processes that were, at least."""
+        await self.over.wait()
+        return self.end.processes if self.end is not None else 0
+
+    def ended(self, end: Exit | None) -> None:
+        self.end = self.end or end
+        self.over.set()
+
+
+def _anybody(agent: bytes) -> str:
+    return ""
 
 
 class Commands:
-    """Those that run, by agent. `slot` gives an agent's own kernel uid."""
+    """Those that run, by agent. `slot` gives an agent's own kernel uid; `held` says why an agent's commands may not run now,
+    or "".
+    """
 
-    def __init__(self, launcher: Launcher, executors: Executors, slot: Callable[[bytes], int]) -> None:
+    def __init__(
+        self,
+        launcher: Launcher,
+        executors: Executors,
+        slot: Callable[[bytes], int],
+        held: Callable[[bytes], str] = _anybody,
+    ) -> None:
         self._launcher = launcher
         self._executors = executors
         self._slot = slot
-        self._running: dict[bytes, set[int]] = {}
-        self._by_id: dict[int, _Running] = {}
+        self._held = held
+        self._running: dict[bytes, set[Command]] = {}
 
-    def cut(self, agent: bytes | None, why: str) -> None:
-        """End an agent's commands (None: all of them), now. Nothing of them is kept."""
-        ids = self._by_id if agent is None else self._running.get(agent, ())
-        for running in [self._by_id[number] for number in ids]:
-            running.cut = running.cut or why
-            running.sandbox.kill()
+    def of(self, agents: Iterable[bytes]) -> list[Command]:
+        """What these agents run."""
+        return [command for agent in agents for command in self._running.get(agent, ())]
+
+    def cut(self, agents: Iterable[bytes] | None, why: str) -> list[Command]:
+        """End these agents' commands (None: all of them), now: nothing of them is kept. Those that were still running."""
+        found = [one for one in self.of(self._running if agents is None else agents) if not one.over.is_set()]
+        for command in found:
+            command.cut = command.cut or why
+            command.kill()
+        return found
 
     async def run(self, place: Place, command: str, timeout_ms: int, keep: bool) -> dict[str, Any]:
         """The value of `shell.run` (its version None when nothing was kept), and the digest of the version that was made.
 
         Not to `keep` it: what it changed becomes a proposal of the act, for a person to see.
 
-        Raises SandboxRefused when it did not run; `ActionFailed` when what it left was refused (nothing is kept then), or
-        when nobody saw whether it was kept.
+        Raises SandboxRefused when it did not run; `ActionFailed` when its agent is held, when what it left was refused (nothing
+        is kept then), or when nobody saw whether it was kept.
         """
+        if why := self._held(place.agent):
+            raise ActionFailed("cut_off", f"the command was not started: {why}")
+        running = Command(place.agent)
+        mine = self._running.setdefault(place.agent, set())
+        mine.add(running)
+        try:
+            return await self._run(running, place, command, timeout_ms, keep)
+        finally:
+            running.ended(None)
+            mine.discard(running)
+            if not mine and self._running.get(place.agent) is mine:
+                del self._running[place.agent]
+
+    async def _run(
+        self, running: Command, place: Place, command: str, timeout_ms: int, keep: bool
+    ) -> dict[str, Any]:
         quota = Quota()
         spec = command_spec(
             argv=["/bin/sh", "-c", command],
@@ -74,18 +126,13 @@ class Commands:
             in_place=self._launcher.in_place,
         )
         async with _started(self._launcher, spec) as (sandbox, upper, out, err):
-            running = _Running(sandbox)
-            self._by_id[sandbox.id] = running
-            self._running.setdefault(place.agent, set()).add(sandbox.id)
+            running.sandbox = sandbox
+            if running.cut:
+                sandbox.kill()
             # Started beside the command: it is there when the command has ended.
             async with _keeper(self._executors, place, upper) as keeper:
-                try:
-                    end, late = await _ended(sandbox, timeout_ms / 1000)
-                finally:
-                    del self._by_id[sandbox.id]
-                    self._running[place.agent].discard(sandbox.id)
-                    if not self._running[place.agent]:
-                        del self._running[place.agent]
+                end, late = await _ended(sandbox, timeout_ms / 1000)
+                running.ended(end)
                 dropped = _dropped(running, end, late)
                 code = end.code if end.code is not None else 128 + (end.signal or 0)
                 said = note_of(command, timeout_ms, code, await out, await err)
@@ -99,7 +146,7 @@ class Commands:
         return command_value(said, kept, late=late, dropped=dropped)
 
 
-def _dropped(running: _Running, end: Exit, late: bool) -> str:
+def _dropped(running: Command, end: Exit, late: bool) -> str:
     """Why nothing is kept: a command that did not come to its own end left a state that it never meant."""
     if running.cut:
         return running.cut

@@ -14,7 +14,7 @@ import select
 import signal
 import socket
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,8 @@ __all__ = ["Exit", "Launcher", "Sandbox", "ServiceProcess", "launcher_path"]
 
 # The launcher's own bound (message.rs).
 MAX_PACKET = 64 * 1024
+# Ids of one request: at most nine bytes each, so that they fit a packet.
+MAX_KILLS = 4096
 # It examines the machine in milliseconds; a machine that cannot do it in this time runs no agents.
 START_SECONDS = 10.0
 # The launcher waits 5 s for its sandboxes to be gone before it ends.
@@ -41,11 +43,15 @@ _INT = array.array("i").itemsize
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a sandbox's program ended: an exit `code` or the `signal` that ended it, never both."""
+    """How a sandbox's program ended: an exit `code` or the `signal` that ended it, never both.
+
+    `processes`: how many the kernel counted in it when it was told to end, at least; all of them are gone.
+    """
 
     code: int | None
     signal: int | None
     out_of_memory: bool = False
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ class Sandbox:
     def kill(self) -> None:
         """End every process of it. Returns at once; `wait` says when it is done. Harmless after the end."""
         if self._exit is None:
-            self._launcher._request({"op": "kill", "id": self.id}, ())
+            self._launcher._kill(self.id)
 
     def _end(self, how: Exit) -> None:
         self._exit = how
@@ -112,6 +118,7 @@ class Launcher:
         self._replies: dict[int, asyncio.Future[Any]] = {}
         self._sandboxes: dict[int, Sandbox] = {}
         self._unsent: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._together: list[int] | None = None
         self._gone: SandboxRefused | None = None
         self._closed = False
 
@@ -225,8 +232,30 @@ class Launcher:
 
     def kill_all(self) -> None:
         """End every sandbox; each one's `wait` says when it is done. Services go on."""
-        for sandbox in list(self._sandboxes.values()):
-            sandbox.kill()
+        with self.together():
+            for sandbox in list(self._sandboxes.values()):
+                sandbox.kill()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Kills inside the block go as one request at its end: a thousand packets would not fit into the socket, and the rest
+        of them would wait for the event loop."""
+        if self._together is not None:
+            yield
+            return
+        ids = self._together = []
+        try:
+            yield
+        finally:
+            self._together = None
+            for start in range(0, len(ids), MAX_KILLS):
+                self._request({"op": "kill_many", "ids": ids[start : start + MAX_KILLS]}, ())
+
+    def _kill(self, number: int) -> None:
+        if self._together is None:
+            self._request({"op": "kill", "id": number}, ())
+        else:
+            self._together.append(number)
 
     def close(self) -> None:
         """End every sandbox and the launcher, and wait for it. Services go on."""
@@ -262,7 +291,7 @@ class Launcher:
 
     def _request(self, request: Mapping[str, Any], fds: tuple[int, ...]) -> None:
         if self._gone is not None:
-            if request["op"] == "kill":
+            if request["op"] in ("kill", "kill_many"):
                 return
             raise self._gone
         try:
@@ -334,7 +363,12 @@ class Launcher:
             event = said["exit"]
             sandbox = self._sandboxes.get(event["id"])
             if sandbox is not None:
-                how = Exit(event.get("code"), event.get("signal"), event.get("out_of_memory", False))
+                how = Exit(
+                    event.get("code"),
+                    event.get("signal"),
+                    event.get("out_of_memory", False),
+                    event["processes"],
+                )
                 self._ended(sandbox, how)
             return
         number = said["id"]

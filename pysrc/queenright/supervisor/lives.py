@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from queenright.authority.grant_request import GrantRequest, first_request
 from queenright.authority.intent import Intent
 from queenright.core import BirthBatch, canonical, digest
-from queenright.errors import Malformed, NotEntitled
+from queenright.errors import Malformed, NotEntitled, QueenrightError
 from queenright.ledger import Supervisor
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
@@ -227,15 +227,12 @@ class Lives:
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
-    def stop(self, agent: Agent, reason: str, *, graceful: bool = True) -> int:
-        """End the agent and everything below it, children first; how many that is. Idempotent."""
+    def stop(self, agent: Agent, reason: str) -> int:
+        """Let the agent and everything below it stop, children first, each with its last turn; how many that is. Idempotent."""
         asleep = self.end_sleepers(self._rt.agents.table.batches_below(agent.id), reason)
         family = self._rt.agents.subtree(agent.id)
         for member in family:
             if member.status == "stopping":
-                continue
-            if not graceful:
-                self.finished(member, reason)
                 continue
             self._rt.commit(self._rt.agents.save(member, status="stopping", reason=reason[:200]))
             self._rt.alarms.after(STOP_MS, lambda member=member: self.finished(member))  # type: ignore[misc]
@@ -243,6 +240,18 @@ class Lives:
         for member in family:
             self._rt.turns.pump(member.id)
         return asleep + len(family)
+
+    async def bury(self, agents: list[bytes], reason: str) -> None:
+        """End agents that may run no more, children before parents: a write each, and everybody else goes on in between."""
+        try:
+            for id in agents:
+                agent = self._rt.agents.find(id)
+                if agent is not None:
+                    self.finished(agent, reason)
+                await asyncio.sleep(0)
+        except QueenrightError as error:
+            self._rt.log.error("agents.not_buried", error=error.message)
+            self._rt.incident("agents.not_buried", "supervisor", f"{error.message}; the next start ends them")
 
     def end_sleepers(self, batches: list[bytes], reason: str) -> int:
         """End the members of these batches that never had a turn: one row and one leaf a batch; how many that was.

@@ -22,6 +22,7 @@ from queenright.supervisor.mail import Mail
 from queenright.supervisor.meters import Meters
 from queenright.supervisor.post import Post
 from queenright.supervisor.reach import Reach
+from queenright.supervisor.stops import Point, Stops
 from queenright.supervisor.volatile import VolatileMail
 from queenright.wire import page
 
@@ -83,7 +84,6 @@ class Runtime:
     landlock_abi: int
     locked: bool = True
     stopped: bool = False  # an operator stopped everything: nothing new begins until the next start
-    unacked: int = 0  # enforcement points that have not confirmed a stop yet
     stop: Callable[[], None] = lambda: None
     fatal: Callable[[str], None] = lambda why: None
     on_change: Callable[[str, bytes], None] = lambda topic, subject: None
@@ -100,6 +100,7 @@ class Runtime:
     volatile: VolatileMail = field(init=False)
     logs: AgentLogs = field(init=False)
     meters: Meters = field(init=False)
+    stops: Stops = field(init=False)
     # set by `boot`, in the order in which they need each other; the last ones only once there is a master key
     documents: Documents = field(init=False)
     timekeeper: Timekeeper = field(init=False)
@@ -135,6 +136,7 @@ class Runtime:
         self.volatile = VolatileMail(self)
         self.logs = AgentLogs(self.clock)
         self.meters = Meters()
+        self.stops = Stops(self)
 
     def _alarm_failed(self, error: Exception) -> None:
         self.log.error("alarm.failed", error=f"{type(error).__name__}: {error}")
@@ -232,10 +234,13 @@ class Runtime:
         self.steps.decided(ask)
         self.changed("asks", ask)
 
-    def cut(self, agents: Iterable[bytes], why: str) -> None:
-        """End what these agents have in progress outside: nothing is, while there is no master key."""
-        if not self.locked:
-            self.acting.cut(agents, why)
+    def may_run(self, agent: Agent) -> bool:
+        """Whether anything of the agent may run now: no order holds it or its swarm, and it has not ended."""
+        return agent.runnable and self.swarms.may_run(agent.intent)
+
+    def cut(self, agents: Iterable[bytes], why: str, *, hold: bool = False) -> list[Point]:
+        """End what these agents have in progress outside their cells: nothing is, while there is no master key."""
+        return [] if self.locked else self.acting.cut(agents, why, hold=hold)
 
     def ledger_ok(self) -> bool:
         """Whether what is done now would be recorded."""

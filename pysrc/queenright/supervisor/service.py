@@ -36,6 +36,7 @@ from queenright.supervisor.find import find
 from queenright.supervisor.master import MasterKey, Passphrase
 from queenright.supervisor.rows import lease_row
 from queenright.supervisor.service_take import Taking
+from queenright.supervisor.stops import Order
 from queenright.wire.ids import full
 
 __all__ = ["Service"]
@@ -107,7 +108,9 @@ class Service(Taking):
         for head in resting:
             rt.settle(head.id)
         for standing in rt.intents.unsupported(after):
-            rt.swarms.set_frozen(standing.intent.id, True, "its signer may no longer sign it", person)
+            at, frozen = rt.clock.boot_ms(), standing.intent.id
+            points = rt.swarms.set_frozen(frozen, True, "its signer may no longer sign it", person)
+            rt.stops.follow_unasked(Order("freeze", person, self._leaf(), at, intent=frozen), points)
         return await self.operators(caller)
 
     # --- by an order ----------------------------------------------------------------------------------------------

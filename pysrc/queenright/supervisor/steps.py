@@ -39,6 +39,7 @@ class Steps:
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self._waiting: dict[bytes, asyncio.Event] = {}  # by ask
+        self._held: dict[bytes, asyncio.Event] = {}  # by agent
         # One batch of births is made at a time, beside the loop: whoever proposes many waits for their own.
         self._making = asyncio.Semaphore(1)
 
@@ -97,14 +98,19 @@ class Steps:
         return Outcome.done(request)
 
     async def _act(self, agent: Agent, turn: OpenTurn, step: StepRow, request: dict[str, Any]) -> Outcome:
-        """An action's whole life; parks here while a person is asked, and nowhere else."""
+        """An action's whole life; parks here while a person is asked, and while an order holds its agent."""
         shape = {"verb": str, "resource": str, "args": dict, "reason": str}
         if request.keys() != shape.keys() or any(type(request[k]) is not v for k, v in shape.items()):
             raise Malformed("an act has a verb, a resource, arguments and a reason")
         act = self._rt.acting.request(agent, turn.turn, step.ordinal, request)
         while True:
+            await self._free(agent)
             result = await self._rt.acting.engine.perform(act)
             match result:
+                case Failed(act=None, code="held"):
+                    continue
+                case Failed(act=None) | Refused() if not self._rt.may_run(agent):
+                    continue  # the order that holds it came in the middle, before anything began: it is decided again then
                 case Done(value=value):
                     return Outcome.done(value)
                 case Failed(code=code, message=message):
@@ -125,6 +131,21 @@ class Steps:
                         self._rt.unpark(agent, ask)
                 case _:
                     raise AskExpired("the action ended in no known way")
+
+    async def _free(self, agent: Agent) -> None:
+        """Until no order holds the agent."""
+        while not self._rt.may_run(agent):
+            try:
+                await self._held.setdefault(agent.id, asyncio.Event()).wait()
+            finally:
+                if agent.ended:
+                    self._held.pop(agent.id, None)
+
+    def released(self, agent: bytes) -> None:
+        """An order that held the agent was taken back: what waits for that looks again."""
+        held = self._held.pop(agent, None)
+        if held is not None:
+            held.set()
 
     def decided(self, ask: bytes) -> None:
         """An ask was answered, expired or voided: whoever waits for it looks again."""

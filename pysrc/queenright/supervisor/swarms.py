@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from queenright.authority.intent import Intent
 from queenright.authority.intents import IntentState, Standing
@@ -13,12 +15,22 @@ from queenright.errors import Conflict, NotEntitled, QueenrightError, Unknown
 from queenright.ledger.entry import Kind, Operator, Supervisor
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
+from queenright.supervisor.stops import Order, Point
 
 if TYPE_CHECKING:
-    from queenright.supervisor.cell_process import CellProcess
     from queenright.supervisor.runtime import Runtime
 
-__all__ = ["Swarms"]
+__all__ = ["Ending", "Swarms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A swarm that ends: how many agents, where the order stands, what has to obey, and what writes down each agent's end."""
+
+    count: int
+    leaf: int
+    points: list[Point]
+    burying: Coroutine[Any, Any, None]
 
 
 class Swarms:
@@ -31,6 +43,9 @@ class Swarms:
         for standing in self._rt.intents:
             if standing.state in ("live", "frozen"):
                 self._begin(standing.intent)
+            elif left := self._rt.agents.table.of_intent(standing.intent.id, True):
+                # The last supervisor died between the end of the swarm and that of its last agent.
+                self._rt.stops.also(self._rt.lives.bury(left, f"the swarm was {standing.state}"))
 
     def _begin(self, intent: Intent) -> None:
         self._rt.reach.set_intent(intent.id, reach(intent).allows)
@@ -74,7 +89,8 @@ class Swarms:
         )
         self._begin(after.intent)
         for cell in rt.cells.of_intent(after.intent.id):
-            rt.cells.tell_talk(cell)
+            if cell.begun:  # otherwise it is told at its start
+                rt.cells.tell_talk(cell)
         return after
 
     def _installed(self, document: bytes) -> dict[str, bytes]:
@@ -144,38 +160,43 @@ class Swarms:
         """The time the operator gave is over. An amendment may have given more meanwhile."""
         standing = self._rt.intents.get(intent)
         if standing.state in ("live", "frozen") and standing.state_at(self._rt.clock.wall_ms()) == "expired":
-            self.stop(intent, "ended", "intent.ended", "the intent's time is over", Supervisor())
+            at = self._rt.clock.boot_ms()
+            why = "the intent's time is over"
+            ending = self.stop(intent, "ended", "intent.ended", why, Supervisor())
+            self._rt.stops.also(ending.burying)
+            order = Order("expire", Supervisor(), ending.leaf, at, intent=intent)
+            self._rt.stops.follow_unasked(order, ending.points)
 
     def stop(
         self, intent: bytes, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor
-    ) -> tuple[int, list[CellProcess]]:
-        """End a swarm: its authority in one durable write, then its cells, then its agents.
-
-        Returns how many agents that was, and the cells whose `ended()` is the kernel's word.
-        """
-        if self._rt.intents.get(intent).state not in ("live", "frozen"):
-            return 0, []
-        cells = self._close(intent, state, kind, why, actor)
-        asleep = self._rt.lives.end_sleepers(self._rt.agents.table.batches_of_intent(intent), why)
-        members = self._rt.agents.of_intent(intent)
-        for agent in members:
-            self._rt.lives.finished(agent, why)
-        return asleep + len(members), cells
+    ) -> Ending:
+        """End a swarm: its authority in one durable write, then its cells, commands and acts, then its agents. From here on none
+        of them runs."""
+        rt = self._rt
+        if rt.intents.get(intent).state not in ("live", "frozen"):
+            return Ending(0, rt.ledger.size - 1, [], rt.lives.bury([], why))
+        leaf, points = self._close(intent, state, kind, why, actor)
+        asleep = rt.lives.end_sleepers(rt.agents.table.batches_of_intent(intent), why)
+        members = rt.agents.table.of_intent(intent, True)
+        return Ending(asleep + len(members), leaf, points, rt.lives.bury(members, why))
 
     def _close(
         self, intent: bytes, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor
-    ) -> list[CellProcess]:
+    ) -> tuple[int, list[Point]]:
         rt = self._rt
-        rt.commit(
+        receipt = rt.commit(
             rt.grants.revoke(intent),
             rt.intents.set_state(intent, state),
             rt.book.intent_state(kind, intent, why, actor),
         )
-        rt.cut(rt.agents.table.woken(intent), why)
-        return rt.cells.kill_intent(intent, why)
+        inside = [rt.agents.get(agent) for cell in rt.cells.of_intent(intent) for agent in cell.agents]
+        with rt.launcher.together():
+            points = rt.cut(rt.agents.table.woken(intent), why)
+            points += [*rt.cells.evict_all(inside), *rt.cells.kill_intent(intent, why)]
+        return receipt.first_leaf, points
 
-    def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> None:
-        """Hold or release a whole swarm: grants deny, agents get no messages, cells end."""
+    def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> list[Point]:
+        """Hold or release a whole swarm: grants deny, agents get no messages, its cells and commands end. What has to obey."""
         rt = self._rt
         standing = rt.intents.get(intent)
         if standing.state not in ("live", "frozen"):
@@ -186,15 +207,17 @@ class Swarms:
             rt.intents.set_state(intent, "frozen" if frozen else "live"),
             rt.book.intent_state(kind, intent, why, actor),
         )
-        if frozen:
-            for cell in rt.cells.of_intent(intent):
-                for agent in cell.agents:
-                    rt.cells.evict(rt.agents.get(agent))
-        else:
+        if not frozen:
             rt.turns.pump_waiting(intent)
+            return []
+        inside = [rt.agents.get(agent) for cell in rt.cells.of_intent(intent) for agent in cell.agents]
+        with rt.launcher.together():
+            points = rt.cut(rt.agents.table.woken(intent), why, hold=True)
+            return [*points, *rt.cells.evict_all(inside), *rt.cells.kill_intent(intent, why)]
 
-    def frozen(self, intent: bytes) -> bool:
-        return self._rt.intents.get(intent).state == "frozen"
+    def may_run(self, intent: bytes) -> bool:
+        """Whether the swarm is neither held nor over."""
+        return self._rt.intents.get(intent).state == "live"
 
     def cell_refused(self, agent: Agent, error: QueenrightError) -> None:
         """No cell could be started: the agents wait, a person is told why."""

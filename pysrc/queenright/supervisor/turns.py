@@ -80,8 +80,9 @@ class Turns:
     def pump(self, agent_id: bytes) -> None:
         """Give the agent its next work if it may have any. Safe to call at any time."""
         agent = self._rt.agents.find(agent_id)
-        if agent is None or not agent.runnable or self._rt.swarms.frozen(agent.intent):
+        if agent is None or not self._rt.may_run(agent):
             return
+        self._rt.steps.released(agent_id)
         turn = self.open.get(agent_id)
         if turn is None:
             try:

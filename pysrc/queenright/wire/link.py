@@ -55,6 +55,7 @@ __all__ = [
     "Deliver",
     "End",
     "Evict",
+    "Evicted",
     "Fault",
     "Frame",
     "Host",
@@ -230,7 +231,7 @@ class Stop(Frame):
 
 @dataclass(slots=True)
 class Evict(Frame):
-    """Forget the agent at once: frozen, moved or ended. Its open coroutine is discarded."""
+    """Forget the agent at once: frozen, moved or ended. Its open coroutine is discarded. Answered by `Evicted`."""
 
     t: ClassVar[str] = "evict"
     agent: bytes
@@ -320,6 +321,14 @@ class Rest(Frame):
     agent: bytes
     state: bytes
     state_version: int
+
+
+@dataclass(slots=True)
+class Evicted(Frame):
+    """An agent that was to be evicted is not here any more: nothing of it runs in this cell, by the cell's own word."""
+
+    t: ClassVar[str] = "evicted"
+    agent: bytes
 
 
 @dataclass(slots=True)

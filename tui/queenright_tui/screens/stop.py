@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import ComposeResult
 
-from queenright.control.protocol import Done
+from queenright.control.protocol import Done, Reach
 from queenright_tui.look import Look
 from queenright_tui.messages import Take, TakeMethod
 from queenright_tui.model import Model, row_key
@@ -114,7 +114,7 @@ class StopScreen(Place):
             *lever(
                 "!p",
                 "PAUSE selection",
-                "agents stop at their next message; nothing is lost",
+                "nothing of it runs; a command in progress is dropped",
                 "enter",
                 ":resume, signed",
             ),
@@ -153,6 +153,8 @@ class StopScreen(Place):
         if status is not None:
             if status["stop_unacked"]:
                 lines.append((bit(f"NOT ACKED by {status['stop_unacked']}: they may still act", "bad"),))
+                for name in status["stop_late"]:
+                    lines.append((bit(f"  NOT REACHED, ordered again: {clean(name, 70)}", "bad"),))
             else:
                 words = {"ready": "ready", "stopping": "stopping", "stopped": "stopped: acknowledged by all"}[
                     status["stop"]
@@ -161,7 +163,7 @@ class StopScreen(Place):
         if not self.pulls:
             lines.append((bit("no lever was pulled from this terminal", "dim"),))
         for pull in reversed(self.pulls[-5:]):
-            lines.append(_pull_line(pull))
+            lines += _pull_lines(pull)
         return tuple(lines)
 
     # --- keys ---
@@ -238,13 +240,33 @@ class StopScreen(Place):
         self.refresh_all()
 
 
-def _pull_line(pull: Pull) -> Line:
+def _pull_lines(pull: Pull) -> list[Line]:
     sent = bit(f"{clock(pull.sent_ms)} sent: {pull.what}   ")
     if pull.refused:
-        return (sent, bit(f"REFUSED: {pull.refused}", "bad"))
+        return [(sent, bit(f"REFUSED: {pull.refused}", "bad"))]
     if pull.done is None:
-        return (sent, bit("not acknowledged yet", "need"))
+        return [(sent, bit("not acknowledged yet", "need"))]
     reached = f"{pull.done['count']} reached, entry {pull.done['leaf']}, {clock(pull.answered_ms)}"
     if pull.done["unacked"]:
-        return (sent, bit(f"NOT ACKED by {pull.done['unacked']}; {reached}", "bad"))
-    return (sent, bit(f"enforced, {reached}"))
+        lines: list[Line] = [(sent, bit(f"NOT ACKED by {pull.done['unacked']}; {reached}", "bad"))]
+    else:
+        lines = [(sent, bit(f"enforced, {reached}"))]
+    reach = pull.done.get("reach")
+    return lines if reach is None else lines + _reach_lines(reach)
+
+
+def _reach_lines(reach: Reach) -> list[Line]:
+    """What is gone, by whose word and when; then by name what is not, what goes on and what nobody knows the end of."""
+    kernel = [f"{reach[kind]} {kind}" for kind in ("cells", "commands", "acts") if reach[kind]]
+    words = [f"kernel: {', '.join(kernel)}, {reach['processes']} processes gone"] if kernel else []
+    if reach["turns"]:
+        words.append(f"let go by shared cells: {reach['turns']}")
+    line: Line = (
+        bit(f"  {'; '.join(words) or 'nothing of it was running'}; {reach['ms']} ms after the order", "dim"),
+    )
+    late = [(bit(f"  NOT REACHED: {clean(name, 70)}", "bad"),) for name in reach["late"]]
+    going = [(bit(f"  goes on to its own end: {clean(name, 60)}", "need"),) for name in reach["finishing"]]
+    unknown = [
+        (bit(f"  UNKNOWN, ended in its effect: {clean(name, 60)}", "bad"),) for name in reach["unknown"]
+    ]
+    return [line, *late, *going, *unknown]
