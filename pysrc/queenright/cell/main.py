@@ -8,11 +8,13 @@ import os
 import sys
 
 from queenright.cell.link import Link, LinkClosed
+from queenright.cell.loader import load
 from queenright.cell.output import Output
 from queenright.cell.process import PackageFault, Process
 from queenright.cell.watchdog import Watchdog
 from queenright.clock import SystemClock
 from queenright.errors import Malformed, QueenrightError
+from queenright.wire.link import Start
 from queenright.wire.page import PAGE_BYTES, USED
 
 __all__ = ["BURST", "EXIT_FAULT", "EXIT_LINK", "EXIT_PROTOCOL", "main"]
@@ -45,7 +47,7 @@ def main() -> int:
     """Serve the link until the supervisor says `shutdown` or goes away. The exit code says why."""
     clock = SystemClock()
     link = Link(LINK)
-    process = Process(link.send, clock, os.urandom)
+    process = Process(link.send, clock, os.urandom, lambda packages: load(packages, link.descriptors))
     scheduler = process.scheduler
     scheduler.heed(LINK)
     page = _page()
@@ -56,6 +58,7 @@ def main() -> int:
     sys.stderr = Output("stderr", process.log, scheduler.current, sys.stderr)  # type: ignore[arg-type]
     watchdog = Watchdog(scheduler.progress)
     gc.freeze()  # what is imported by now stays: collections need not look at it
+    process.up()
     try:
         while not process.shutdown:
             rest_in = process.rest_in()
@@ -65,6 +68,8 @@ def main() -> int:
                 watchdog.off()
                 wait_ms = rest_in
             for frame in link.pump(wait_ms):
+                if type(frame) is Start:
+                    watchdog.limit(frame.turn_ms)
                 process.receive(frame)
             if process.busy() and not link.clogged:
                 watchdog.on()
@@ -72,6 +77,7 @@ def main() -> int:
             if rest_in == 0:
                 watchdog.on()
                 process.rest()
+        process.rest_all()
         link.drain()
     except LinkClosed as error:
         return _refuse(EXIT_LINK, str(error))

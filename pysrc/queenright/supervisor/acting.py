@@ -36,7 +36,7 @@ from queenright.workspace import Workspaces
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
 
-__all__ = ["Acting", "Card", "slot_of_cell"]
+__all__ = ["Acting", "Card"]
 
 EXECUTOR = "queenright.actions.executor"
 FLUSH_MS = 60_000
@@ -44,11 +44,6 @@ OBSERVE_MS = 30_000
 COLLECT_MS = 60 * 60_000
 _SLOTS = "agent.slot"
 _COUNTER = b"slot"
-
-
-def slot_of_cell(number: int) -> int:
-    """Kernel uids of cells are odd, those of agents' workspaces even: they never meet."""
-    return 2 * number + 1
 
 
 @dataclass(frozen=True, slots=True)

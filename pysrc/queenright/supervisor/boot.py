@@ -93,6 +93,7 @@ async def boot(
     clock: Clock,
     rand: Callable[[int], bytes],
     landlock_abi: int,
+    own_cells: int,
     stop: Callable[[], None],
     fatal: Callable[[str], None],
 ) -> Booted:
@@ -113,6 +114,7 @@ async def boot(
         runtime_key=pinned.runtime,
         version=version("queenright"),
         landlock_abi=landlock_abi,
+        own_cells=own_cells,
         stop=stop,
         fatal=fatal,
     )

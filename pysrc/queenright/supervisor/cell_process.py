@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from queenright.supervisor.agents import Residents
 from queenright.supervisor.launcher import Sandbox
 from queenright.wire.frame import FrameReader, pack
 from queenright.wire.link import Frame, decode, encode
-from queenright.wire.page import PAGE_BYTES
 
 __all__ = ["CellProcess"]
 
@@ -43,6 +41,7 @@ class CellProcess:
     on_frame: Callable[[CellProcess, Frame], None]
     on_end: Callable[[CellProcess, str, bool], None]
     started_ms: int
+    stuck_ms: int  # a step that holds the interpreter this long ends it
     agents: Residents
     left: set[bytes] = field(
         default_factory=set
@@ -130,10 +129,17 @@ class CellProcess:
 
     def kill(self, reason: str, *, wanted: bool = False) -> None:
         """End the whole process namespace. The end is announced once the kernel confirms it."""
+        self._because(reason, wanted)
+        self.sandbox.kill()
+
+    def leave(self, reason: str) -> None:
+        """It was asked to end by itself: nobody is put into it any more."""
+        self._because(reason, True)
+
+    def _because(self, reason: str, wanted: bool) -> None:
         if not self.reason:
             self.reason = reason
             self.wanted = wanted
-        self.sandbox.kill()
 
     async def _watch(self) -> None:
         end = await self.sandbox.wait()
@@ -150,10 +156,3 @@ class CellProcess:
         """Wait for the kernel's word that nothing of it is left."""
         if self._task is not None:
             await self._task
-
-    @staticmethod
-    def make_page() -> tuple[int, mmap.mmap]:
-        """The shared page in which the cell notes whose turn is in progress: read after a death, never trusted."""
-        descriptor = os.memfd_create("queenright-page", os.MFD_CLOEXEC)
-        os.ftruncate(descriptor, PAGE_BYTES)
-        return descriptor, mmap.mmap(descriptor, PAGE_BYTES)

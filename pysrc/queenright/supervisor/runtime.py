@@ -81,6 +81,7 @@ class Runtime:
     runtime_key: bytes
     version: str
     landlock_abi: int
+    own_cells: int  # agents with a cell of their own that have one at the same time
     locked: bool = True
     stopped: bool = False  # an operator stopped everything: nothing new begins until the next start
     unacked: int = 0  # enforcement points that have not confirmed a stop yet

@@ -73,6 +73,7 @@ __all__ = [
     "Stop",
     "Taken",
     "Talk",
+    "Up",
     "decode",
     "encode",
 ]
@@ -101,7 +102,8 @@ class Frame:
 
 @dataclass(slots=True)
 class Start(Frame):
-    """First frame in a cell's life. `packages`: [{"name", "digest", "path", "classes": [str]}] mounted read-only."""
+    """First frame to a cell, which is empty until then. `packages`: [{"name", "digest", "path", "classes": [str], "parcel":
+    bool}], each mounted read-only at `path`, or, a parcel, in the next of the descriptors that come with this frame."""
 
     t: ClassVar[str] = "start"
     cell: str
@@ -110,6 +112,7 @@ class Start(Frame):
     runtime_key: bytes
     nonce: bytes
     packages: list[Any]
+    turn_ms: int  # a handler that holds the interpreter this long is interrupted
     now_ms: int
 
 
@@ -244,6 +247,13 @@ class Shutdown(Frame):
 
 
 # --- cell to supervisor ---------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Up(Frame):
+    """First frame of a cell: everything of the runtime's is imported, and it waits for `start`."""
+
+    t: ClassVar[str] = "up"
 
 
 @dataclass(slots=True)
