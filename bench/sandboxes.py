@@ -1,6 +1,6 @@
 """Ours for the questions about sandboxes: the launcher, asked as the supervisor asks it, and nothing else of a supervisor.
 
-Run as `python -m bench.sandboxes command|many key=value ...`; prints one JSON object.
+Run as `python -m bench.sandboxes command|many|own_wake key=value ...`; prints one JSON object.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +23,8 @@ import msgpack  # type: ignore[import-untyped]
 from bench.work import Params, end_in_order
 from queenright.supervisor.launcher import Launcher, Sandbox, launcher_path
 from queenright.supervisor.sandbox_spec import command_spec, kernel_uid
+
+PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-c", "pass"]
 
 
 class _Asked:
@@ -56,7 +59,7 @@ class _Asked:
         os.waitpid(self.pid, 0)
 
 
-def command(params: Params, directory: str) -> dict[str, Any]:
+def command(params: Params, directory: str, with_python: bool = False) -> dict[str, Any]:
     """One command after the other, each in a sandbox of its own: from asking to the word that all of it is gone."""
     asked = _Asked()
     try:
@@ -72,12 +75,19 @@ def command(params: Params, directory: str) -> dict[str, Any]:
                 request = spec.request(number, 3, as_root=as_root)
                 began = time.perf_counter_ns()
                 code = asked.run(request)
+                if with_python:
+                    subprocess.run(PYTHON, check=True)
                 took.append(time.perf_counter_ns() - began)
                 if code != 0:
                     raise RuntimeError(f"/bin/true ended with {code}")
         return {"count": len(took), "latencies_ns": took}
     finally:
         asked.close()
+
+
+def own_wake(params: Params, directory: str) -> dict[str, Any]:
+    """What Y4 is measured by: the same, with `python` followed by a bare start of the interpreter each time."""
+    return command(params, directory, params.flag("python"))
 
 
 def _left(mark: str) -> int:
@@ -129,7 +139,7 @@ async def _many(params: Params, directory: str) -> dict[str, Any]:
 def main() -> int:
     end_in_order()
     workload, params = sys.argv[1], Params.of_argv(sys.argv[2:])
-    workloads = {"command": command, "many": many}
+    workloads = {"command": command, "many": many, "own_wake": own_wake}
     if workload not in workloads:
         raise SystemExit(f"no workload {workload}")
     with tempfile.TemporaryDirectory(prefix="qr-bench-") as directory:

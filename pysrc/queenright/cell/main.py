@@ -7,6 +7,7 @@ import mmap
 import os
 import sys
 
+from queenright.cell import lean  # first: see there
 from queenright.cell.link import Link, LinkClosed
 from queenright.cell.loader import load
 from queenright.cell.output import Output
@@ -14,7 +15,7 @@ from queenright.cell.process import PackageFault, Process
 from queenright.cell.watchdog import Watchdog
 from queenright.clock import SystemClock
 from queenright.errors import Malformed, QueenrightError
-from queenright.wire.link import Start
+from queenright.wire.link import Frame, Start
 from queenright.wire.page import PAGE_BYTES, USED
 
 __all__ = ["BURST", "EXIT_FAULT", "EXIT_LINK", "EXIT_PROTOCOL", "main"]
@@ -36,6 +37,12 @@ def _page() -> memoryview | None:
     except OSError:
         return None
     return memoryview(mmap.mmap(PAGE, PAGE_BYTES))[:USED].cast("Q")
+
+
+def _take(process: Process, watchdog: Watchdog, frame: Frame) -> None:
+    if type(frame) is Start:
+        watchdog.limit(frame.turn_ms)
+    process.receive(frame)
 
 
 def _refuse(code: int, text: str) -> int:
@@ -60,6 +67,11 @@ def main() -> int:
     gc.freeze()  # what is imported by now stays: collections need not look at it
     process.up()
     try:
+        frames = link.pump(0)
+        if not frames:  # nobody's yet, in the pool
+            lean.load()
+        for frame in frames:
+            _take(process, watchdog, frame)
         while not process.shutdown:
             rest_in = process.rest_in()
             if process.busy() and not link.clogged:
@@ -68,9 +80,7 @@ def main() -> int:
                 watchdog.off()
                 wait_ms = rest_in
             for frame in link.pump(wait_ms):
-                if type(frame) is Start:
-                    watchdog.limit(frame.turn_ms)
-                process.receive(frame)
+                _take(process, watchdog, frame)
             if process.busy() and not link.clogged:
                 watchdog.on()
                 process.run(BURST)
