@@ -5,6 +5,7 @@ imports in turn is half of a start, while only a dataclass without a docstring e
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from typing import Any
 
@@ -33,8 +34,10 @@ def _later(name: str) -> None:
 
 
 def load() -> None:
-    """Load it after all, in a cell that has nothing else to do: then no agent has to."""
+    """Load it after all, and what most packages import, in a cell that has nothing else to do: then no agent has to."""
     _ = sys.modules["inspect"].signature
+    for name in ("json", "traceback"):
+        import_module(name)
 
 
 _later("inspect")

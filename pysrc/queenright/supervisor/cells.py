@@ -56,6 +56,7 @@ class Cells:
         self._cells: dict[str, CellProcess] = {}
         self._homes: dict[str, asyncio.Task[None]] = {}  # being started, by placement key
         self._waiting: dict[str, set[bytes]] = {}
+        self._following: set[asyncio.Task[None]] = set()
         self._deaths: dict[bytes, deque[int]] = {}  # by intent, boot ms
         self._open_keys: set[tuple[str, bytes, int]] = set()
         self.starter = CellStarter(rt)
@@ -165,14 +166,17 @@ class Cells:
             agents=Residents(rt.agents.table, number),
         )
         try:
-            rt.commit(Change((("count", "meta", NUMBER, 1, 2**62),)), rt.book.cell_started(cell))
+            # It imports its package while this is written. No agent is in it, and nothing it says is heard, before it is.
             self.starter.begin(cell, empty, package)
+            rt.commit(Change((("count", "meta", NUMBER, 1, 2**62),)), rt.book.cell_started(cell))
         except BaseException:
             empty.discard()
             raise
         self._cells[cell.id] = cell
+        following = asyncio.create_task(self._follow_output(cell, empty.output), name=f"output of {cell.id}")
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
         await cell.attach()
-        await self._follow_output(cell, empty.output)
         self.tell_talk(cell)
         return cell
 
