@@ -77,6 +77,7 @@ PROGRAMS: dict[str, Program] = {
     "ours": Program(lambda: [sys.executable, "-m", "bench.ours"], _here),
     "ours-sealed": Program(lambda: [sys.executable, "-m", "bench.ours_sealed"], _here),
     "ours-supervised": Program(lambda: [sys.executable, "-m", "bench.supervised"], _here),
+    "ours-alone": Program(lambda: [sys.executable, "-m", "bench.alone"], _here),
     "ours-commit": Program(lambda: [sys.executable, "-m", "bench.commit"], _here, ("of=ours",)),
     "git-commit": Program(lambda: [sys.executable, "-m", "bench.commit"], _no_git, ("of=git",)),
     "ours-launcher": Program(lambda: [sys.executable, "-m", "bench.sandboxes"], _here),

@@ -75,7 +75,13 @@ class Cell:
         self.process = CellProcess()
         self.said: list[dict[str, Any]] = []
         self.ready = False
-        package = {"name": "cellwork", "digest": DIGEST, "path": str(PACKAGE), "classes": CLASSES}
+        package = {
+            "name": "cellwork",
+            "digest": DIGEST,
+            "path": str(PACKAGE),
+            "classes": CLASSES,
+            "parcel": False,
+        }
         runtime.open_cell(self.process.send, [package], shared=True)
         names = [f"cellwork.{name}" for name in CLASSES]
         # What an intent without talk clauses gives: everyone of the swarm may write to everyone.

@@ -92,7 +92,13 @@ class Pair:
         starts.identity._key = self.identity._runtime  # the Start frame names the key that certifies
         self.cells: list[Cell] = []
         self.said: list[dict[str, Any]] = []
-        package = {"name": "cellwork", "digest": DIGEST, "path": str(PACKAGE), "classes": CLASSES}
+        package = {
+            "name": "cellwork",
+            "digest": DIGEST,
+            "path": str(PACKAGE),
+            "classes": CLASSES,
+            "parcel": False,
+        }
         loaded: dict[str, Any] = {}
 
         def known(packages: list[Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Ours for the questions about sandboxes: the launcher, asked as the supervisor asks it, and nothing else of a supervisor.
 
-Run as `python -m bench.sandboxes command|many key=value ...`; prints one JSON object.
+Run as `python -m bench.sandboxes command|many|own_wake key=value ...`; prints one JSON object.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +24,8 @@ from bench.work import Params, end_in_order
 from queenright.supervisor.launcher import Launcher, Sandbox, launcher_path
 from queenright.supervisor.sandbox_spec import command_spec, kernel_uid
 from queenright.workspace.workspaces import Quota
+
+PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-c", "pass"]
 
 
 class _Asked:
@@ -57,7 +60,7 @@ class _Asked:
         os.waitpid(self.pid, 0)
 
 
-def command(params: Params, directory: str) -> dict[str, Any]:
+def command(params: Params, directory: str, with_python: bool = False) -> dict[str, Any]:
     """One command after the other, each in a sandbox of its own: from asking to the word that all of it is gone."""
     asked = _Asked()
     try:
@@ -79,6 +82,8 @@ def command(params: Params, directory: str) -> dict[str, Any]:
                 sent.close()
                 _, upper, _, _ = socket.recv_fds(reply, 16, 1)
                 reply.close()
+                if with_python:
+                    subprocess.run(PYTHON, check=True)
                 took.append(time.perf_counter_ns() - began)
                 os.close(upper[0])  # nothing is kept: that is what Y3 measures
                 if code != 0:
@@ -86,6 +91,11 @@ def command(params: Params, directory: str) -> dict[str, Any]:
         return {"count": len(took), "latencies_ns": took}
     finally:
         asked.close()
+
+
+def own_wake(params: Params, directory: str) -> dict[str, Any]:
+    """What Y4 is measured by: the same, with `python` followed by a bare start of the interpreter each time."""
+    return command(params, directory, params.flag("python"))
 
 
 def _left(mark: str) -> int:
@@ -137,7 +147,7 @@ async def _many(params: Params, directory: str) -> dict[str, Any]:
 def main() -> int:
     end_in_order()
     workload, params = sys.argv[1], Params.of_argv(sys.argv[2:])
-    workloads = {"command": command, "many": many}
+    workloads = {"command": command, "many": many, "own_wake": own_wake}
     if workload not in workloads:
         raise SystemExit(f"no workload {workload}")
     with tempfile.TemporaryDirectory(prefix="qr-bench-") as directory:

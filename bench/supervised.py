@@ -21,7 +21,6 @@ from queenright.cli.throwaway import ThrowAway
 from queenright.clock import SystemClock
 from queenright.control.client import Client
 
-PACKAGE = Path(__file__).parent / "behaviours" / "crosswork"
 DEADLINE_S = 300.0
 LOOK_S = 0.05
 INTENT_TEXT = """
@@ -33,8 +32,8 @@ depth = 2
 max_agents = {most}
 
 [run]
-start = "crosswork.Conductor"
-packages = ["crosswork"]
+start = "{start}"
+packages = ["{package}"]
 args = {{ {args} }}
 
 [[allow]]
@@ -46,12 +45,21 @@ on = "ws:self"
 class Supervised:
     """A supervisor with one intent applied. A context manager; leaves nothing behind."""
 
+    package = Path(__file__).parent / "behaviours" / "crosswork"
+    start = "crosswork.Conductor"
+
+    def files(self, params: Params) -> dict[str, bytes]:
+        """The package as it is installed."""
+        return read_package(self.package)
+
     def __init__(self, workload: str, params: Params, most: int) -> None:
         self._clock = SystemClock()
         sizes = {name: params.whole(name) for name in params.words} | {"workload": f'"{workload}"'}
         self._text = INTENT_TEXT.format(
-            most=most, args=", ".join(f"{name} = {value}" for name, value in sizes.items())
-        )
+            most=most, args=", ".join(f"{name} = {value}" for name, value in sizes.items()),
+            start=self.start, package=self.package.name,
+        )  # fmt: skip
+        self._files = self.files(params)
         self._place = ThrowAway(self._clock)
         self._after: dict[str, int] = {}
         self._known: dict[str, dict[str, Any]] = {}  # by prefix, by id
@@ -60,7 +68,7 @@ class Supervised:
     def __enter__(self) -> Supervised:
         self._place.__enter__()
         self.client: Client = self._place.client()
-        row = self.client.call("behaviour_add", files=read_package(PACKAGE))
+        row = self.client.call("behaviour_add", files=self._files)
         intent = parse_intent(self._text).compile(
             runtime=self.client.hello.runtime, packages={row["name"]: row["digest"]}, now_ms=self._clock.wall_ms(),
             rand=os.urandom,

@@ -44,7 +44,7 @@ def attacked(who: Person, kind: str, tier: str = "full", refusing: str = "") -> 
     return report
 
 
-@pytest.mark.parametrize("kind", ["cell", "command"])
+@pytest.mark.parametrize("kind", ["cell", "pooled", "command"])
 def test_every_attack_from_a_sandbox_is_stopped(someone: Person, kind: str) -> None:
     all_stopped(attacked(someone, kind))
 

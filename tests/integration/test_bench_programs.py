@@ -16,18 +16,35 @@ ALWAYS_HERE = [
 ]  # fmt: skip
 # Processor time has a grain of 10 ms, and a few agents may fit into memory that was there before.
 MAY_BE_NOTHING = {
-    "idle_cpu_percent", "supervisor_us", "bytes_each", "cell_bytes_each", "supervisor_bytes_each", "orphans",
+    "idle_cpu_percent", "supervisor_us", "resting_processes", "bytes_each", "cell_bytes_each", "supervisor_bytes_each", "orphans",
 }  # fmt: skip
 
 IN_A_CELL = (
     "w1_ping_pong", "w2_fan_in", "w2b_fan_in", "w3_ring", "w3b_ring", "w4_dormant", "w4m_million", "w5_wake",
     "w5b_dormant_wake", "w6_sealed", "w7_flood",
 )  # fmt: skip
-BETWEEN_CELLS = ("w4s_spawn", "x1_throughput", "x2_durable", "x3_round_trip", "x4_full_mailbox")
+BETWEEN_CELLS = (
+    "y4_own_wake",
+    "y4b_own_many",
+    "w4s_spawn",
+    "x1_throughput",
+    "x2_durable",
+    "x3_round_trip",
+    "x4_full_mailbox",
+)
 OVER_THE_LAUNCHER = ("y1_command", "y2_many")
 OF_WORKSPACES = ("y3_commit",)
 OF_STOPPING = ("y6_stop_one", "y6s_stop_swarm", "y7_shell")
-WITHOUT_PEER = {"w4m_million", "w5b_dormant_wake", "x4_full_mailbox", "y2_many", "y3_commit", *OF_STOPPING}
+WITHOUT_PEER = {
+    "w4m_million",
+    "w5b_dormant_wake",
+    "x4_full_mailbox",
+    "y2_many",
+    "y3_commit",
+    "y4_own_wake",
+    "y4b_own_many",
+    *OF_STOPPING,
+}
 
 
 def measured(program: str, directory: Path) -> dict[str, Any]:

@@ -43,7 +43,13 @@ class Allowing:
 def package(
     name: str = "probe", classes: tuple[str, ...] = ("Probe", "Child"), path: Path | None = None
 ) -> dict[str, Any]:
-    return {"name": name, "digest": DIGEST, "path": str(path or PACKAGES / name), "classes": list(classes)}
+    return {
+        "name": name,
+        "digest": DIGEST,
+        "path": str(path or PACKAGES / name),
+        "classes": list(classes),
+        "parcel": False,
+    }
 
 
 class Bench:

@@ -85,7 +85,9 @@ class Swarm:
     def __init__(self, loop: Loopback, world: World) -> None:
         self.loop, self.world, self.runtime = loop, world, loop.runtime
         path = str(Path(queenright.demo.__file__).parent / "sre")
-        self.cell = loop.open_cell([{"name": "sre", "digest": bytes(32), "path": path, "classes": CLASSES}])
+        self.cell = loop.open_cell(
+            [{"name": "sre", "digest": bytes(32), "path": path, "classes": CLASSES, "parcel": False}]
+        )
         assert self.cell.fault == ""
         args = dict(parse_intent(intent_text("1m")).args)
         self.watcher = self.runtime.first("sre.Watcher", bytes(32), "sre/watcher", args)

@@ -1,7 +1,7 @@
 """The host side of the attacks: decoys, listeners and a victim,
 then the probe in a sandbox; prints what it did.
 
-Run as `attack_run.py cell|command|none [TIER]` by the one whose sandboxes are attacked. `none` runs the probe
+Run as `attack_run.py cell|pooled|command|none [TIER]` by the one whose sandboxes are attacked. `pooled` is a cell that was empty when it started: the probe comes as its package. `none` runs the probe
 bare, to show that the attacks find what is there to be found. The launcher must come to TIER (full) by itself, or
 to landlock-strict by being told that it will do.
 """
@@ -18,6 +18,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from attack_pooled import attack_as_package
 from launching import launched, run, shell, workspace
 
 from queenright.supervisor.launcher import Exit
@@ -59,9 +60,9 @@ async def main(kind: str, tier: str) -> None:
     victim = subprocess.Popen(["/bin/sleep", "1000"])
     before = os.getpriority(os.PRIO_PROCESS, victim.pid)
     facts = {
-        "kind": kind, "secret": secret, "decoys": hidden,
+        "kind": "cell" if kind == "pooled" else kind, "secret": secret, "decoys": hidden,
         "hidden": [*hidden, "/etc/shadow", "/etc/ssh/sshd_config", unix_path],
-        "writable": "/tmp" if kind == "cell" else "/workspace", "victim": victim.pid,
+        "writable": "/tmp" if kind in ("cell", "pooled") else "/workspace", "victim": victim.pid,
         "supervisor": os.getpid(),
         "read_only": ["/usr/bin/env", "/etc/passwd", "/etc/ld.so.cache"], "tcp": tcp.getsockname(),
         "udp": udp.getsockname(), "abstract": abstract, "unix": unix_path, "descriptors": 4,
@@ -95,20 +96,24 @@ async def main(kind: str, tier: str) -> None:
                     "tmp_bytes": spec.limits.tmp_bytes or 0, "file_bytes": spec.limits.file_bytes,
                     "memory_bytes": spec.limits.memory_bytes,
                 }  # fmt: skip
-                probe = str(PROBE) if place else "/probe"
-                shown = [Bind(PROBE, probe)]
-                if place:
-                    facts["writable"] = str(workspace(launcher))
-                    if kind == "cell":
-                        shown.append(Bind(facts["writable"], facts["writable"], writable=True))
-                facts["probe"] = probe
-                facts["read_only"] += [f"{probe}/main.py", program]
-                argv = (program, "-I", "-S", "-B", f"{probe}/main.py", json.dumps(facts))
-                spec = replace(spec, argv=argv, binds=(*binds, *shown))
-                link, theirs = socket.socketpair()
-                how, text = await run(launcher, spec, [theirs.fileno()])
-                link.close()
-                theirs.close()
+                if kind == "pooled":
+                    facts["read_only"] += [program]
+                    how, text = await attack_as_package(launcher, spec, PROBE, facts)
+                else:
+                    probe = str(PROBE) if place else "/probe"
+                    shown = [Bind(PROBE, probe)]
+                    if place:
+                        facts["writable"] = str(workspace(launcher))
+                        if kind == "cell":
+                            shown.append(Bind(facts["writable"], facts["writable"], writable=True))
+                    facts["probe"] = probe
+                    facts["read_only"] += [f"{probe}/main.py", program]
+                    argv = (program, "-I", "-S", "-B", f"{probe}/main.py", json.dumps(facts))
+                    spec = replace(spec, argv=argv, binds=(*binds, *shown))
+                    link, theirs = socket.socketpair()
+                    how, text = await run(launcher, spec, [theirs.fileno()])
+                    link.close()
+                    theirs.close()
         aftermath = {
             "victim alive": victim.poll() is None,
             "victim's priority unchanged": os.getpriority(os.PRIO_PROCESS, victim.pid) == before,

@@ -52,10 +52,18 @@ class Supervised:
 
     # --- the daemon -----------------------------------------------------------------------------------------------
 
-    def up(self, *, locked: bool = False, degraded: Literal["landlock"] | None = None) -> None:
+    def up(
+        self,
+        *,
+        locked: bool = False,
+        degraded: Literal["landlock"] | None = None,
+        own_cells: int | None = None,
+    ) -> None:
         give_read, give_write = os.pipe()
         ready_read, ready_write = os.pipe()
-        options = Options(self.paths.state, locked=locked, ready_fd=ready_write, degraded=degraded)
+        options = Options(
+            self.paths.state, locked=locked, ready_fd=ready_write, degraded=degraded, own_cells=own_cells
+        )
         with (self.base / "stderr").open("ab") as errors:
             self.daemon = subprocess.Popen(
                 [sys.executable, "-P", "-m", "queenright.supervisor", str(give_read)],

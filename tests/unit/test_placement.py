@@ -34,9 +34,10 @@ def place(
     monkeypatch: pytest.MonkeyPatch, *cells: Cell, parent_in: str | None = None, cores: int = 4
 ) -> str | None:
     parent = SimpleNamespace(cell=parent_in)
-    runtime: Any = SimpleNamespace(agents=SimpleNamespace(find=lambda agent: parent))
+    runtime: Any = SimpleNamespace(agents=SimpleNamespace(find=lambda agent: parent), own_cells=1)
     monkeypatch.setattr(cells_module, "SHARED_CELLS", cores)
-    monkeypatch.setattr(cells_module.asyncio, "Semaphore", lambda count: None)
+    for part in ("CellStarter", "OwnCells", "CellFrames"):
+        monkeypatch.setattr(cells_module, part, lambda *parts: None)
     placing = Cells(runtime)
     placing._cells = {cell.id: cell for cell in cells}  # type: ignore[misc]
     agent: Any = SimpleNamespace(id=AGENT, parent=b"a" * 32, intent=INTENT, package=PACKAGE)

@@ -10,7 +10,16 @@ from pathlib import Path
 from queenright.core import canonical, digest
 from queenright.errors import Malformed
 
-__all__ = ["IGNORED", "MAX_BYTES", "MAX_FILES", "MODE", "check_files", "package_digest", "read_files"]
+__all__ = [
+    "IGNORED",
+    "MAX_BYTES",
+    "MAX_FILES",
+    "MODE",
+    "check_files",
+    "mount_reason",
+    "package_digest",
+    "read_files",
+]
 
 MAX_FILES = 2000
 MAX_BYTES = (
@@ -25,6 +34,10 @@ IGNORED = frozenset(
     {"__pycache__", ".git", ".hg", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 )
 _LOCKED = ("behaviour.lock", "wheels")
+# What a package may hold and never open by its path; anything else, such as a native module or a table, it may.
+_NEVER_OPENED = (".py", ".toml", ".md", ".rst")
+# Words of code that looks for files beside itself.
+_LOOKS = (b"__file__", b"__path__", b"__spec__", b"__loader__", b"importlib", b"pkgutil")
 
 
 def read_files(root: Path | str) -> dict[str, bytes]:
@@ -109,6 +122,18 @@ def check_files(files: Mapping[str, bytes]) -> None:
         for depth in range(1, len(parents) + 1):
             if "/".join(parents[:depth]) in files:
                 raise Malformed(f"`{path}` lies under a file")
+
+
+def mount_reason(files: Mapping[str, bytes]) -> str:
+    """Why the package's code may need it as a directory, or "". Text is searched, not understood: in doubt it does."""
+    for path, data in sorted(files.items()):
+        if not path.endswith(_NEVER_OPENED):
+            return f"`{path}` may be opened by its path"
+        if path.endswith(".py") and not path.rpartition("/")[2].startswith("test_"):
+            found = next((word for word in _LOOKS if word in data), None)
+            if found is not None:
+                return f"`{path}` says {found.decode()}"
+    return ""
 
 
 def package_digest(files: Mapping[str, bytes]) -> bytes:

@@ -12,6 +12,13 @@ cell = "own"
 on_failure = "stop"               # "continue" (default), "stop" or "escalate"
 capabilities = ["restart"]
 on_start = false                  # true (default): its first turn is `on_start`; a class without one sleeps from its birth
+
+[limits]                          # optional: of each of its cells; `limits.py` has the defaults and the bounds
+memory_mib = 128
+processes = 8
+open_files = 64
+file_mib = 4
+turn_s = 5                        # how long a handler may hold the interpreter
 """
 
 from __future__ import annotations
@@ -23,6 +30,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from queenright.behaviours.limits import BOUNDS, DEFAULT, CellLimits
 from queenright.errors import Malformed
 
 __all__ = ["FILE", "BehaviourClass", "Manifest"]
@@ -61,6 +69,7 @@ class Manifest:
     classes: Mapping[str, BehaviourClass]
     messages: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
+    limits: CellLimits = DEFAULT
 
     @classmethod
     def parse(cls, text: str) -> Manifest:
@@ -127,7 +136,7 @@ class _Parser:
             tree = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
             raise Malformed(f"{FILE}: {error}") from None
-        self.known(tree, (), ("name", "version", "classes", "cell", "messages", "actions", "class"))
+        self.known(tree, (), ("name", "version", "classes", "cell", "messages", "actions", "class", "limits"))
         name = self.word(tree, ("name",), _NAME, 'such as "sre": lower-case letters, digits and `_`')
         if name in sys.stdlib_module_names or name == "queenright":
             self.fail(("name",), f"`{name}` is the name of a module of Python's or of queenright's")
@@ -148,7 +157,22 @@ class _Parser:
             {each: self.behaviour(each, tables.get(each, {}), cell) for each in names},
             self.words(tree, ("messages",), _CLASS, 'such as ["Look"]'),
             self.words(tree, ("actions",), _VERB, 'such as ["svc.restart"]'),
+            self.limits(tree.get("limits", {})),
         )
+
+    def limits(self, table: Any) -> CellLimits:
+        if not isinstance(table, dict):
+            self.fail(("limits",), "`limits` is a table: [limits]")
+        self.known(table, ("limits",), tuple(BOUNDS))
+        for name, value in table.items():
+            least, most = BOUNDS[name]
+            if type(value) is not int or not least <= value <= most:
+                self.fail(
+                    ("limits", name),
+                    f"`{name}` is {str(value)[:64]!r}",
+                    f"a whole number from {least} to {most}",
+                )
+        return CellLimits(**table)
 
     def behaviour(self, name: str, table: Any, cell: str) -> BehaviourClass:
         path = ("class", name)

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from queenright.behaviours.files import MODE, check_files, package_digest, read_files
+from queenright.behaviours.files import MODE, check_files, mount_reason, package_digest, read_files
+from queenright.behaviours.limits import CellLimits
 from queenright.behaviours.manifest import BehaviourClass, Manifest
 from queenright.clock import Clock
 from queenright.errors import Conflict, Malformed, Unknown
@@ -31,6 +32,9 @@ class Package:
     classes: Mapping[str, BehaviourClass]
     messages: tuple[str, ...]
     actions: tuple[str, ...]
+    limits: CellLimits
+    mount: str
+    """Why a cell can have it only as a mounted directory; empty for one that may also come as a parcel."""
     added_ms: int
 
 
@@ -84,13 +88,17 @@ class Packages:
 
     def verified(self, digest: bytes) -> Package:
         """The package whose files hash to its digest now. Raises Unknown, Conflict if they were altered."""
+        return self.verified_files(digest)[0]
+
+    def verified_files(self, digest: bytes) -> tuple[Package, dict[str, bytes]]:
+        """The same, and the very bytes that were hashed."""
         package, files = self._read(digest)
         if package_digest(files) != digest:
             raise Conflict(
                 f"package `{package.name}` sha256:{digest.hex()[:16]} was altered in the store",
                 hint="add it again from its source, after you know who did that",
             )
-        return package
+        return package, files
 
     def _read(self, digest: bytes) -> tuple[Package, dict[str, bytes]]:
         path = self._root / digest.hex()
@@ -115,6 +123,8 @@ class Packages:
             manifest.classes,
             manifest.messages,
             manifest.actions,
+            manifest.limits,
+            mount_reason(files),
             added_ms,
         )
         return package, files

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import _socket
+import array
 import os
 import select
 
+from queenright.errors import Malformed
 from queenright.wire.frame import FrameReader, pack
 from queenright.wire.link import Frame, decode, encode
 
 __all__ = ["Link", "LinkClosed"]
 
 _CHUNK = 256 * 1024
+_DESCRIPTORS = 16  # that may come with the first frame: one a package
 # What may wait to be written before agents are made to wait: a few of the largest frames.
 HIGH_WATER = 16 * 1024 * 1024
 
@@ -20,7 +24,7 @@ class LinkClosed(Exception):
 
 
 class Link:
-    """Frames over a non-blocking stream descriptor."""
+    """Frames over a non-blocking stream socket. Descriptors are taken only with the first bytes that come."""
 
     def __init__(self, descriptor: int) -> None:
         self._fd = descriptor
@@ -32,6 +36,9 @@ class Link:
         self._poll = select.poll()
         self._events = select.POLLIN
         self._poll.register(descriptor, self._events)
+        # The C module: Python's `socket` around it costs a cell's start a tenth of what all its imports do.
+        self._first: _socket.socket | None = _socket.socket(fileno=descriptor)
+        self.descriptors: list[int] = []
 
     def send(self, frame: Frame) -> None:
         """Queue a frame; `pump` writes it. One that is too large for the link is a Malformed of whoever made it."""
@@ -70,7 +77,7 @@ class Link:
 
     def _read(self) -> list[Frame]:
         try:
-            length = os.readv(self._fd, [self._chunk])
+            length = self._read_first() if self._first is not None else os.readv(self._fd, [self._chunk])
         except BlockingIOError:
             return []
         except OSError as error:
@@ -78,6 +85,25 @@ class Link:
         if not length:
             raise LinkClosed("the supervisor closed the link")
         return [decode(body) for body in self._reader.feed(self._chunk[:length])]
+
+    def _read_first(self) -> int:
+        """The first bytes, and the descriptors that come with them. Later ones stay in the kernel and are closed there."""
+        assert self._first is not None
+        descriptors = array.array("i")
+        length, ancillary, flags, _ = self._first.recvmsg_into(
+            [self._chunk],
+            _socket.CMSG_SPACE(_DESCRIPTORS * descriptors.itemsize),
+            _socket.MSG_CMSG_CLOEXEC,
+        )
+        for level, kind, data in ancillary:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+        self.descriptors = list(descriptors)
+        if flags & _socket.MSG_CTRUNC:
+            raise Malformed(f"more than {_DESCRIPTORS} descriptors came with the first frame")
+        self._first.detach()
+        self._first = None
+        return length
 
     def drain(self) -> None:
         """Write everything that waits, before leaving."""

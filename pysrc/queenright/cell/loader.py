@@ -1,4 +1,4 @@
-"""Importing behaviour packages in the cell: the module is the mounted directory itself, whatever that is called.
+"""Importing behaviour packages in the cell: from a mounted directory, whatever that is called, or from a parcel.
 
 Nothing is put on `sys.path`, so no package can stand in for a module of Python's or of another package.
 """
@@ -8,17 +8,19 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
 from queenright.agent.agent import Agent
 from queenright.agent.message import declare_package, type_name
+from queenright.cell.parcel import Parcel, read_parcel
 from queenright.errors import Malformed
 
-__all__ = ["Loaded", "import_package", "load"]
+__all__ = ["Directory", "Loaded", "import_package", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,50 +41,83 @@ class Loaded:
         }
 
 
-def load(packages: list[Any]) -> dict[str, Loaded]:
-    """Behaviours by "package.Class". Raises what the import raises, Malformed for a package that is not as it was told."""
+class Directory:
+    """A package that is mounted."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def names(self) -> list[str]:
+        return os.listdir(self.root)
+
+    def read(self, name: str) -> bytes:
+        with open(os.path.join(self.root, name), "rb") as file:
+            return file.read()
+
+    def spec(self, module: str, name: str, *, is_package: bool) -> ModuleSpec:
+        loader = SourceFileLoader(module, os.path.join(self.root, name))
+        spec = spec_from_loader(module, loader, is_package=is_package)
+        if spec is None:
+            raise Malformed(f"package `{module}` cannot be imported from `{self.root}`")
+        return spec
+
+    def install(self) -> None:
+        """Python finds the modules of a directory by itself."""
+
+
+def load(packages: list[Any], descriptors: Sequence[int] = ()) -> dict[str, Loaded]:
+    """Behaviours by "package.Class". `descriptors`: of the packages that come as parcels, in their order.
+
+    Raises what the import raises, Malformed for a package that is not as it was told.
+    """
     found: dict[str, Loaded] = {}
+    coming = list(descriptors)
     for package in packages:
         name = package["name"]
-        module = import_package(name, package["path"])
+        place: Directory | Parcel
+        if package["parcel"]:
+            if not coming:
+                raise Malformed(f"package `{name}` comes as a parcel, and no descriptor came")
+            place = read_parcel(coming.pop(0), package["path"])
+        else:
+            place = Directory(package["path"])
+        module = import_package(name, place)
         for class_name in package["classes"]:
-            found[f"{name}.{class_name}"] = Loaded(
-                _find(module, package["path"], class_name), package["digest"]
-            )
+            found[f"{name}.{class_name}"] = Loaded(_find(module, place, class_name), package["digest"])
+    if coming:
+        raise Malformed(f"{len(coming)} descriptors came for no package")
     return found
 
 
-def import_package(name: str, path: str) -> ModuleType:
-    """The module `name` from the package directory `path`: its `__init__.py`, or `name`.py in it."""
+def import_package(name: str, place: Directory | Parcel) -> ModuleType:
+    """The module `name` of the package there: its `__init__.py`, or `name`.py in it."""
     if name in sys.modules:
         raise Malformed(f"package `{name}` has the name of a module that is in use")
-    init = os.path.join(path, "__init__.py")
-    is_package = os.path.isfile(init)
-    source = init if is_package else os.path.join(path, f"{name}.py")
-    loader = SourceFileLoader(name, source)
-    spec = spec_from_loader(name, loader, is_package=is_package)
-    if spec is None:
-        raise Malformed(f"package `{name}` cannot be imported from `{path}`")
+    is_package = "__init__.py" in place.names()
+    spec = place.spec(name, "__init__.py" if is_package else f"{name}.py", is_package=is_package)
+    if is_package:
+        place.install()
     module = module_from_spec(spec)
     declare_package(name)
     sys.modules[name] = module
     try:
-        loader.exec_module(module)
+        assert spec.loader is not None
+        spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
     return module
 
 
-def _find(module: ModuleType, path: str, class_name: str) -> type[Agent]:
+def _find(module: ModuleType, place: Directory | Parcel, class_name: str) -> type[Agent]:
     """The behaviour class in the package's `__init__`, or in the one module of it that defines it. Raises Malformed."""
     found = [_behaviour(module, class_name)]
     if found == [None] and hasattr(module, "__path__"):
         names = sorted(
-            name[:-3] for name in os.listdir(path) if name.endswith(".py") and not name.startswith("test_")
+            name[:-3] for name in place.names() if name.endswith(".py") and not name.startswith("test_")
         )
         for name in names:
-            if name not in ("__init__", "conftest") and _defines(path, name, class_name):
+            if name not in ("__init__", "conftest") and _defines(place, name, class_name):
                 found.append(_behaviour(importlib.import_module(f"{module.__name__}.{name}"), class_name))
     classes = [cls for cls in dict.fromkeys(found) if cls is not None]
     if len(classes) != 1:
@@ -91,9 +126,9 @@ def _find(module: ModuleType, path: str, class_name: str) -> type[Agent]:
     return classes[0]
 
 
-def _defines(path: str, module: str, class_name: str) -> bool:
-    with open(os.path.join(path, f"{module}.py"), encoding="utf-8") as source:
-        return any(line.startswith(f"class {class_name}") for line in source)
+def _defines(place: Directory | Parcel, module: str, class_name: str) -> bool:
+    wanted = f"class {class_name}".encode()
+    return any(line.startswith(wanted) for line in place.read(f"{module}.py").splitlines())
 
 
 def _behaviour(module: ModuleType, class_name: str) -> type[Agent] | None:

@@ -7,12 +7,15 @@ import mmap
 import os
 import sys
 
+from queenright.cell import lean  # first: see there
 from queenright.cell.link import Link, LinkClosed
+from queenright.cell.loader import load
 from queenright.cell.output import Output
 from queenright.cell.process import PackageFault, Process
 from queenright.cell.watchdog import Watchdog
 from queenright.clock import SystemClock
 from queenright.errors import Malformed, QueenrightError
+from queenright.wire.link import Frame, Start
 from queenright.wire.page import PAGE_BYTES, USED
 
 __all__ = ["BURST", "EXIT_FAULT", "EXIT_LINK", "EXIT_PROTOCOL", "main"]
@@ -36,6 +39,12 @@ def _page() -> memoryview | None:
     return memoryview(mmap.mmap(PAGE, PAGE_BYTES))[:USED].cast("Q")
 
 
+def _take(process: Process, watchdog: Watchdog, frame: Frame) -> None:
+    if type(frame) is Start:
+        watchdog.limit(frame.turn_ms)
+    process.receive(frame)
+
+
 def _refuse(code: int, text: str) -> int:
     print(f"cell: {text}", file=sys.__stderr__)
     return code
@@ -45,7 +54,7 @@ def main() -> int:
     """Serve the link until the supervisor says `shutdown` or goes away. The exit code says why."""
     clock = SystemClock()
     link = Link(LINK)
-    process = Process(link.send, clock, os.urandom)
+    process = Process(link.send, clock, os.urandom, lambda packages: load(packages, link.descriptors))
     scheduler = process.scheduler
     scheduler.heed(LINK)
     page = _page()
@@ -56,7 +65,13 @@ def main() -> int:
     sys.stderr = Output("stderr", process.log, scheduler.current, sys.stderr)  # type: ignore[arg-type]
     watchdog = Watchdog(scheduler.progress)
     gc.freeze()  # what is imported by now stays: collections need not look at it
+    process.up()
     try:
+        frames = link.pump(0)
+        if not frames:  # nobody's yet, in the pool
+            lean.load()
+        for frame in frames:
+            _take(process, watchdog, frame)
         while not process.shutdown:
             rest_in = process.rest_in()
             if process.busy() and not link.clogged:
@@ -65,13 +80,14 @@ def main() -> int:
                 watchdog.off()
                 wait_ms = rest_in
             for frame in link.pump(wait_ms):
-                process.receive(frame)
+                _take(process, watchdog, frame)
             if process.busy() and not link.clogged:
                 watchdog.on()
                 process.run(BURST)
             if rest_in == 0:
                 watchdog.on()
                 process.rest()
+        process.rest_all()
         link.drain()
     except LinkClosed as error:
         return _refuse(EXIT_LINK, str(error))

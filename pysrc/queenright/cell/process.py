@@ -44,6 +44,7 @@ from queenright.wire.link import (
     Start,
     Stop,
     Talk,
+    Up,
 )
 
 __all__ = ["PackageFault", "Process"]
@@ -108,6 +109,10 @@ class Process:
 
     # --- for the loop ------------------------------------------------------------------------------------------------
 
+    def up(self) -> None:
+        """Tell the supervisor that this cell waits for its start."""
+        self._send(Up())
+
     def receive(self, frame: Frame) -> None:
         """Take a frame of the supervisor. Raises Malformed for one it never sends, PackageFault after a failed Start."""
         doer = self._doers.get(type(frame))
@@ -144,6 +149,11 @@ class Process:
         if rested < REST_AT_ONCE:  # otherwise there are more: go on after a look at the link
             self._rest_at = now + REST_EVERY_MS
         return rested
+
+    def rest_all(self) -> None:
+        """Before leaving: what volatile turns made of states goes to the supervisor."""
+        for agent in self.scheduler.resting(self.clock.boot_ms() + 1, self.scheduler.awake()):
+            self._put_to_rest(agent)
 
     # --- frames ------------------------------------------------------------------------------------------------------
 

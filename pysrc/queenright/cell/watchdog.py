@@ -32,6 +32,11 @@ class Watchdog:
         self._on = False
         signal.signal(signal.SIGALRM, self._tick)
 
+    def limit(self, limit_ms: int) -> None:
+        """From now on a handler may hold the interpreter this long."""
+        self.off()
+        self._limit_s = limit_ms / 1000
+
     def on(self) -> None:
         """Look from now on. Costs nothing if it does already: the cell's loop says so between any two runs."""
         if not self._on:

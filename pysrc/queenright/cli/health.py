@@ -9,7 +9,7 @@ from queenright.cli import exit_codes
 from queenright.cli.output import ago, clean
 from queenright.cli.run import Run, command
 
-__all__ = ["health_command", "isolation", "status_command"]
+__all__ = ["health_command", "isolation", "own_cells", "status_command"]
 
 
 @command("health", "queenright health", "queenright health --json", key=False)
@@ -27,6 +27,7 @@ def health_command(run: Run) -> int:
         [
             f"{words} (version {health['version']}, up {ago(0, health['uptime_ms'])})",
             f"agents {health['agents']}, cells {health['cells']}, leases {health['leases']}",
+            own_cells(health["own_cells"]),
             f"asks waiting for a person: {health['asks_open']}",
             f"ledger: {'ok' if health['ledger_ok'] else 'NOT WRITABLE, no action runs'}",
             isolation(health),
@@ -35,6 +36,15 @@ def health_command(run: Run) -> int:
     if health["locked"]:
         return exit_codes.LOCKED
     return exit_codes.OK if health["ledger_ok"] and not health["stopped"] else exit_codes.FAILED
+
+
+def own_cells(counts: Mapping[str, Any]) -> str:
+    """How many agents have a cell of their own, who waits for one, and why if not for want of places."""
+    text = (
+        f"own cells: {counts['alive']} of at most {counts['most']}, {counts['waiting']} agents wait for one, "
+        f"{counts['pool']} empty in the pool"
+    )
+    return text + (f"; REFUSED: {clean(counts['refused'])}" if counts["refused"] else "")
 
 
 def isolation(told: Mapping[str, Any]) -> str:
@@ -65,6 +75,7 @@ def status_command(run: Run) -> None:
         f"key distance: {who['distance']}",
         f"agents: {states or 'none'}; {status['swarms']} swarms in {status['cells']} cells; "
         f"{status['leases']} leases",
+        own_cells(status["own_cells"]),
         waiting,
         f"stop: {status['stop']}"
         + (f", NOT ACKED {status['stop_unacked']}" if status["stop_unacked"] else ""),

@@ -37,8 +37,19 @@ READY_WITHIN_S = (
     help="Where no namespaces can be had, go on with Landlock alone instead of refusing. Recorded, and shown.",
 )
 @click.option("--master-key-fd", type=int, metavar="N", help="Read the master key from this descriptor.")
+@click.option(
+    "--own-cells",
+    type=click.IntRange(1, 4096),
+    metavar="N",
+    help="How many agents have a cell of their own at once; the others wait. By default what memory and cores carry.",
+)
 def up_command(
-    this: Run, detach: bool, locked: bool, master_key_fd: int | None, degraded: Literal["landlock"] | None
+    this: Run,
+    detach: bool,
+    locked: bool,
+    master_key_fd: int | None,
+    degraded: Literal["landlock"] | None,
+    own_cells: int | None,
 ) -> int:
     """Start the supervisor. It stays in the foreground and stops on Ctrl-C, unless --detach is given.
 
@@ -62,6 +73,7 @@ def up_command(
         locked=locked,
         echo_log=not detach,
         degraded=degraded,
+        own_cells=own_cells,
     )
     if not detach:
         return run(options)
@@ -87,6 +99,7 @@ def start_detached(paths: Paths, options: Options, *, within_s: float = READY_WI
         ready_fd=ready_write,
         landlock_abi_cap=options.landlock_abi_cap,
         degraded=options.degraded,
+        own_cells=options.own_cells,
     )
     inherited = [give_read, ready_write]
     if options.master_key_fd is not None:

@@ -140,6 +140,16 @@ Tier = Literal["full", "bwrap", "landlock-strict"]
 Memory = Literal["hard", "soft", "none"]
 
 
+class OwnCellCounts(TypedDict):
+    """Cells of one agent each. `waiting` agents have a message and no place; `pool` empty cells are up and nobody's."""
+
+    alive: int
+    most: int
+    waiting: int
+    pool: int
+    refused: str  # why the last start of one failed; empty since one succeeded
+
+
 class Health(TypedDict):
     """Counts and switches only: what may be seen without a key."""
 
@@ -152,6 +162,7 @@ class Health(TypedDict):
     uptime_ms: int
     agents: int
     cells: int
+    own_cells: OwnCellCounts
     asks_open: int
     leases: int
 
@@ -202,6 +213,7 @@ class Status(TypedDict):
     agents: dict[str, int]  # by AgentState
     swarms: int
     cells: int
+    own_cells: NotRequired[OwnCellCounts]
     asks_open: int
     oldest_ask_ms: int | None  # when the oldest open ask was raised
     leases: int

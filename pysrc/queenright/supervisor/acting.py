@@ -41,7 +41,7 @@ from queenright.workspace.versions import has_proposals
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
 
-__all__ = ["Acting", "Card", "slot_of_cell"]
+__all__ = ["Acting", "Card"]
 
 EXECUTOR = "queenright.actions.executor"
 FLUSH_MS = 60_000
@@ -51,11 +51,6 @@ KEPT_MS = 30 * 24 * 60 * 60_000
 """How long the workspace of an ended agent and its versions are kept, to look at and to put back."""
 _SLOTS = "agent.slot"
 _COUNTER = b"slot"
-
-
-def slot_of_cell(number: int) -> int:
-    """Kernel uids of cells are odd, those of agents' workspaces even: they never meet."""
-    return 2 * number + 1
 
 
 @dataclass(frozen=True, slots=True)

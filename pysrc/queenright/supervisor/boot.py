@@ -94,6 +94,7 @@ async def boot(
     clock: Clock,
     rand: Callable[[int], bytes],
     landlock_abi: int,
+    own_cells: int,
     stop: Callable[[], None],
     fatal: Callable[[str], None],
 ) -> Booted:
@@ -114,6 +115,7 @@ async def boot(
         runtime_key=pinned.runtime,
         version=version("queenright"),
         landlock_abi=landlock_abi,
+        own_cells=own_cells,
         stop=stop,
         fatal=fatal,
     )

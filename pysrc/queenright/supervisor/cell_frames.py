@@ -22,6 +22,7 @@ from queenright.wire.link import (
     SealKey,
     Step,
     Taken,
+    Up,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class CellFrames:
                 case Log():
                     if frame.agent in cell.agents and cell.may_log(self._rt.clock.boot_ms()):
                         self._rt.logs.line(frame.agent, "log", frame.text)
+                case Up():
+                    if cell.state != "starting":
+                        raise Malformed("a cell says once, and first, that it is up")
                 case Ready():
                     self._on_ready(cell, frame)
                 case Fault():
@@ -107,6 +111,7 @@ class CellFrames:
                     cell.kill(what)
                     return
         cell.state = "ready"
+        self._rt.cells.own.ready(cell)
 
     def _on_incarnation(self, cell: CellProcess, frame: Incarnation) -> None:
         agent = self._rt.cells.mine(cell, frame.agent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from queenright.supervisor.launcher import Sandbox
 from queenright.supervisor.stops import Point
 from queenright.wire.frame import FrameReader, pack
 from queenright.wire.link import Frame, decode, encode
-from queenright.wire.page import PAGE_BYTES
 
 __all__ = ["CellProcess"]
 
@@ -44,6 +42,7 @@ class CellProcess:
     on_frame: Callable[[CellProcess, Frame], None]
     on_end: Callable[[CellProcess, str, bool], None]
     started_ms: int
+    stuck_ms: int  # a step that holds the interpreter this long ends it
     agents: Residents
     left: set[bytes] = field(
         default_factory=set
@@ -135,10 +134,17 @@ class CellProcess:
 
     def kill(self, reason: str, *, wanted: bool = False) -> None:
         """End the whole process namespace. The end is announced once the kernel confirms it."""
+        self._because(reason, wanted)
+        self.sandbox.kill()
+
+    def leave(self, reason: str) -> None:
+        """It was asked to end by itself: nobody is put into it any more."""
+        self._because(reason, True)
+
+    def _because(self, reason: str, wanted: bool) -> None:
         if not self.reason:
             self.reason = reason
             self.wanted = wanted
-        self.sandbox.kill()
 
     async def _watch(self) -> None:
         end = await self.sandbox.wait()
@@ -189,10 +195,3 @@ class CellProcess:
     def overdue(self, now_boot: int, limit_ms: int) -> list[bytes]:
         """The agents it was told to forget that long ago, and has not."""
         return [agent for agent, (since, _) in self.leaving.items() if now_boot - since >= limit_ms]
-
-    @staticmethod
-    def make_page() -> tuple[int, mmap.mmap]:
-        """The shared page in which the cell notes whose turn is in progress: read after a death, never trusted."""
-        descriptor = os.memfd_create("queenright-page", os.MFD_CLOEXEC)
-        os.ftruncate(descriptor, PAGE_BYTES)
-        return descriptor, mmap.mmap(descriptor, PAGE_BYTES)

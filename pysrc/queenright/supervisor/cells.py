@@ -5,28 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 from collections import deque
 from typing import TYPE_CHECKING
 
 from queenright.core import decode
 from queenright.errors import Malformed, QueenrightError
 from queenright.store import Change
-from queenright.supervisor.acting import slot_of_cell
 from queenright.supervisor.agents import Agent, Residents
 from queenright.supervisor.cell_frames import CellFrames
 from queenright.supervisor.cell_process import CellProcess
-from queenright.supervisor.sandbox_spec import BEHAVIOURS, cell_spec
+from queenright.supervisor.cell_start import CellStarter
+from queenright.supervisor.own_cells import OwnCells
 from queenright.supervisor.stops import Point
 from queenright.supervisor.turns import STATE
 from queenright.wire.certificate import NO_PARENT
-from queenright.wire.ids import short
 from queenright.wire.link import (
     Evict,
     Host,
     OpenKey,
     Shutdown,
-    Start,
     Talk,
 )
 
@@ -42,14 +39,14 @@ SHARED_BYTES = (
 SHARED_CELLS = os.cpu_count() or 1  # shared cells of an intent and package: one uses one core
 KIN = 1_000  # children a cell is told of when it gets an agent; the others it learns of when they write
 IDLE_MS = 10_000  # an idle own cell stays this long
-STUCK_MS = 3_000  # a turn that holds the interpreter this long ends its cell
+STUCK_TURNS = 3  # a turn that holds the interpreter this many times its limit ends its cell
+LEAVE_MS = 1_000  # what a cell that is put away has to send what it still holds
 WATCH_MS = 500
 # A shared cell that has not let an evicted agent go by now is ended: with the watch's interval well within the 2 s of a stop.
 YIELD_MS = 1_000
 DEATHS_HELD = 3  # within a minute: the cell is held and its agents run one at a time
 DEATHS_WINDOW_MS = 60_000
 RESTART_MS = 200  # before a dead cell's agents get the next one
-START_LIMIT = 4  # cells being started at once, on any machine
 NUMBER = b"cell_number"
 _LOG_READ = 16 * 1024
 
@@ -62,9 +59,11 @@ class Cells:
         self._cells: dict[str, CellProcess] = {}
         self._homes: dict[str, asyncio.Task[None]] = {}  # being started, by placement key
         self._waiting: dict[str, set[bytes]] = {}
+        self._following: set[asyncio.Task[None]] = set()
         self._deaths: dict[bytes, deque[int]] = {}  # by intent, boot ms
         self._open_keys: set[tuple[str, bytes, int]] = set()
-        self._slots = asyncio.Semaphore(START_LIMIT)
+        self.starter = CellStarter(rt)
+        self.own = OwnCells(rt, self, rt.own_cells)
         self._closing = False
         self._frames = CellFrames(rt)
 
@@ -81,25 +80,29 @@ class Cells:
     # --- placing ------------------------------------------------------------------------------------------------
 
     def home(self, agent: Agent) -> CellProcess | None:
-        """A cell that has, or can take, the agent at once; None while one is being started for it."""
+        """A cell that has, or can take, the agent at once; None while it waits for one. Then it is pumped again."""
         cell = self.of(agent)
+        if cell is not None and cell.reason:
+            return None  # it is leaving, and its end pumps whoever is in it
+        if cell is not None and not cell.shared and self.own.must_yield(cell):
+            self.put_away(cell, "others wait for a cell")
+            return None
         if cell is not None:
             cell.idle_since = None
             return cell
         if self._closing or self._rt.locked:
             return None
-        own = agent.own_cell or agent.status == "suspect"
-        if not own:
-            shared = self._shared(agent)
-            if shared is not None:
-                self._host(shared, agent)
-                return shared
-        key = short("agent", agent.id) if own else f"{agent.intent.hex()}/{agent.package.hex()}"
+        if agent.own_cell or agent.status == "suspect":
+            self.own.want(agent)
+            return None
+        shared = self._shared(agent)
+        if shared is not None:
+            self.host(shared, agent)
+            return shared
+        key = f"{agent.intent.hex()}/{agent.package.hex()}"
         self._waiting.setdefault(key, set()).add(agent.id)
         if key not in self._homes:
-            self._homes[key] = asyncio.create_task(
-                self._open(key, agent, not own), name=f"start cell for {key[:24]}"
-            )
+            self._homes[key] = asyncio.create_task(self._open(key, agent), name=f"start cell for {key[:24]}")
         return None
 
     def _shared(self, agent: Agent) -> CellProcess | None:
@@ -127,10 +130,9 @@ class Cells:
             return emptiest
         return None
 
-    async def _open(self, key: str, agent: Agent, shared: bool) -> None:
+    async def _open(self, key: str, agent: Agent) -> None:
         try:
-            async with self._slots:
-                cell = await self._start(agent, shared)
+            cell = await self.start(agent, shared=True)
         except QueenrightError as error:
             self._rt.log.error("cell.refused", agent=agent.name, error=error.message, hint=error.hint)
             self._rt.swarms.cell_refused(agent, error)
@@ -146,79 +148,46 @@ class Cells:
                 and member.cell is None
                 and cell.state != "ended"
             ):
-                self._host(cell, member)
+                self.host(cell, member)
         if not cell.agents:
-            self._put_away(cell, "whoever it was started for may not run any more")
+            cell.kill("whoever it was started for may not run any more", wanted=True)
         for member_id in waiting:
             self._rt.turns.pump(member_id)
 
-    async def _start(self, agent: Agent, shared: bool) -> CellProcess:
+    async def start(self, agent: Agent, shared: bool) -> CellProcess:
+        """A cell for the agent, which is not in it yet. Raises SandboxRefused, Unknown, Conflict for an altered package."""
         rt = self._rt
-        package = rt.packages.verified(agent.package)  # re-hashed before it is mounted; raises if altered
+        package = rt.packages.get(agent.package)
+        empty = await self.starter.process(package, shared)
         number = rt.store.counter("meta", NUMBER) + 1
-        rt.commit(Change((("count", "meta", NUMBER, 1, 2**62),)))
-        cell_id = f"cell-{number}"
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        page_fd, page = CellProcess.make_page()
-        output_read, output_write = os.pipe2(os.O_CLOEXEC)
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            in_place = rt.launcher.in_place
-            spec = cell_spec(
-                packages={agent.package.hex(): package.path}, slot=slot_of_cell(number), in_place=in_place
-            )
-            sandbox = await rt.launcher.spawn(
-                spec, [null, output_write, output_write, theirs.fileno(), page_fd]
-            )
-        except BaseException:
-            os.close(output_read)
-            ours.close()
-            page.close()
-            raise
-        finally:
-            theirs.close()
-            for descriptor in (page_fd, output_write, null):
-                os.close(descriptor)
-        ours.setblocking(False)
         cell = CellProcess(
-            id=cell_id,
+            id=f"cell-{number}",
             number=number,
             intent=agent.intent,
             packages=(agent.package,),
             shared=shared,
             nonce=rt.rand(32),
-            sandbox=sandbox,
-            link=ours,
-            page=page,
+            sandbox=empty.sandbox,
+            link=empty.link,
+            page=empty.page,
             on_frame=self._frames.on_frame,
             on_end=self._on_end,
             started_ms=rt.clock.boot_ms(),
+            stuck_ms=STUCK_TURNS * 1000 * package.limits.turn_s,
             agents=Residents(rt.agents.table, number),
         )
-        self._cells[cell_id] = cell
+        try:
+            # It imports its package while this is written. No agent is in it, and nothing it says is heard, before it is.
+            self.starter.begin(cell, empty, package)
+            rt.commit(Change((("count", "meta", NUMBER, 1, 2**62),)), rt.book.cell_started(cell))
+        except BaseException:
+            empty.discard()
+            raise
+        self._cells[cell.id] = cell
+        following = asyncio.create_task(self._follow_output(cell, empty.output), name=f"output of {cell.id}")
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
         await cell.attach()
-        await self._follow_output(cell, output_read)
-        rt.commit(rt.book.cell_started(cell))
-        cell.send(
-            Start(
-                cell=cell_id,
-                number=number,
-                shared=shared,
-                runtime_key=rt.identity.runtime_key,
-                nonce=cell.nonce,
-                packages=[
-                    {
-                        "name": package.name,
-                        "digest": package.digest,
-                        "path": os.path.realpath(package.path)
-                        if in_place
-                        else f"{BEHAVIOURS}/{agent.package.hex()}",
-                        "classes": list(package.classes),
-                    }
-                ],
-                now_ms=rt.clock.wall_ms(),
-            )
-        )
         self.tell_talk(cell)
         cell.begun = True
         return cell
@@ -246,7 +215,7 @@ class Cells:
         pipe = os.fdopen(descriptor, "rb", buffering=0)
         await asyncio.get_running_loop().connect_read_pipe(Output, pipe)
 
-    def _host(self, cell: CellProcess, agent: Agent) -> None:
+    def host(self, cell: CellProcess, agent: Agent) -> None:
         agent.enter(cell.number)
         self._rt.post.forget(agent.id)
         cell.idle_since = None
@@ -303,13 +272,12 @@ class Cells:
         self._rt.post.forget(agent.id)
         self._rt.turns.forget_delivery(agent, died=False)
         if cell is None:
-            return self._starting(short("agent", agent.id))
+            return self._starting(agent.name, self.own.opening(agent.id))
         cell.left.add(agent.id)
         cell.send(Evict(agent.id))
         now = self._rt.clock.boot_ms()
         if not cell.shared:
-            self._put_away(cell, "its agent left")
-            return [cell.ending("its agent left")]
+            return [self._end(cell, "its agent left")]
         if not cell.agents:
             cell.idle_since = now
         return [cell.evicting(agent.id, agent.name, now)]
@@ -320,13 +288,18 @@ class Cells:
         points = [point for agent in agents for point in self.evict(agent)]
         for cell in shared.values():
             if not cell.agents:
-                self._put_away(cell, "all its agents left")
-                points.append(cell.ending("all its agents left"))
+                points.append(self._end(cell, "all its agents left"))
         return points
 
-    def _starting(self, key: str) -> list[Point]:
-        """A cell that is being started under this key: it is put away by itself if nobody it is for may run by then."""
-        home = self._homes.get(key)
+    @staticmethod
+    def _end(cell: CellProcess, why: str) -> Point:
+        """End it now: nothing of it is waited for."""
+        cell.kill(why, wanted=True)
+        return cell.ending(why)
+
+    @staticmethod
+    def _starting(name: str, home: asyncio.Task[None] | None) -> list[Point]:
+        """A cell that is being started: it is put away by itself if nobody it is for may run by then."""
         if home is None:
             return []
 
@@ -334,11 +307,13 @@ class Cells:
             await asyncio.wait([home])
             return 0
 
-        return [Point("cell", f"a cell being started for {key[:24]}", gone, lambda: None)]
+        return [Point("cell", f"a cell being started for {name}", gone, lambda: None)]
 
-    def _put_away(self, cell: CellProcess, why: str) -> None:
+    def put_away(self, cell: CellProcess, why: str) -> None:
+        """Let it go: it sends what volatile turns made of its agents' states, and ends, or is ended after LEAVE_MS."""
+        cell.leave(why)
         cell.send(Shutdown())
-        cell.kill(why, wanted=True)
+        self._rt.alarms.after(LEAVE_MS, lambda: cell.kill(why, wanted=True))
 
     def kill_intent(self, intent: bytes, why: str) -> list[Point]:
         """End every cell of a swarm; those that are being started end by themselves, as nobody of it may run."""
@@ -347,11 +322,12 @@ class Cells:
             cell.kill(why, wanted=True)
             points.append(cell.ending(why))
         for key in [key for key in self._homes if key.startswith(f"{intent.hex()}/")]:
-            points += self._starting(key)
+            points += self._starting(key[:24], self._homes[key])
         return points
 
     def _on_end(self, cell: CellProcess, how: str, wanted: bool) -> None:
         del self._cells[cell.id]
+        self.own.ended(cell)
         self._rt.volatile.cell_ended(cell)
         self._open_keys = {key for key in self._open_keys if key[0] != cell.id}
         in_progress = self._rt.page_reader(cell)
@@ -411,29 +387,33 @@ class Cells:
         """Called every WATCH_MS: stuck turns end their cell, idle own cells are put away."""
         now = self._rt.clock.boot_ms()
         for cell in list(self._cells.values()):
-            stuck = self._rt.page_stuck(cell, now, STUCK_MS)
+            stuck = self._rt.page_stuck(cell, now, cell.stuck_ms)
             if stuck is not None:
                 self._rt.incident(
-                    "cell.stuck", cell.id, f"{stuck} held the interpreter for {STUCK_MS // 1000} s"
+                    "cell.stuck", cell.id, f"{stuck} held the interpreter for {cell.stuck_ms // 1000} s"
                 )
-                cell.kill(f"{stuck} held the interpreter for over {STUCK_MS // 1000} s")
+                cell.kill(f"{stuck} held the interpreter for over {cell.stuck_ms // 1000} s")
                 continue
             if overdue := cell.overdue(now, YIELD_MS):
                 self._hold(cell, overdue)
                 continue
             if cell.shared and cell.agents:
                 continue
-            busy = any(
-                (turn := self._rt.turns.open.get(agent)) is not None and turn.delivered and not turn.parked
-                for agent in cell.agents
-            )
-            if busy or cell.state == "starting":
+            if self.busy(cell) or cell.state == "starting":
                 cell.idle_since = None
             elif cell.idle_since is None:
                 cell.idle_since = now
             elif now - cell.idle_since >= IDLE_MS:
-                self._put_away(cell, "idle")
+                self.put_away(cell, "idle")
+        self.starter.pool.fill()
         self._rt.alarms.after(WATCH_MS, self.watch)
+
+    def busy(self, cell: CellProcess) -> bool:
+        """Whether one of its agents is in a turn that needs the process."""
+        return any(
+            (turn := self._rt.turns.open.get(agent)) is not None and turn.delivered and not turn.parked
+            for agent in cell.agents
+        )
 
     def _hold(self, cell: CellProcess, overdue: list[bytes]) -> None:
         """An agent that was taken out of a shared cell holds its interpreter: only the end of the cell ends that. Its
@@ -450,14 +430,17 @@ class Cells:
     def end_all(self, why: str) -> list[Point]:
         """End every cell, for good."""
         self._closing = True
+        self.own.stop()
         for task in list(self._homes.values()):
             task.cancel()
         cells = list(self._cells.values())
         for cell in cells:
-            self._put_away(cell, why)
-        return [cell.ending(why) for cell in cells]
+            cell.send(Shutdown())
+        return [self._end(cell, why) for cell in cells]
 
     async def close(self) -> None:
         """End every cell and wait for the kernel's word."""
         points = self.end_all("the supervisor goes down")
+        await self.own.close()
+        await self.starter.close()
         await asyncio.gather(*(point.gone() for point in points), return_exceptions=True)

@@ -28,6 +28,7 @@ from queenright.supervisor.keyring import Keyring
 from queenright.supervisor.launcher import Launcher
 from queenright.supervisor.logs import Log
 from queenright.supervisor.master import MasterKey, Passphrase, find_master
+from queenright.supervisor.own_cells import default_most
 
 __all__ = ["Options", "from_descriptor", "run", "to_json"]
 
@@ -49,6 +50,9 @@ class Options:
     landlock_abi_cap: int | None = None
     degraded: Literal["landlock"] | None = (
         None  # an operator's word: without namespaces rather than not at all
+    )
+    own_cells: int | None = (
+        None  # agents that have a cell of their own at the same time; None: what the machine carries
     )
 
 
@@ -76,6 +80,7 @@ def to_json(options: Options) -> bytes:
             "echo_log": options.echo_log,
             "landlock_abi_cap": options.landlock_abi_cap,
             "degraded": options.degraded,
+            "own_cells": options.own_cells,
         }
     ).encode()
 
@@ -155,6 +160,7 @@ async def _serve(
         clock=SystemClock(),
         rand=os.urandom,
         landlock_abi=abi,
+        own_cells=options.own_cells if options.own_cells is not None else default_most(),
         stop=stopped.set,
         fatal=fatal,
     )

@@ -82,6 +82,7 @@ class Runtime:
     runtime_key: bytes
     version: str
     landlock_abi: int
+    own_cells: int  # agents with a cell of their own that have one at the same time
     locked: bool = True
     stopped: bool = False  # an operator stopped everything: nothing new begins until the next start
     stop: Callable[[], None] = lambda: None

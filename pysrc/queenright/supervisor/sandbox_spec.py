@@ -101,6 +101,8 @@ class Limits:
 # A cell runs many agents' Python in one process; threads are few and it writes no files to speak of.
 CELL_LIMITS = Limits(memory_bytes=1024 * MIB, processes=64, tmp_bytes=16 * MIB)
 COMMAND_LIMITS = Limits()
+
+
 EXECUTOR_LIMITS = Limits(memory_bytes=512 * MIB, processes=None, tmp_bytes=None)
 
 

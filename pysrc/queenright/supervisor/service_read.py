@@ -58,6 +58,7 @@ class Reading:
             "uptime_ms": rt.clock.boot_ms() - rt.started_boot,
             "agents": len(rt.agents) - rt.agents.table.counts()["ended"],
             "cells": len(rt.cells),
+            "own_cells": rt.cells.own.counts(),
             "asks_open": sum(1 for head in rt.asks if head.state == "open"),
             "leases": len(rt.leases),
         }
@@ -83,6 +84,7 @@ class Reading:
             "agents": agent_states(rt),
             "swarms": len(rt.swarms.live()),
             "cells": len(rt.cells),
+            "own_cells": rt.cells.own.counts(),
             "asks_open": len(opened),
             "oldest_ask_ms": min(opened, default=None),
             "leases": len(rt.leases),

@@ -113,6 +113,17 @@ class Turns:
         steps = [turn.steps[ordinal].for_cell() for ordinal in sorted(turn.steps)]
         cell.send(Deliver(agent.id, turn.turn, turn.attempt, mail, steps))
 
+    def wants_cell(self, agent: Agent) -> bool:
+        """Whether it has a turn that a cell would act on now, and has no cell."""
+        turn = self.open.get(agent.id)
+        return (
+            agent.runnable
+            and agent.cell is None
+            and not self._rt.swarms.frozen(agent.intent)
+            and turn is not None
+            and not (turn.delivered or turn.backoff or (turn.parked and not turn.fresh))
+        )
+
     def _begin_next(self, agent: Agent) -> None:
         if agent.status == "stopping":
             if self._rt.lives.may_run_last_turn(agent):
@@ -194,6 +205,7 @@ class Turns:
             return
         self._wake(wake)
         self._execute(agent, turn, row)
+        self._rt.cells.own.rested()
 
     def on_end(self, cell: CellProcess, frame: End) -> None:
         """A turn ended, one way or the other."""
@@ -233,6 +245,7 @@ class Turns:
             self._rt.lives.stop(agent, "stopped itself")
         else:
             self.pump(agent.id)
+        self._rt.cells.own.rested()
 
     def on_rest(self, cell: CellProcess, frame: Rest) -> None:
         """An agent was let go between two turns: what volatile turns had made of its state is durable from here on."""

@@ -24,7 +24,13 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     try:
         manifest = Manifest.of_files(read_files(path))
-        package = {"name": manifest.name, "path": path, "classes": list(manifest.classes), "digest": b""}
+        package = {
+            "name": manifest.name,
+            "path": path,
+            "classes": list(manifest.classes),
+            "digest": b"",
+            "parcel": False,
+        }
         for name, loaded in load([package]).items():
             said = manifest.classes[name.partition(".")[2]].cell
             if loaded.cls.cell != said:

@@ -41,6 +41,7 @@ from queenright.wire.link import (
     Step,
     Stop,
     Taken,
+    Up,
 )
 from queenright.wire.refusal import encode_refusal
 from queenright.wire.step import op_digest, step_digest
@@ -85,6 +86,7 @@ class Runtime:
                 runtime_key=self.identity.public_key,
                 nonce=cell.nonce,
                 packages=packages,
+                turn_ms=1000,
                 now_ms=self.clock.wall_ms(),
             )
         )
@@ -217,6 +219,8 @@ class Runtime:
     def receive(self, cell: CellEnd, frame: Frame) -> None:
         """Take a frame of a cell. Raises Malformed or InvalidSignature where the real supervisor would end the cell."""
         self.frames.append(frame)
+        if isinstance(frame, Up):
+            return
         if isinstance(frame, Ready):
             cell.ready = frame
         elif isinstance(frame, Fault):
