@@ -69,7 +69,7 @@ def told(supervised: Supervised, *commands: tuple[str, float]) -> list[list[Any]
         supervised.up()
     supervised.add("worker", WORKER.replace("{commands!r}", repr(list(commands))), classes='"Worker"')
     supervised.apply(INTENT)
-    supervised.until("the last command", lambda: "end" in supervised.log("w/worker"), within_s=120)
+    supervised.until("the last command", lambda: "end" in supervised.log("w/worker"), within_s=600)
     return [json.loads(line) for line in supervised.log("w/worker") if line.startswith("[")]
 
 

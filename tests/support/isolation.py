@@ -12,7 +12,8 @@ import pytest
 
 __all__ = ["Isolation"]
 
-WHY = pytest.StashKey[str]()
+REFUSED = "not isolated here: "
+"""Begins the reason of each test that was left out: the reports of workers reach the one process that counts them."""
 
 
 def needs(item: pytest.Item) -> bool:
@@ -31,11 +32,15 @@ class Isolation:
 
     def pytest_collection_modifyitems(self, items: Sequence[pytest.Item]) -> None:
         concerned = [item for item in items if needs(item)]
-        self.why = self._missing() if concerned else ""
-        if self.why:
+        why = self._missing() if concerned else ""
+        if why:
             for item in concerned:
-                item.add_marker(pytest.mark.skip(reason=self.why))
-                self.left_out.append(item.nodeid)
+                item.add_marker(pytest.mark.skip(reason=REFUSED + why))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and isinstance(report.longrepr, tuple) and REFUSED in report.longrepr[2]:
+            self.why = report.longrepr[2].partition(REFUSED)[2]
+            self.left_out.append(report.nodeid)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if self.left_out and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):

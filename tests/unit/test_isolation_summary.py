@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import isolation
+import pytest
 
 CONFTEST = """
 from isolation import Isolation
@@ -30,18 +31,21 @@ def test_anything_else(): pass
 """
 
 
-def run(tmp_path: Path, why: str) -> tuple[int, str]:
+def run(tmp_path: Path, why: str, *more: str) -> tuple[int, str]:
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = isolation: needs a kernel\n")
     (tmp_path / "conftest.py").write_text(CONFTEST.format(why=why))
     (tmp_path / "test_it.py").write_text(TESTS)
     env = {**os.environ, "PYTHONPATH": str(Path(isolation.__file__).parent)}
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio"]
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", *more]
     done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True)
     return done.returncode, done.stdout
 
 
-def test_what_cannot_be_isolated_is_listed_with_its_step_and_fails_the_run(tmp_path: Path) -> None:
-    code, out = run(tmp_path, "user_namespace: step clone: not permitted")
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_what_cannot_be_isolated_is_listed_with_its_step_and_fails_the_run(
+    tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    code, out = run(tmp_path, "user_namespace: step clone: not permitted", *workers)
     assert code == 1
     assert "1 passed, 2 skipped" in out
     assert "user_namespace: step clone: not permitted" in out
