@@ -29,7 +29,7 @@ pub use collect::{Collected, collect};
 pub use error::{Error, Kind, Result};
 pub use log::forget;
 pub use mark::Mark;
-pub use proposal::{MAX_NOTE, Proposal};
+pub use proposal::{Contents, MAX_NOTE, Proposal};
 pub use record::{Cause, Header, Record};
 pub use remove::remove_tree;
 pub use space::{Committed, Meta, Quota, Space};

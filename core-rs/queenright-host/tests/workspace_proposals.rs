@@ -6,7 +6,7 @@ mod spaces;
 use std::fs;
 use std::os::fd::AsFd as _;
 
-use queenright_host::workspace::{Kind, Proposal, Quota, collect};
+use queenright_host::workspace::{Contents, Kind, Proposal, Quota, collect};
 use spaces::{Node, Place, QUOTA, meta, put, read, whiteout};
 
 fn place() -> (tempfile::TempDir, Place) {
@@ -53,7 +53,10 @@ fn a_proposal_changes_nothing_until_it_is_committed_and_then_exactly_what_was_sh
     assert_eq!(found.note, b"note");
     assert_eq!(
         space.proposed_contents(&[1; 32], b"old", 3).unwrap(),
-        (Some(b"old".to_vec()), Some(b"new".to_vec()))
+        Contents {
+            before: Some(b"old".to_vec()),
+            after: Some(b"new".to_vec())
+        }
     );
     let done = space
         .commit_proposal(&[1; 32], &made.digest, &QUOTA)
@@ -160,7 +163,11 @@ fn a_proposal_cut_or_changed_anywhere_is_refused_and_swept_away() {
             fs::write(&at, data).unwrap();
             let mut space = place.open("boot");
             assert!(space.proposal(&[1; 32]).is_err(), "{position}");
-            assert!(space.commit_proposal(&[1; 32], &made.digest, &QUOTA).is_err());
+            assert!(
+                space
+                    .commit_proposal(&[1; 32], &made.digest, &QUOTA)
+                    .is_err()
+            );
         }
     }
     assert_eq!(place.open("boot").drop_proposals(&[], 0).unwrap(), 1);

@@ -162,13 +162,15 @@ impl Log {
     /// The acts that have one.
     pub fn proposals(&self) -> Result<Vec<[u8; 32]>> {
         let proposals = make_directory(self.home.as_fd(), PROPOSALS)?;
-        let acts = names(proposals.as_fd(), usize::MAX)?.into_iter().map(|name| {
-            std::str::from_utf8(&name)
-                .ok()
-                .and_then(|text| blake3::Hash::from_hex(text).ok())
-                .map(|hash| *hash.as_bytes())
-                .ok_or_else(|| Error::failed("a file in proposals/ is no proposal"))
-        });
+        let acts = names(proposals.as_fd(), usize::MAX)?
+            .into_iter()
+            .map(|name| {
+                std::str::from_utf8(&name)
+                    .ok()
+                    .and_then(|text| blake3::Hash::from_hex(text).ok())
+                    .map(|hash| *hash.as_bytes())
+                    .ok_or_else(|| Error::failed("a file in proposals/ is no proposal"))
+            });
         acts.collect()
     }
 

@@ -29,6 +29,13 @@ pub struct Proposal {
     pub record: Record,
 }
 
+/// What a file holds, at most as much as was asked for; None where there is no file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Contents {
+    pub before: Option<Vec<u8>>,
+    pub after: Option<Vec<u8>>,
+}
+
 impl Proposal {
     /// The version it was made over.
     pub fn base(&self) -> u64 {
@@ -117,14 +124,8 @@ impl Space {
         }
     }
 
-    /// (before, after): the contents of one path that an act's proposal changes, at most `most` bytes of each. None where
-    /// there is no file.
-    pub fn proposed_contents(
-        &self,
-        act: &[u8; 32],
-        path: &[u8],
-        most: u64,
-    ) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+    /// A path that an act's proposal changes, before and after.
+    pub fn proposed_contents(&self, act: &[u8; 32], path: &[u8], most: u64) -> Result<Contents> {
         let unknown = || Error::new(Kind::Unknown, "what was proposed is no longer kept");
         let record = self.proposal(act)?.ok_or_else(unknown)?.record;
         let change = record.changes.into_iter().find(|one| one.path == path);
@@ -133,7 +134,10 @@ impl Space {
             Some(Mark::File { hash, .. }) => self.blobs.read(&hash, most).map(Some),
             _ => Ok(None),
         };
-        Ok((read(change.before)?, read(change.after)?))
+        Ok(Contents {
+            before: read(change.before)?,
+            after: read(change.after)?,
+        })
     }
 
     /// Makes the proposal with this digest the next version. Raises `Unknown` when it is not kept, `Conflict` when the
@@ -146,7 +150,10 @@ impl Space {
     ) -> Result<Committed> {
         let head = self.settle()?;
         let Some(proposal) = self.proposal(act)?.filter(|found| found.digest == *digest) else {
-            return Err(Error::new(Kind::Unknown, "what was proposed is no longer kept").hint("run the command again"));
+            return Err(
+                Error::new(Kind::Unknown, "what was proposed is no longer kept")
+                    .hint("run the command again"),
+            );
         };
         if proposal.base() != head || proposal.record.header.parent != self.digest_at(head)? {
             let why = format!(

@@ -170,10 +170,9 @@ impl Space {
         most: u64,
     ) -> PyResult<(Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>)> {
         let act = id("an act's id", act)?;
-        let (before, after) =
-            self.with(py, |space| space.proposed_contents(&act, path, most))?;
+        let found = self.with(py, |space| space.proposed_contents(&act, path, most))?;
         let bytes = |data: Option<Vec<u8>>| data.map(|data| PyBytes::new(py, &data));
-        Ok((bytes(before), bytes(after)))
+        Ok((bytes(found.before), bytes(found.after)))
     }
 
     /// Make the proposal with this digest the next version. As `commit_upper`; raises Unknown when it is not kept, Conflict
@@ -200,7 +199,12 @@ impl Space {
     }
 
     /// Drop what was proposed before `before_ms` for any act but these; how many.
-    fn drop_proposals(&self, py: Python<'_>, keep: Vec<Vec<u8>>, before_ms: u64) -> PyResult<usize> {
+    fn drop_proposals(
+        &self,
+        py: Python<'_>,
+        keep: Vec<Vec<u8>>,
+        before_ms: u64,
+    ) -> PyResult<usize> {
         let keep: Vec<[u8; 32]> = keep
             .iter()
             .map(|act| id("an act's id", act))
@@ -367,11 +371,7 @@ fn committed<'py>(
     Ok(facts)
 }
 
-fn proposed<'py>(
-    py: Python<'py>,
-    found: &Proposal,
-    listed: usize,
-) -> PyResult<Bound<'py, PyDict>> {
+fn proposed<'py>(py: Python<'py>, found: &Proposal, listed: usize) -> PyResult<Bound<'py, PyDict>> {
     let left_out: Vec<(Bound<'py, PyBytes>, &str)> = found
         .left_out
         .iter()
