@@ -256,6 +256,7 @@ class Cells:
     def evict(self, agent: Agent) -> None:
         """Take the agent out of its cell now; its open turn goes back to the store's word."""
         cell = self.of(agent)
+        self.own.forget(agent)
         agent.leave()
         self._rt.post.forget(agent.id)
         self._rt.turns.forget_delivery(agent, died=False)

@@ -135,7 +135,7 @@ class OwnCells:
             if self._rt.turns.wants_cell(agent):
                 self._cells.host(cell, agent)
             else:
-                self._cells.put_away(cell, "its agent needs no cell any more")
+                cell.kill("its agent needs no cell any more", wanted=True)  # nobody is in it
         self._rt.turns.pump(agent.id)
         self._serve()
 
@@ -182,6 +182,10 @@ class OwnCells:
             self._cells.put_away(cell, "others wait for a cell")
 
     # --- what becomes of them -----------------------------------------------------------------------------------------
+
+    def forget(self, agent: Agent) -> None:
+        """The agent ended, or may not run: it waits no more."""
+        self._wakes.discard(agent.id)
 
     def ready(self, cell: CellProcess) -> None:
         """It has imported its package."""
