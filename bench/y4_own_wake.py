@@ -13,9 +13,9 @@ QUESTION = Question(
     workload="own_wake",
     measures=WAKE,
     sizes={
-        "full": {"agents": 200, "messages": 200, "gap_ms": 600, "settle_ms": 2000, "cold": 0},
-        "quick": {"agents": 30, "messages": 30, "gap_ms": 600, "settle_ms": 1000, "cold": 0},
-        "tiny": {"agents": 10, "messages": 10, "gap_ms": 50, "settle_ms": 100, "cold": 0},
+        "full": {"messages": 200, "gap_ms": 600, "settle_ms": 2000, "cold": 0},
+        "quick": {"messages": 30, "gap_ms": 600, "settle_ms": 1000, "cold": 0},
+        "tiny": {"messages": 10, "gap_ms": 50, "settle_ms": 100, "cold": 0},
     },
     rivals=(
         Rival("ours-alone", "ours"),

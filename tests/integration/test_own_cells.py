@@ -307,3 +307,94 @@ def test_the_same_bombs_pass_without_limits(supervised: Supervised) -> None:
         supervised.apply(intent.replace("solo.Boss", f"{name}.Bomb").replace('["solo"]', f'["{name}"]'))
         lines = supervised.until("the bomb's end", lambda agent=f"b{number}/bomb": supervised.log(agent))
         assert lines[0] == "GOT THROUGH", (code, lines)
+
+
+CALLING = """
+from queenright.agent import Agent, Allow, Context, Message, handles
+
+class Ask(Message):
+    depth: int
+
+class Answer(Message):
+    depth: int
+
+class Asker(Agent):
+    async def on_start(self, ctx: Context) -> None:
+        if ctx.args["depth"]:
+            child = await ctx.spawn(
+                Asker, name="deeper", args={"depth": ctx.args["depth"] - 1}, depth=ctx.args["depth"], agents=ctx.args["depth"],
+                exercise=[Allow("fs.read", "ws:self")], delegate=[Allow("fs.read", "ws:self")],
+            )
+            answer = await ctx.call(child, Ask(0), timeout=60)
+            ctx.log(f"heard from {answer.depth} below")
+
+    @handles
+    async def ask(self, ctx: Context, message: Ask) -> Answer:
+        return Answer(ctx.args["depth"])
+"""
+
+
+def test_agents_that_call_each_other_through_one_place_do_not_wait_for_ever(supervised: Supervised) -> None:
+    """A turn that waits for an answer needs no process: it gives its place up and runs again when the answer is there."""
+    supervised.up(own_cells=1)
+    supervised.add("asking", CALLING, classes='"Asker"', extra='cell = "own"')
+    intent = INTENT.format(swarm="ask", agents=0, each=0).replace("agents = 0, each = 0", "depth = 2")
+    intent = intent.replace("solo.Boss", "asking.Asker").replace('["solo"]', '["asking"]')
+    supervised.apply(intent.replace("depth = 1", "depth = 3"))
+    supervised.until("the answer", lambda: "heard from 1 below" in supervised.log("ask/asker"), 90)
+    assert supervised.log("ask/asker/deeper") == ["heard from 0 below"]
+
+
+VOLATILE = """
+from dataclasses import dataclass
+from queenright.agent import Agent, Context, Message, handles
+
+class Beat(Message, volatile=True):
+    n: int
+
+class Ask(Message):
+    pass
+
+class Go(Message):
+    pass
+
+@dataclass
+class Count:
+    n: int = 0
+
+class Boss(Agent):
+    async def on_start(self, ctx: Context) -> None:
+        first = await ctx.spawn(Heart, name="first")
+        await ctx.call(first, Ask())
+        for n in range(3):
+            ctx.send(first, Beat(n))
+        await ctx.sleep(1)
+        second = await ctx.spawn(Heart, name="second")
+        await ctx.call(second, Ask())
+        await ctx.call(first, Ask())
+
+class Heart(Agent):
+    state: Count
+
+    @handles
+    async def beat(self, ctx: Context, message: Beat) -> None:
+        self.state.n += 1
+
+    @handles
+    async def ask(self, ctx: Context, message: Ask) -> Go:
+        ctx.log(f"{self.state.n} beats")
+        return Go()
+"""
+
+
+def test_what_volatile_mail_changed_is_kept_when_an_idle_cell_makes_room(supervised: Supervised) -> None:
+    supervised.up(own_cells=1)
+    extra = '[class.Heart]\ncell = "own"\non_start = false\n'
+    supervised.add("hearts", VOLATILE, classes='"Boss", "Heart"', extra=extra)
+    intent = INTENT.format(swarm="beat", agents=0, each=0).replace("solo.Boss", "hearts.Boss")
+    supervised.apply(intent.replace('["solo"]', '["hearts"]'))
+    first = "beat/boss/first"
+    supervised.until("its birth", lambda: first in supervised.agents())
+    supervised.until("both answers", lambda: len(supervised.log(first)) == 2, 90)
+    assert supervised.log("beat/boss/second") == ["0 beats"]
+    assert supervised.log("beat/boss/first") == ["0 beats", "3 beats"]

@@ -55,7 +55,6 @@ def test_the_queue_is_one_line_an_intent_served_in_turn(steps: list[tuple[str, i
                         turn.append(first)
                 assert wakes.next() == expected
         assert len(wakes) == sum(map(len, lines.values()))
-        assert (id_of(agent) in wakes) == (agent in line)
 
 
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=4))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple
@@ -118,7 +118,7 @@ def sample_of(kind: Any) -> Any:
 def frames() -> dict[str, bytes]:
     found = {}
     for cls in link.Frame.__subclasses__():
-        kinds = [link._TYPES[str(field.type)] for field in fields(cls)]
+        kinds = list(link._SHAPES[cls.t].values())
         for label, at in (("full", 0), ("empty", -1)):
             found[f"{cls.t}-{label}"] = link.encode(cls(*(sample_of(kind[at]) for kind in kinds)))
     return found

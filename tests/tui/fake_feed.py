@@ -302,6 +302,7 @@ class FakeFeed:
             "agents": counts,
             "swarms": 1,
             "cells": 3,
+            "own_cells": {"alive": 1, "most": 8, "waiting": 0, "pool": 1, "refused": ""},
             "asks_open": len(self.asks),
             "oldest_ask_ms": NOW - 72_000,
             "leases": 5,

@@ -9,8 +9,11 @@ import pytest
 
 from queenright.behaviours import Manifest, Packages, new, read_files
 from queenright.behaviours.files import IGNORED, MAX_BYTES, check_files, package_digest
+from queenright.behaviours.limits import CellLimits
 from queenright.clock import ManualClock
 from queenright.errors import Conflict, Malformed, Unknown
+from queenright.supervisor.cell_start import cell_limits
+from queenright.supervisor.sandbox_spec import CELL_LIMITS
 
 GOOD = 'name = "sre"\nversion = "1.0"\nclasses = ["Watcher", "Remedy"]\n'
 CODE = b"class Watcher(Agent): ...\nclass Remedy(Agent): ...\n"
@@ -39,6 +42,14 @@ def test_a_manifest_gives_each_class_what_it_says_of_it() -> None:
     assert (manifest.messages, manifest.actions) == (("Look",), ("svc.restart",))
 
 
+def test_limits_are_the_packages_own_and_the_default_for_what_it_does_not_say() -> None:
+    assert Manifest.parse(GOOD).limits == CellLimits()
+    found = Manifest.parse(GOOD + "[limits]\nmemory_mib = 128\nturn_s = 60\n").limits
+    assert found == CellLimits(memory_mib=128, turn_s=60)
+    assert cell_limits(CellLimits()) == CELL_LIMITS  # what the cells in the pool have
+    assert cell_limits(found).memory_bytes == 128 * 1024 * 1024
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
@@ -58,6 +69,12 @@ def test_a_manifest_gives_each_class_what_it_says_of_it() -> None:
         (GOOD + '[class.Remedy]\non_failure = "panic"\n', 5, "`on_failure` is 'panic'"),
         (GOOD + 'actions = ["Restart Everything"]\n', 4, "'Restart Everything'"),
         (GOOD + "class = 5\n", 4, "`class` is a table"),
+        (GOOD + "limits = 5\n", 4, "`limits` is a table"),
+        (GOOD + "[limits]\nmemory_mib = 8192\n", 5, "`memory_mib` is '8192'"),
+        (GOOD + "[limits]\nopen_files = 64\nprocesses = 3\n", 6, "`processes` is '3'"),
+        (GOOD + "[limits]\nfile_mib = true\n", 5, "`file_mib` is 'True'"),
+        (GOOD + "[limits]\nturn_s = 0.5\n", 5, "`turn_s` is '0.5'"),
+        (GOOD + "[limits]\ncpu = 1\n", 5, "unknown key `cpu`"),
     ],
 )
 def test_a_wrong_manifest_is_refused_with_its_line(text: str, line: int, words: str) -> None:

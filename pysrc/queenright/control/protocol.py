@@ -213,7 +213,7 @@ class Status(TypedDict):
     agents: dict[str, int]  # by AgentState
     swarms: int
     cells: int
-    own_cells: NotRequired[OwnCellCounts]
+    own_cells: OwnCellCounts
     asks_open: int
     oldest_ask_ms: int | None  # when the oldest open ask was raised
     leases: int

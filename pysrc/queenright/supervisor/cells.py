@@ -268,6 +268,7 @@ class Cells:
     def evict(self, agent: Agent) -> list[Point]:
         """Take the agent out of its cell now; its open turn goes back to the store's word. What has to obey, if anything."""
         cell = self.of(agent)
+        self.own.forget(agent)
         agent.leave()
         self._rt.post.forget(agent.id)
         self._rt.turns.forget_delivery(agent, died=False)

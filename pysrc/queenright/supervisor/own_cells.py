@@ -25,7 +25,7 @@ __all__ = ["OwnCells", "default_most"]
 
 CELL_BYTES = (
     24 * 1024 * 1024
-)  # of memory for one, with a package that imports something: twice what an empty one has
+)  # of memory for one, with a package that imports something: three times what an empty one has
 CELLS_A_CORE = 128
 AT_ONCE = max(
     4, 2 * (os.cpu_count() or 1)
@@ -89,8 +89,11 @@ class OwnCells:
         while len(self._wakes) and not self._closing:
             if len(self._opening) + len(self._coming) >= AT_ONCE:
                 return  # `ready` and `ended` look again
-            if now < self._paused_until or self._begun >= A_SECOND:
-                self._look_again(max(self._paused_until, (self._second + 1) * 1000))
+            if now < self._paused_until:
+                self._look_again(self._paused_until)
+                return
+            if self._begun >= A_SECOND:
+                self._look_again((self._second + 1) * 1000)
                 return
             if len(self._alive) + len(self._opening) >= self.most:
                 self._make_room(now)
@@ -132,7 +135,7 @@ class OwnCells:
             if self._rt.turns.wants_cell(agent):
                 self._cells.host(cell, agent)
             else:
-                cell.kill("its agent needs no cell any more", wanted=True)
+                cell.kill("its agent needs no cell any more", wanted=True)  # nobody is in it
         self._rt.turns.pump(agent.id)
         self._serve()
 
@@ -179,6 +182,10 @@ class OwnCells:
             self._cells.put_away(cell, "others wait for a cell")
 
     # --- what becomes of them -----------------------------------------------------------------------------------------
+
+    def forget(self, agent: Agent) -> None:
+        """The agent ended, or may not run: it waits no more."""
+        self._wakes.discard(agent.id)
 
     def ready(self, cell: CellProcess) -> None:
         """It has imported its package."""

@@ -21,7 +21,7 @@ __all__ = ["KEPT", "LATELY_MS", "MOST", "Pool"]
 MOST = max(
     4, 2 * (os.cpu_count() or 1)
 )  # while agents wake: what the cores can start in the time of a few wakes
-KEPT = 1  # while nobody has woken for LATELY_MS: about 10 MiB of memory that is shared with no other process
+KEPT = 1  # while nobody has woken for LATELY_MS: 8 MiB of memory that is shared with no other process, as measured
 LATELY_MS = 60_000
 GAP_MS = 20  # between two starts in the background: 50 a second is more than any core does, and leaves the loop free
 FAILED_MS = 500  # after a start that failed; twice as long after each further one

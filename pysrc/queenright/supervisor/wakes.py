@@ -18,9 +18,6 @@ class Wakes:
     def __len__(self) -> int:
         return len(self._intents)
 
-    def __contains__(self, agent: bytes) -> bool:
-        return agent in self._intents
-
     def add(self, intent: bytes, agent: bytes) -> None:
         """Behind the others of its intent. One that waits already keeps its place."""
         if agent not in self._intents:

@@ -161,6 +161,9 @@ def test_refusal_is_on_stderr_with_its_hint_and_as_json_when_asked(served, cli):
     }
 
 
+OWN_CELLS = {"alive": 2, "most": 8, "waiting": 0, "pool": 1, "refused": ""}
+
+
 @pytest.mark.parametrize(
     ("health", "code"),
     [({}, 0), ({"locked": True}, 7), ({"ledger_ok": False}, 1), ({"stopped": True}, 1)],
@@ -168,6 +171,7 @@ def test_refusal_is_on_stderr_with_its_hint_and_as_json_when_asked(served, cli):
 def test_health_needs_no_key_and_tells_by_its_exit_code(served, cli, monkeypatch, health, code):
     monkeypatch.delenv("QUEENRIGHT_KEY")
     counts = {"agents": 3, "cells": 1, "asks_open": 0, "leases": 0, "uptime_ms": 1000, "version": "1"}
+    counts |= {"own_cells": OWN_CELLS}
     served.service.answers["health"] = (
         {"locked": False, "ledger_ok": True, "stopped": False, "tier": "full", "memory": "hard"}
         | counts
@@ -187,8 +191,23 @@ def test_health_needs_no_key_and_tells_by_its_exit_code(served, cli, monkeypatch
 )
 def test_health_says_what_stands_around_agents_and_who_holds_their_memory(served, cli, tier, memory, words):
     health = {"locked": False, "ledger_ok": True, "stopped": False, "uptime_ms": 1000, "version": "1"}
-    counts = {"agents": 3, "cells": 1, "asks_open": 0, "leases": 0}
+    counts = {"agents": 3, "cells": 1, "asks_open": 0, "leases": 0, "own_cells": OWN_CELLS}
     served.service.answers["health"] = health | counts | {"tier": tier, "memory": memory}
+    assert words in cli("health")[1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({}, "own cells: 2 of at most 8, 0 agents wait for one, 1 empty in the pool\n"),
+        ({"alive": 8, "waiting": 41}, "own cells: 8 of at most 8, 41 agents wait for one"),
+        ({"refused": "no more processes"}, "1 empty in the pool; REFUSED: no more processes\n"),
+    ],
+)
+def test_health_says_how_many_have_a_cell_of_their_own_who_waits_and_why(served, cli, counts, words):
+    health = {"locked": False, "ledger_ok": True, "stopped": False, "uptime_ms": 1000, "version": "1"}
+    health |= {"agents": 3, "cells": 1, "asks_open": 0, "leases": 0, "tier": "full", "memory": "hard"}
+    served.service.answers["health"] = health | {"own_cells": OWN_CELLS | counts}
     assert words in cli("health")[1]
 
 
