@@ -59,7 +59,6 @@ struct Handed {
 pub fn spawn(
     machine: &Machine,
     plan: Plan,
-    id: u64,
     limits: Limits,
     descriptors: Vec<OwnedFd>,
 ) -> Result<Running, Refusal> {
@@ -96,7 +95,7 @@ pub fn spawn(
             .collect(),
         launcher: sys::getpid(),
     };
-    let (group, joining) = machine.cgroup.make(id, &limits)?;
+    let (group, joining) = machine.groups.make(&limits)?;
     let (pid, pidfd) = match spawn::clone(0, group.as_ref())? {
         Cloned::Child => {
             let Err(refusal) = joining.join().and_then(|()| become_bwrap(&handed));
@@ -138,7 +137,7 @@ pub fn spawn(
             }
             spawn::end(pidfd.as_fd());
             if let Some(group) = group {
-                group.remove();
+                machine.groups.leave(group);
             }
             Err(explain(ready.err(), words.as_fd()))
         }
