@@ -13,6 +13,7 @@ use crate::layout::{Access, Mount};
 use crate::message::Limits;
 use crate::root::{DEV_LINKS, FILES, GID, SHM_BYTES, UID};
 use crate::spawn::{self, DEADLINE, Machine, Running, Whole};
+use crate::stale;
 use crate::step::{self, At, Refusal, Step};
 use crate::sys::{self, Cloned};
 
@@ -53,6 +54,8 @@ struct Handed {
     status: OwnedFd,
     others: Vec<OwnedFd>,
     launcher: libc::pid_t,
+    /// What a later launcher finds it by, if this one is killed.
+    name: String,
 }
 
 /// Makes the sandbox of a cell or command, or nothing.
@@ -94,6 +97,7 @@ pub fn spawn(
             .chain(descriptors)
             .collect(),
         launcher: sys::getpid(),
+        name: stale::name_for(sys::getpid())?,
     };
     let (group, joining) = machine.groups.make(&limits)?;
     let (pid, pidfd) = match spawn::clone(0, group.as_ref())? {
@@ -199,7 +203,13 @@ fn become_bwrap(handed: &Handed) -> Result<Infallible, Refusal> {
     let stage = format!("/proc/self/fd/{}", number(&handed.program));
     let (arguments, inside) = (number(&handed.arguments), number(&handed.inside));
     let argv = [
-        "bwrap", "--args", &arguments, "--", &stage, "--inside", &inside,
+        &handed.name,
+        "--args",
+        &arguments,
+        "--",
+        &stage,
+        "--inside",
+        &inside,
     ];
     let argv = argv.into_iter().map(|word| text(word.as_bytes()));
     let argv = argv.collect::<Result<Vec<_>, _>>()?;

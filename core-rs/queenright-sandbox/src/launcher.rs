@@ -8,9 +8,10 @@ use crate::cgroup::Group;
 use crate::memory;
 use crate::message::{self, Kind, MAX_PACKET, Request};
 use crate::spawn::{self, Machine, Running, Whole};
+use crate::stale;
 use crate::step::{At, Refusal, Step};
 use crate::sys;
-use crate::tier;
+use crate::tier::{self, Tier};
 
 /// The control socket's number when the launcher starts.
 const CONTROL: RawFd = 3;
@@ -61,6 +62,9 @@ pub fn run(landlock_abi_cap: u32, landlock_alone: bool) -> io::Result<Ended> {
             return Ok(Ended::SupervisorGone);
         }
     };
+    if machine.tier == Tier::Bwrap {
+        stale::end();
+    }
     let epoll = sys::epoll_create()?;
     sys::epoll_control(
         epoll.as_fd(),

@@ -29,6 +29,7 @@ pub mod root;
 pub mod seccomp;
 pub mod service;
 pub mod spawn;
+mod stale;
 pub mod step;
 pub mod strict;
 #[allow(unsafe_code)]
