@@ -406,6 +406,30 @@ async def test_nothing_is_green_before_it_was_acknowledged() -> None:
         assert "stop: ready" not in at.text()
 
 
+async def test_the_stop_panel_says_what_is_gone_by_whose_word_and_names_what_is_not() -> None:
+    reach = {
+        "verb": "stop", "cells": 1, "turns": 2, "commands": 3, "acts": 0, "processes": 57, "ms": 1990, "unreached": 1,
+        "late": ["command of sre/logs, pid 4711"], "finishing": ["svc.restart on svc:shop/web by sre/fix"],
+        "unknown": ["flag.set on svc:shop/web by sre/flag"],
+    }  # fmt: skip
+    async with desk() as at:
+
+        async def partly(method: str, target: str, reason: str):
+            return {"count": 7, "leaf": 150, "unacked": 1, "reach": reach}
+
+        at.feed.take = partly  # type: ignore[method-assign]
+        at.swarm.table.move_to(REMEDY.encode())
+        await at.press("!", "r", "enter")
+        await at.see("NOT REACHED: command of sre/logs, pid 4711")
+        text = at.text()
+        assert "kernel: 1 cells, 3 commands, 57 processes gone; let go by shared cells: 2; 1990 ms" in text
+        assert "goes on to its own end: svc.restart on svc:shop/web by sre/fix" in text
+        assert "UNKNOWN, ended in its effect: flag.set on svc:shop/web by sre/flag" in text
+        status = at.feed.status() | {"stop": "stopping", "stop_unacked": 1, "stop_late": reach["late"]}
+        at.feed.emit(Changed("status", status))
+        await at.see("NOT REACHED, ordered again: command of sre/logs, pid 4711")
+
+
 async def test_a_refused_lever_says_so() -> None:
     async with desk() as at:
         at.feed.refuse["pause"] = NotEntitled("your row does not cover `pause`", hint="ask an owner")

@@ -17,6 +17,7 @@ class Cell(SimpleNamespace):
     def __init__(self, id: str, agents: int, **other: Any) -> None:
         fields = {
             "shared": True,
+            "begun": True,
             "state": "ready",
             "reason": "",
             "intent": INTENT,
@@ -77,6 +78,7 @@ def test_full_cells_make_another_start_until_there_are_as_many_as_cores(
         {"shared": False},
         {"state": "ended"},
         {"reason": "killed"},
+        {"begun": False},  # nothing may be sent to it yet: whoever is placed in it now would wait for ever
     ],
 )
 def test_a_cell_of_another_intent_package_or_kind_is_never_taken(

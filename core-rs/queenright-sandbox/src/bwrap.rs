@@ -13,6 +13,7 @@ use crate::layout::{Access, Mount};
 use crate::message::Limits;
 use crate::root::{DEV_LINKS, FILES, GID, SHM_BYTES, UID};
 use crate::spawn::{self, DEADLINE, Machine, Running, Whole};
+use crate::stale;
 use crate::step::{self, At, Refusal, Step};
 use crate::sys::{self, Cloned};
 
@@ -53,13 +54,14 @@ struct Handed {
     status: OwnedFd,
     others: Vec<OwnedFd>,
     launcher: libc::pid_t,
+    /// What a later launcher finds it by, if this one is killed.
+    name: String,
 }
 
 /// Makes the sandbox of a cell or command, or nothing.
 pub fn spawn(
     machine: &Machine,
     plan: Plan,
-    id: u64,
     limits: Limits,
     descriptors: Vec<OwnedFd>,
 ) -> Result<Running, Refusal> {
@@ -95,8 +97,9 @@ pub fn spawn(
             .chain(descriptors)
             .collect(),
         launcher: sys::getpid(),
+        name: stale::name_for(sys::getpid())?,
     };
-    let (group, joining) = machine.cgroup.make(id, &limits)?;
+    let (group, joining) = machine.groups.make(&limits)?;
     let (pid, pidfd) = match spawn::clone(0, group.as_ref())? {
         Cloned::Child => {
             let Err(refusal) = joining.join().and_then(|()| become_bwrap(&handed));
@@ -138,7 +141,7 @@ pub fn spawn(
             }
             spawn::end(pidfd.as_fd());
             if let Some(group) = group {
-                group.remove();
+                machine.groups.leave(group);
             }
             Err(explain(ready.err(), words.as_fd()))
         }
@@ -200,7 +203,13 @@ fn become_bwrap(handed: &Handed) -> Result<Infallible, Refusal> {
     let stage = format!("/proc/self/fd/{}", number(&handed.program));
     let (arguments, inside) = (number(&handed.arguments), number(&handed.inside));
     let argv = [
-        "bwrap", "--args", &arguments, "--", &stage, "--inside", &inside,
+        &handed.name,
+        "--args",
+        &arguments,
+        "--",
+        &stage,
+        "--inside",
+        &inside,
     ];
     let argv = argv.into_iter().map(|word| text(word.as_bytes()));
     let argv = argv.collect::<Result<Vec<_>, _>>()?;

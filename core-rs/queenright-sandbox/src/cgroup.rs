@@ -66,11 +66,11 @@ impl Control {
         !matches!(self, Self::Absent(_))
     }
 
-    /// Makes the group of sandbox `id`; a process comes into it by [`Joining`], before it has done anything.
-    pub fn make(&self, id: u64, limits: &Limits) -> Result<(Option<Group>, Joining), Refusal> {
-        let at = |base: &PathBuf| base.join(id.to_string());
+    /// Makes the group `number`, without limits yet.
+    pub fn create(&self, number: u64) -> Result<Option<(Group, Joining)>, Refusal> {
+        let at = |base: &PathBuf| base.join(number.to_string());
         let group = match self {
-            Self::Absent(_) => return Ok((None, Joining(Vec::new()))),
+            Self::Absent(_) => return Ok(None),
             Self::V2 { base } => Group {
                 version: 2,
                 memory: at(base),
@@ -82,8 +82,8 @@ impl Control {
                 pids: at(pids),
             },
         };
-        match group.fill(limits) {
-            Ok(joining) => Ok((Some(group), joining)),
+        match group.fill() {
+            Ok(joining) => Ok(Some((group, joining))),
             Err(refusal) => {
                 group.remove();
                 Err(refusal)
@@ -106,24 +106,13 @@ impl Control {
 }
 
 impl Group {
-    fn fill(&self, limits: &Limits) -> Result<Joining, Refusal> {
-        let bytes = limits.memory_bytes.to_string();
+    fn fill(&self) -> Result<Joining, Refusal> {
         make(&self.memory)?;
         if self.version == 2 {
-            set(&self.memory, "memory.max", &bytes)?;
             set(&self.memory, "memory.oom.group", "1")?;
-            set_if_there(&self.memory, "memory.swap.max", "0")?;
-        } else {
-            make(&self.pids)?;
-            set(&self.memory, "memory.limit_in_bytes", &bytes)?;
-            set_if_there(&self.memory, "memory.memsw.limit_in_bytes", &bytes)?;
+            return Ok(Joining::nothing());
         }
-        if let Some(processes) = limits.processes {
-            set(&self.pids, "pids.max", &processes.to_string())?;
-        }
-        if self.version == 2 {
-            return Ok(Joining(Vec::new()));
-        }
+        make(&self.pids)?;
         let open = |directory: &Path| {
             let path = directory.join("tasks");
             let file = fs::OpenOptions::new().write(true).open(&path);
@@ -131,6 +120,22 @@ impl Group {
                 .at(Step::Cgroup, || path.display().to_string())
         };
         Ok(Joining(vec![open(&self.memory)?, open(&self.pids)?]))
+    }
+
+    /// Sets its limits, once, before any process is in it.
+    pub fn limit(&self, limits: &Limits) -> Result<(), Refusal> {
+        let bytes = limits.memory_bytes.to_string();
+        if self.version == 2 {
+            set(&self.memory, "memory.max", &bytes)?;
+            set_if_there(&self.memory, "memory.swap.max", "0")?;
+        } else {
+            set(&self.memory, "memory.limit_in_bytes", &bytes)?;
+            set_if_there(&self.memory, "memory.memsw.limit_in_bytes", &bytes)?;
+        }
+        match limits.processes {
+            Some(processes) => set(&self.pids, "pids.max", &processes.to_string()),
+            None => Ok(()),
+        }
     }
 
     /// Version 2: puts a process that waits into the group. Version 1's has put itself there.
@@ -180,6 +185,11 @@ impl Group {
 pub struct Joining(Vec<OwnedFd>);
 
 impl Joining {
+    /// Where there is nothing to join.
+    pub fn nothing() -> Self {
+        Self(Vec::new())
+    }
+
     /// The caller's first step.
     pub fn join(self) -> Result<(), Refusal> {
         for file in self.0 {

@@ -8,9 +8,10 @@ use crate::cgroup::Group;
 use crate::memory;
 use crate::message::{self, Kind, MAX_PACKET, Request};
 use crate::spawn::{self, Machine, Running, Whole};
+use crate::stale;
 use crate::step::{At, Refusal, Step};
 use crate::sys;
-use crate::tier;
+use crate::tier::{self, Tier};
 
 /// The control socket's number when the launcher starts.
 const CONTROL: RawFd = 3;
@@ -25,7 +26,6 @@ const MAX_ID: u64 = u64::MAX - FIRST_TOKEN;
 const LAST_WAIT: Duration = Duration::from_secs(5);
 /// The same for one that has been killed because its outer process ended.
 const GONE_MS: i32 = 5000;
-const LEAVING_A_TIME: usize = 4;
 /// What counting processes may add to a request that ends many: the end comes first, and the count is "at least".
 const COUNTING: Duration = Duration::from_millis(50);
 
@@ -43,8 +43,6 @@ struct Launcher {
     running: HashMap<u64, Running>,
     /// What the socket had no room for. While anything waits here no request is read, so it grows by exits only.
     waiting: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
-    /// Groups of ended sandboxes that the kernel was not done with.
-    leaving: VecDeque<Group>,
     looked: Instant,
     /// The limit of open files this process was started with, which services get back.
     open_files: (u64, u64),
@@ -64,6 +62,9 @@ pub fn run(landlock_abi_cap: u32, landlock_alone: bool) -> io::Result<Ended> {
             return Ok(Ended::SupervisorGone);
         }
     };
+    if machine.tier == Tier::Bwrap {
+        stale::end();
+    }
     let epoll = sys::epoll_create()?;
     sys::epoll_control(
         epoll.as_fd(),
@@ -83,7 +84,7 @@ pub fn run(landlock_abi_cap: u32, landlock_alone: bool) -> io::Result<Ended> {
         version: env!("CARGO_PKG_VERSION"),
         landlock_abi: machine.abi,
         root: machine.root,
-        memory: match (machine.cgroup.is_hard(), memory::can_watch()) {
+        memory: match (machine.groups.is_hard(), memory::can_watch()) {
             (true, _) => "hard",
             (false, true) => "soft",
             (false, false) => "none",
@@ -98,7 +99,6 @@ pub fn run(landlock_abi_cap: u32, landlock_alone: bool) -> io::Result<Ended> {
         epoll,
         running: HashMap::new(),
         waiting: VecDeque::new(),
-        leaving: VecDeque::new(),
         looked: Instant::now(),
         open_files,
     };
@@ -160,9 +160,13 @@ impl Launcher {
     fn serve(&mut self) -> io::Result<Ended> {
         let mut buffer = vec![0; MAX_PACKET];
         loop {
-            let watching = !self.machine.cgroup.is_hard() && !self.running.is_empty();
-            let wait = if watching { WATCH_MS } else { -1 };
+            let watching = !self.machine.groups.is_hard() && !self.running.is_empty();
+            let untidy = self.machine.groups.wait_ms();
+            let wait = untidy.unwrap_or(if watching { WATCH_MS } else { -1 });
             let events = sys::epoll_wait(self.epoll.as_fd(), wait)?;
+            if events.is_empty() && untidy.is_some() {
+                self.machine.groups.tidy();
+            }
             if watching && self.looked.elapsed() >= memory::INTERVAL {
                 self.look_at_memory();
             }
@@ -348,14 +352,8 @@ impl Launcher {
             message::exited(id, end, over, running.processes.max(1)),
             None,
         )?;
-        self.leaving.extend(running.group);
-        // A few each time: a thousand that end at once must not each look at all the others.
-        for _ in 0..LEAVING_A_TIME.min(self.leaving.len()) {
-            if let Some(group) = self.leaving.pop_front()
-                && !group.remove()
-            {
-                self.leaving.push_back(group);
-            }
+        if let Some(group) = running.group {
+            self.machine.groups.leave(group);
         }
         Ok(())
     }
@@ -411,10 +409,11 @@ impl Launcher {
             let left = LAST_WAIT.saturating_sub(started.elapsed());
             let left = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
             let _ = sys::poll(running.pidfd.as_fd(), libc::POLLIN, left);
-            self.leaving.extend(running.group);
+            if let Some(group) = running.group {
+                self.machine.groups.leave(group);
+            }
         }
-        self.leaving.retain(|group| !group.remove());
-        self.machine.cgroup.remove();
+        self.machine.groups.remove();
     }
 }
 

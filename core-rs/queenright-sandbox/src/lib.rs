@@ -11,6 +11,7 @@ pub mod caps;
 pub mod cgroup;
 pub mod child;
 pub mod domain;
+mod groups;
 pub mod harden;
 pub mod init;
 pub mod inside;
@@ -28,6 +29,7 @@ pub mod root;
 pub mod seccomp;
 pub mod service;
 pub mod spawn;
+mod stale;
 pub mod step;
 pub mod strict;
 #[allow(unsafe_code)]

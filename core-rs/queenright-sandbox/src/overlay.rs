@@ -3,6 +3,7 @@
 //! The upper layer is a tmpfs of this sandbox alone. Its directory is sent to whoever asked for the sandbox, who holds it
 //! after the sandbox has ended, reads what was changed and keeps it or lets it go. The mount is made of descriptors and of
 //! names that are constants here: nothing an agent chose stands in an option.
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
 use crate::layout::Mount;
@@ -27,8 +28,19 @@ pub fn copy_lower(overlay: Option<&Overlay>) -> Result<Option<Tree>, Refusal> {
         .transpose()
 }
 
+/// Where the layers lie in the host's own tree while the kernel looks for them: every layout shows it, so it is there.
+const ASIDE: &CStr = c"usr";
+
 /// Mounts it at `place`, sends its upper layer and closes the socket.
-pub fn lay(overlay: &Overlay, lower: &Tree, place: BorrowedFd<'_>) -> Result<(), Refusal> {
+///
+/// The layers are mounted over a directory of `old`, the tree that this namespace is about to leave: they go with it. An
+/// unmount of their own would wait for every processor to pass a quiet state, as each does.
+pub fn lay(
+    overlay: &Overlay,
+    lower: &Tree,
+    place: BorrowedFd<'_>,
+    old: BorrowedFd<'_>,
+) -> Result<(), Refusal> {
     let name = |what: &str| format!("/{}: {what}", overlay.lower.target);
     if !lower.directory {
         let why = format!("{} is no directory", overlay.lower.source.display());
@@ -44,7 +56,7 @@ pub fn lay(overlay: &Overlay, lower: &Tree, place: BorrowedFd<'_>) -> Result<(),
     ];
     let layers =
         sys::new_filesystem(c"tmpfs", &options, plain).at(Step::Overlay, || name("upper layer"))?;
-    sys::attach(layers.as_fd(), place, c"").at(Step::Overlay, || name("upper layer"))?;
+    sys::attach(layers.as_fd(), old, ASIDE).at(Step::Overlay, || name("upper layer"))?;
     for directory in [c"upper", c"work", c"lower"] {
         sys::mkdirat(layers.as_fd(), directory, 0o700).at(Step::Overlay, || name("layers"))?;
     }
@@ -68,7 +80,6 @@ pub fn lay(overlay: &Overlay, lower: &Tree, place: BorrowedFd<'_>) -> Result<(),
         0,
     )
     .at(Step::Overlay, || name("upper layer"))?;
-    sys::detach_here().at(Step::Overlay, || name("layers"))?;
     sys::attach(merged.as_fd(), place, c"").at(Step::Overlay, || name("overlay"))?;
     let reply = sys::held(overlay.reply).at(Step::Overlay, || name("reply"))?;
     sys::send(reply.as_fd(), WORD, Some(upper.as_fd())).at(Step::Overlay, || name("reply"))?;

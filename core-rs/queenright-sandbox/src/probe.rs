@@ -266,12 +266,12 @@ fn confined(abi: u32) -> Result<(), Refusal> {
 fn whole(landlock_abi_cap: u32, tier: Tier) -> Result<(), Refusal> {
     let mut machine = Machine::examine(landlock_abi_cap)?;
     if tier != Tier::Full && machine.root {
-        machine.cgroup.remove();
+        machine.groups.remove();
         return Err(Refusal::new(Step::Tier, 0, tier::AS_ROOT));
     }
     machine.tier = tier;
     let result = tier::try_one(&machine);
-    machine.cgroup.remove();
+    machine.groups.remove();
     result
 }
 
@@ -280,7 +280,7 @@ fn chosen(landlock_abi_cap: u32) -> &'static str {
     let chosen =
         Machine::examine(landlock_abi_cap).and_then(|machine| tier::choose(machine, false));
     chosen.map_or("none", |machine| {
-        machine.cgroup.remove();
+        machine.groups.remove();
         machine.tier.name()
     })
 }

@@ -158,7 +158,7 @@ pub fn enter(
     }
     if let Some((overlay, lower)) = layered {
         let place = directory(root, &overlay.lower.target, Step::Overlay)?;
-        overlay::lay(overlay, lower, place.as_fd())?;
+        overlay::lay(overlay, lower, place.as_fd(), old.as_fd())?;
     }
     for path in hide {
         cover(root, path)?;

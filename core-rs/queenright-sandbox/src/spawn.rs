@@ -2,8 +2,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use crate::cgroup::{Control, Group};
+use crate::cgroup::Group;
 use crate::child::{self, ABOUT_TO_RUN, Pipes, Place, Trees};
+use crate::groups::Groups;
 use crate::layout::Layout;
 use crate::message::{Kind, Spawn};
 use crate::overlay;
@@ -36,7 +37,7 @@ pub struct Machine {
     pub abi: u32,
     pub cell: Layout,
     pub command: Layout,
-    pub cgroup: Control,
+    pub groups: Groups,
     pub tier: Tier,
     /// Why the tier is not `Full`: what was refused.
     pub instead_of: String,
@@ -58,7 +59,7 @@ impl Machine {
             abi: crate::domain::choose_abi(landlock_abi_cap)?,
             cell: Layout::find(Kind::Cell)?,
             command: Layout::find(Kind::Command)?,
-            cgroup: Control::find(),
+            groups: Groups::find(),
             tier: Tier::Full,
             instead_of: String::new(),
         })
@@ -120,10 +121,10 @@ pub fn spawn(
     request: Spawn,
     descriptors: Vec<OwnedFd>,
 ) -> Result<Running, Refusal> {
-    let (id, kind, uid_slot, limits) = (request.id, request.kind, request.uid_slot, request.limits);
+    let (kind, uid_slot, limits) = (request.kind, request.uid_slot, request.limits);
     let mut plan = plan::check(machine, request, &descriptors)?;
     if machine.tier == Tier::Bwrap && matches!(plan.place, Place::Own { .. }) {
-        return bwrap::spawn(machine, plan, id, limits, descriptors);
+        return bwrap::spawn(machine, plan, limits, descriptors);
     }
     let whole = match plan.place {
         Place::Own { .. } => Whole::Namespace,
@@ -157,7 +158,7 @@ pub fn spawn(
         }
         Place::Host { .. } | Place::InPlace(_) => 0,
     };
-    let (group, joining) = machine.cgroup.make(id, &limits)?;
+    let (group, joining) = machine.groups.make(&limits)?;
     let (pid, pidfd) = match clone(namespaces, group.as_ref())? {
         Cloned::Child => child::run(
             plan,
@@ -190,7 +191,7 @@ pub fn spawn(
     if let Err(refusal) = ready {
         end(pidfd.as_fd());
         if let Some(group) = group {
-            group.remove();
+            machine.groups.leave(group);
         }
         return Err(refusal);
     }

@@ -209,6 +209,8 @@ class Acting:
         found = self._rt.agents.find(agent)
         if found is None or self._rt.may_run(found):
             return ""
+        if self._rt.closing:
+            return "the supervisor goes down"
         return f"its agent is {'frozen' if found.runnable else found.status}"
 
     # --- processes --------------------------------------------------------------------------------------------------

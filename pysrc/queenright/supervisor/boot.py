@@ -69,6 +69,7 @@ class Booted:
     async def close(self) -> None:
         """Stop serving, end every process, write the last leaf."""
         rt = self.rt
+        rt.closing = True
         await self.server.close()
         if not rt.locked:
             await rt.cells.close()

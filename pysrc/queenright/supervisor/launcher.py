@@ -15,7 +15,7 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +51,7 @@ class Exit:
     code: int | None
     signal: int | None
     out_of_memory: bool = False
-    processes: int = 1
+    processes: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class Runtime:
     own_cells: int  # agents with a cell of their own that have one at the same time
     locked: bool = True
     stopped: bool = False  # an operator stopped everything: nothing new begins until the next start
+    closing: bool = False  # the supervisor goes down: nothing begins any more
     stop: Callable[[], None] = lambda: None
     fatal: Callable[[str], None] = lambda why: None
     on_change: Callable[[str, bytes], None] = lambda topic, subject: None
@@ -236,8 +237,8 @@ class Runtime:
         self.changed("asks", ask)
 
     def may_run(self, agent: Agent) -> bool:
-        """Whether anything of the agent may run now: no order holds it or its swarm, and it has not ended."""
-        return agent.runnable and self.swarms.may_run(agent.intent)
+        """Whether anything of the agent may run now: no order holds it, its swarm or the supervisor, and it has not ended."""
+        return not self.closing and agent.runnable and self.swarms.may_run(agent.intent)
 
     def cut(self, agents: Iterable[bytes], why: str, *, hold: bool = False) -> list[Point]:
         """End what these agents have in progress outside their cells: nothing is, while there is no master key."""

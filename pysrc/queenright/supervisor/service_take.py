@@ -206,6 +206,7 @@ class Taking(ReadingWorkspaces):
         """Stop the supervisor and everything it started; what is durable stays. Answers with what was reached, then goes down."""
         rt, at, why = self.rt, self.rt.clock.boot_ms(), "the supervisor goes down"
         count = len(rt.cells)
+        rt.closing = True
         with rt.launcher.together():
             points = rt.cells.end_all(why) + ([] if rt.locked else rt.acting.end_all(why))
         done = await self._obeyed(Order("down", self._actor(caller), self._leaf(), at), count, points)

@@ -102,9 +102,9 @@ class Steps:
         shape = {"verb": str, "resource": str, "args": dict, "reason": str}
         if request.keys() != shape.keys() or any(type(request[k]) is not v for k, v in shape.items()):
             raise Malformed("an act has a verb, a resource, arguments and a reason")
-        act = self._rt.acting.request(agent, turn.turn, step.ordinal, request)
         while True:
             await self._free(agent)
+            act = self._rt.acting.request(agent, turn.turn, step.ordinal, request)
             result = await self._rt.acting.engine.perform(act)
             match result:
                 case Failed(act=None, code="held"):

@@ -36,6 +36,34 @@ def row(**changes):
     } | changes
 
 
+REACH = {
+    "verb": "stop", "cells": 1, "turns": 2, "commands": 1, "acts": 0, "processes": 57, "ms": 34, "unreached": 0,
+    "late": [], "finishing": [], "unknown": [],
+}  # fmt: skip
+
+
+def test_an_order_says_what_is_gone_and_by_whose_word(served, cli):
+    served.service.answers["stop"] = {"count": 3, "leaf": 7, "unacked": 0, "reach": REACH}
+    code, out, err = cli("agent", "stop", "x")
+    assert code == 0
+    assert "gone by the kernel's word: 1 cell, 1 command (57 processes)" in out
+    assert "let go by their shared cell: 2" in out
+    assert "all of it 34 ms after the order" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("words", ["agent stop x", "swarm revoke x", "down"])
+def test_what_an_order_did_not_reach_is_named_and_the_exit_code_says_no_answer(served, cli, words):
+    late = REACH | {"unreached": 1, "late": ["command of \x1b[31mevil, pid 9"], "ms": 2001}
+    for verb in ("stop", "revoke", "down"):
+        served.service.answers[verb] = {"count": 3, "leaf": 7, "unacked": 1, "reach": late}
+    code, _, err = cli(*words.split())
+    assert code == 4
+    assert "NOT REACHED: 1 still there after 2001 ms" in err
+    assert "evil, pid 9" in err
+    assert "\x1b" not in err, "an agent's name is untrusted"
+
+
 @pytest.mark.parametrize(
     ("words", "method", "params"),
     [
