@@ -180,14 +180,15 @@ class Cells:
             # It imports its package while this is written. No agent is in it, and nothing it says is heard, before it is.
             self.starter.begin(cell, empty, package)
             rt.commit(Change((("count", "meta", NUMBER, 1, 2**62),)), rt.book.cell_started(cell))
+            await cell.attach()
         except BaseException:
             empty.discard()
             raise
+        # Not before it is attached: whoever is put into a cell that cannot be written to would wait there for ever.
         self._cells[cell.id] = cell
         following = asyncio.create_task(self._follow_output(cell, empty.output), name=f"output of {cell.id}")
         self._following.add(following)
         following.add_done_callback(self._following.discard)
-        await cell.attach()
         self.tell_talk(cell)
         cell.begun = True
         return cell
