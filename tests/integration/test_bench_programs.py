@@ -24,7 +24,7 @@ IN_A_CELL = (
     "w5b_dormant_wake", "w6_sealed", "w7_flood",
 )  # fmt: skip
 BETWEEN_CELLS = ("w4s_spawn", "x1_throughput", "x2_durable", "x3_round_trip", "x4_full_mailbox")
-OVER_THE_LAUNCHER = ("y1_command", "y2_many")
+OVER_THE_LAUNCHER = ("y1_command", "y2_many", "y5_egress")
 OF_WORKSPACES = ("y3_commit",)
 WITHOUT_PEER = {"w4m_million", "w5b_dormant_wake", "x4_full_mailbox", "y2_many", "y3_commit"}
 

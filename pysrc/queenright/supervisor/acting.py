@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from queenright.actions.act import ActRequest
+from queenright.actions.egress import EGRESS
 from queenright.actions.engine import Engine
 from queenright.actions.executors import Executors, Process
 from queenright.actions.parts import Parts
@@ -28,6 +29,7 @@ from queenright.errors import Denied, QueenrightError
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.commands import Commands
+from queenright.supervisor.egress import Egress
 from queenright.supervisor.launcher import ServiceProcess
 from queenright.supervisor.sandbox_spec import executor_spec
 from queenright.wire.ids import full
@@ -67,7 +69,8 @@ class Acting:
         self._rt = rt
         self.workspaces = Workspaces(rt.paths.workspaces, give=self._give)
         self.executors = Executors(self._spawn)
-        self.commands = Commands(rt.launcher, self.executors, self._slot)
+        self.egress = Egress(lambda: self.engine.requests, self._connecting, rt.clock, rt.log.error)
+        self.commands = Commands(rt.launcher, self.executors, self._slot, self.egress)
         self.engine = Engine(
             Parts(
                 commit=rt.commit,
@@ -139,7 +142,9 @@ class Acting:
         if self._collecting is not None:
             self._collecting.cancel()
         self.commands.cut(None, "it was ended with the supervisor")
+        self.egress.cut(None)
         await self.engine.close()
+        self.egress.close()
 
     def cut(self, agents: Iterable[bytes], why: str) -> None:
         """Authority ended: what these agents have in progress ends now, their commands and their executors' acts."""
@@ -147,6 +152,7 @@ class Acting:
         self.engine.cut(family, why)
         for agent in family:
             self.commands.cut(agent, f"it was cut off: {why}")
+            self.egress.cut(agent)
 
     # --- processes --------------------------------------------------------------------------------------------------
 
@@ -201,6 +207,11 @@ class Acting:
             reason=request["reason"],
         )
 
+    def _connecting(self, agent: bytes) -> ActRequest:
+        """Whom the connections of an agent's command are attributed to."""
+        facts = {"verb": "shell.run", "resource": OWN_WORKSPACE, "args": {}, "reason": ""}
+        return self.request(self._rt.agents.get(agent), 0, 0, facts)
+
     def restoring(self, agent: Agent, version: int) -> ActRequest:
         """An operator's restore of an agent's workspace, as the engine takes it."""
         request = {"verb": RESTORE, "resource": OWN_WORKSPACE, "args": {"version": version}, "reason": ""}
@@ -212,6 +223,8 @@ class Acting:
 
     def irreversible(self, verb: str) -> bool:
         """Whether the verb's own manifest says that nothing undoes it."""
+        if verb in EGRESS:
+            return EGRESS[verb].klass == "none"
         try:
             return find_manifest(verb).klass == "none"
         except Denied:

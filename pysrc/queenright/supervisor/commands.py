@@ -20,6 +20,7 @@ from queenright.actions.resources import OWN_WORKSPACE, Resource
 from queenright.actions.verb import ActionFailed, Unsure
 from queenright.actions.world import Place
 from queenright.errors import SandboxRefused
+from queenright.supervisor.egress import Egress, proxy_environment
 from queenright.supervisor.launcher import Exit, Launcher, Sandbox
 from queenright.supervisor.sandbox_spec import SandboxSpec, command_spec
 from queenright.workspace.workspaces import Quota
@@ -45,8 +46,11 @@ class _Running:
 class Commands:
     """Those that run, by agent. `slot` gives an agent's own kernel uid."""
 
-    def __init__(self, launcher: Launcher, executors: Executors, slot: Callable[[bytes], int]) -> None:
+    def __init__(
+        self, launcher: Launcher, executors: Executors, slot: Callable[[bytes], int], egress: Egress
+    ) -> None:
         self._launcher = launcher
+        self._egress = egress
         self._executors = executors
         self._slot = slot
         self._running: dict[bytes, set[int]] = {}
@@ -71,16 +75,19 @@ class Commands:
             workspace=place.live,
             slot=self._slot(place.agent),
             upper=(quota.bytes, quota.files),
+            env=proxy_environment() if place.egress else None,
+            egress=bool(place.egress),
             in_place=self._launcher.in_place,
         )
-        async with _started(self._launcher, spec) as (sandbox, upper, out, err):
+        async with _started(self._launcher, spec) as (sandbox, upper, listener, out, err):
             running = _Running(sandbox)
             self._by_id[sandbox.id] = running
             self._running.setdefault(place.agent, set()).add(sandbox.id)
             # Started beside the command: it is there when the command has ended.
             async with _keeper(self._executors, place, upper) as keeper:
                 try:
-                    end, late = await _ended(sandbox, timeout_ms / 1000)
+                    with self._way_out(place, listener):
+                        end, late = await _ended(sandbox, timeout_ms / 1000)
                 finally:
                     del self._by_id[sandbox.id]
                     self._running[place.agent].discard(sandbox.id)
@@ -100,6 +107,9 @@ class Commands:
             "version": kept["version"],
             "digest": kept["digest"],
         }
+
+    def _way_out(self, place: Place, listener: int | None) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if listener is None else self._egress.door(place, listener)
 
 
 def _words(path: bytes) -> str:
@@ -151,8 +161,10 @@ async def _keeper(executors: Executors, place: Place, upper: int) -> AsyncIterat
 @contextlib.asynccontextmanager
 async def _started(
     launcher: Launcher, spec: SandboxSpec
-) -> AsyncIterator[tuple[Sandbox, int, asyncio.Task[bytes], asyncio.Task[bytes]]]:
-    """The sandbox, its upper layer's directory, and what it says. The sandbox has ended when the block has."""
+) -> AsyncIterator[tuple[Sandbox, int, int | None, asyncio.Task[bytes], asyncio.Task[bytes]]]:
+    """The sandbox, its upper layer's directory, its listener if it has a way out, and what it says. The sandbox has ended when
+    the block has.
+    """
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         theirs.callback(os.close, null)
@@ -162,31 +174,38 @@ async def _started(
             theirs.callback(os.close, write)
             reads.append(ours.enter_context(os.fdopen(read, "rb", buffering=0)))
             writes.append(write)
-        reply, sent = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        theirs.enter_context(sent)
-        ours.enter_context(reply)
-        sandbox = await launcher.spawn(spec, [null, *writes, sent.fileno()])
+        replies, sent = [], []
+        for _ in range(1 + spec.egress):
+            reply, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            replies.append(ours.enter_context(reply))
+            sent.append(theirs.enter_context(other).fileno())
+        sandbox = await launcher.spawn(spec, [null, *writes, *sent])
         theirs.close()
         try:
-            upper = _upper(reply)
+            upper = _handed(replies[-1], "overlay")
             ours.callback(os.close, upper)
+            listener = _handed(replies[0], "egress") if spec.egress else None
+            if listener is not None:
+                ours.callback(os.close, listener)
             out, err = (asyncio.create_task(_collect(read)) for read in reads)
-            yield sandbox, upper, out, err
+            yield sandbox, upper, listener, out, err
             await asyncio.wait([out, err])
         finally:
             sandbox.kill()
             await sandbox.wait()
 
 
-def _upper(reply: socket.socket) -> int:
-    """The upper layer's directory, sent before the program started."""
+def _handed(reply: socket.socket, step: str) -> int:
+    """A descriptor that the sandbox sent before its program started: its upper layer's directory, or its listener."""
     reply.setblocking(False)
     try:
         _, descriptors, _, _ = socket.recv_fds(reply, 16, 1)
     except BlockingIOError:
         descriptors = []
     if len(descriptors) != 1:
-        raise SandboxRefused("the sandbox sent no upper layer", step="overlay", hint="run queenright doctor")
+        raise SandboxRefused(
+            f"the sandbox sent no descriptor for its {step}", step=step, hint="run queenright doctor"
+        )
     os.set_inheritable(descriptors[0], False)
     return descriptors[0]
 

@@ -1,8 +1,10 @@
 """`shell.run`: one shell command over the acting agent's own workspace, in a sandbox of its own.
 
-The command sees version N of the workspace through an overlay, and has no network, no broker and no lease. What it changed
-becomes version N+1 whatever its exit code says, as it would stand in a shell; if it was ended (its time, its memory, its
-authority) nothing of it is kept. So its only effect is a version, which is put back whole: class `exact`.
+The command sees version N of the workspace through an overlay, and has no broker and no lease. What it changed becomes version
+N+1 whatever its exit code says, as it would stand in a shell; if it was ended (its time, its memory, its authority) nothing of
+it is kept. Without a network its only effect is a version, which is put back whole: class `exact`. Where the agent's grant names
+hosts it has a way to those, each connection being an act of its own; what it sends stays sent, so its class is `none`, though
+its files can still be put back.
 """
 
 from __future__ import annotations
@@ -43,12 +45,15 @@ class ShellRun(OwnVersion):
         return Reach()
 
     def plan(self, world: World, args: Mapping[str, Any]) -> Draft:
+        egress = world.place.egress
+        network = f"with a way to the network ({'; '.join(egress)})" if egress else "without network"
         return Draft(
             dict(args),
-            f"run in the workspace, without network: {args['command']}",
-            {"version": head(world)},
+            f"run in the workspace, {network}: {args['command']}",
+            {"version": head(world), "egress": list(egress)},
             {"version": "the one it makes"},
-            "put every changed file back",
+            "put every changed file back" + ("; what it sent over the network stays sent" if egress else ""),
+            klass="none" if egress else None,
         )
 
     def run(self, world: World, plan: Plan) -> Effect:
