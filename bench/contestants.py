@@ -80,6 +80,8 @@ PROGRAMS: dict[str, Program] = {
     "ours-alone": Program(lambda: [sys.executable, "-m", "bench.alone"], _here),
     "ours-commit": Program(lambda: [sys.executable, "-m", "bench.commit"], _here, ("of=ours",)),
     "git-commit": Program(lambda: [sys.executable, "-m", "bench.commit"], _no_git, ("of=git",)),
+    "ours-egress": Program(lambda: [sys.executable, "-m", "bench.egress"], _here, ("of=ours",)),
+    "asyncio-egress": Program(lambda: [sys.executable, "-m", "bench.egress"], _here, ("of=asyncio",)),
     "ours-launcher": Program(lambda: [sys.executable, "-m", "bench.sandboxes"], _here),
     "ours-stopping": Program(lambda: [sys.executable, "-m", "bench.stopping"], _here),
     "asyncio": Program(_script("asyncio_peer.py"), _here, ("loop=asyncio",)),

@@ -32,7 +32,7 @@ BETWEEN_CELLS = (
     "x3_round_trip",
     "x4_full_mailbox",
 )
-OVER_THE_LAUNCHER = ("y1_command", "y2_many")
+OVER_THE_LAUNCHER = ("y1_command", "y2_many", "y5_egress")
 OF_WORKSPACES = ("y3_commit",)
 OF_STOPPING = ("y6_stop_one", "y6s_stop_swarm", "y7_shell")
 WITHOUT_PEER = {

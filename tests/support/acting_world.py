@@ -19,7 +19,7 @@ from queenright.actions.engine import Engine
 from queenright.actions.executors import Executors
 from queenright.actions.parts import Parts
 from queenright.actions.process import start_time
-from queenright.actions.resources import Resource, ResourceMap
+from queenright.actions.resources import OWN_WORKSPACE, Resource, ResourceMap
 from queenright.actions.resources_toml import compile_resources
 from queenright.actions.undo import Undo
 from queenright.actions.world import Place
@@ -33,6 +33,7 @@ from queenright.ledger import leaf as leaves
 from queenright.ledger.entry import Operator
 from queenright.store import Change, Receipt
 from queenright.supervisor.commands import Commands
+from queenright.supervisor.egress import Egress
 from queenright.supervisor.launcher import Launcher
 from queenright.workspace.workspaces import Workspaces
 
@@ -79,6 +80,7 @@ class ActingWorld:
         self.base = base
         self.spawned: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
         self.commands: list[str] = []
+        self.failures: list[str] = []
         self.services: list[subprocess.Popen[bytes]] = []
         self.env = dict(os.environ)
         self.authority = World(base / "store")
@@ -118,6 +120,9 @@ class ActingWorld:
             run_command=self._run_command,
         )
         self.engine = Engine(parts)
+        who = self.request("shell.run", OWN_WORKSPACE)
+        self.egress = Egress(lambda: self.engine.requests, lambda _: who, self.clock, self._failed)
+        self.running = Commands(self.launcher, self.executors, lambda _: 2, self.egress)
         self.undo = Undo(self.engine)
 
     def commit(self, *changes: Change) -> Receipt:
@@ -135,6 +140,7 @@ class ActingWorld:
 
     async def close(self) -> None:
         await self.engine.close()
+        self.egress.close()
         for service in self.services:
             service.kill()
             service.wait()
@@ -162,9 +168,7 @@ class ActingWorld:
 
     async def _run_command(self, place: Place, command: str, timeout_ms: int, keep: bool) -> dict[str, Any]:
         self.commands.append(command)
-        return await Commands(self.launcher, self.executors, lambda _: 2).run(
-            place, command, timeout_ms, keep
-        )
+        return await self.running.run(place, command, timeout_ms, keep)
 
     async def _start_service(self, resource: Resource) -> Started:
         service = subprocess.Popen(resource.start, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -173,6 +177,9 @@ class ActingWorld:
         began = start_time(service.pid)
         assert began is not None
         return Started(service.pid, began)
+
+    def _failed(self, event: str, **facts: Any) -> None:
+        self.failures.append(f"{event} {facts}")
 
     # ---- what tests do ----
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-import launcher_ending  # noqa: F401 - each adds its checks
+import launcher_egress  # noqa: F401 - each adds its checks
+import launcher_ending  # noqa: F401
 import launcher_limits  # noqa: F401
 import launcher_making  # noqa: F401
 import launcher_many  # noqa: F401

@@ -26,7 +26,7 @@ def probed(tier: str = "full", /, **absent: str) -> str:
     names = [name for name in doctor._KNOWN if name != "launcher"]
     features = [
         {
-            "name": name, "required": not name.startswith(("memory", "bubblewrap", "landlock_")), "present": name not in absent,
+            "name": name, "required": not name.startswith(("memory", "bubblewrap", "landlock_", "egress")), "present": name not in absent,
             "step": "clone" if name in absent else "", "errno": 28 if name in absent else 0,
             "message": absent.get(name, ""), "hint": "raise the limit" if name in absent else "",
         }

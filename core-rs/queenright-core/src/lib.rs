@@ -10,6 +10,7 @@ pub mod budget;
 pub mod canonical;
 pub mod decision;
 pub mod digest;
+pub mod egress;
 pub mod error;
 pub mod filter;
 pub mod grant;

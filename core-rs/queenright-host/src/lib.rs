@@ -1,4 +1,4 @@
-//! The I/O of the supervisor: the store, and the workspaces of agents.
+//! The I/O of the supervisor: the store, the workspaces of agents, and their commands' way to the network.
 //!
 //! The store keeps one ordered stream of atomic submissions. A submission is durable when `submit` returns, and
 //! what is in memory elsewhere is only a cache of what a store accepted. `Store` is the seam: another engine may stand
@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod directory;
+pub mod egress;
 mod error;
 mod record;
 mod sqlite;

@@ -4,6 +4,7 @@
 //! of `fuzz/seeds` in `make test`. No product code depends on this crate.
 pub mod batch;
 pub mod canonical;
+pub mod egress;
 pub mod filter;
 pub mod input;
 pub mod launcher;
@@ -25,6 +26,9 @@ pub const TARGETS: &[(&str, Property)] = &[
     ("batch_packet", batch::packet),
     ("canonical_read", canonical::read),
     ("canonical_write", canonical::write),
+    ("egress_answer", egress::answer),
+    ("egress_chunks", egress::chunks),
+    ("egress_request", egress::request),
     ("filter", filter::any_query_over_any_row),
     ("launcher_message", launcher::message),
     ("merkle_given", merkle::given),

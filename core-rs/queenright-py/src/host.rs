@@ -1,6 +1,7 @@
 //! `_core.host`: the supervisor's own. One file a noun in `host/`, one `use` here.
 mod agent_table;
 mod batch;
+mod egress;
 mod grant;
 mod restrict;
 mod seal;
@@ -15,6 +16,8 @@ pub mod host {
     use super::agent_table::AgentTable;
     #[pymodule_export]
     use super::batch::{Packet, verify_record};
+    #[pymodule_export]
+    use super::egress::EgressProxy;
     #[pymodule_export]
     use super::grant::{
         GrantRefused, GrantTree, check_names, resource_covers, resource_overlaps, verb_covers,

@@ -13,7 +13,7 @@ use crate::root::{self, GID, Tmp, Tree, UID};
 use crate::seccomp::{self, Walls};
 use crate::step::{self, At, Refusal, Step};
 use crate::tier::Tier;
-use crate::{caps, init, overlay, rlimits, strict, sys};
+use crate::{caps, egress, init, overlay, rlimits, strict, sys};
 
 /// Exit code of a process that gave up before its program ran.
 pub const REFUSED: i32 = 125;
@@ -32,6 +32,8 @@ pub struct Plan {
     pub root: bool,
     /// Who makes this machine's namespaces, if anybody.
     pub tier: Tier,
+    /// A command's descriptor over which its listener is sent: with it, it may connect to that port.
+    pub egress: Option<usize>,
     pub place: Place,
 }
 
@@ -137,16 +139,23 @@ pub fn confine(
     sys::chdir(&plan.cwd).at(Step::WorkingDirectory, || lossy(&plan.cwd))?;
     rlimits::apply(&plan.limits)?;
     let rules = rules(plan)?;
+    let closed = match plan.egress {
+        Some(_) => Outside::ClosedBut(egress::PORT),
+        None => Outside::Closed,
+    };
     let outside = match (&plan.place, plan.tier) {
         (Place::Host { .. }, _) => {
             caps::drop_for_executor(plan.root).map(|()| Outside::NetworkAndSignals)?
         }
-        (_, Tier::Bwrap) => caps::see_none().map(|()| Outside::Closed)?,
-        (_, Tier::Full | Tier::Landlock) => caps::drop_all().map(|()| Outside::Closed)?,
+        (_, Tier::Bwrap) => caps::see_none().map(|()| closed)?,
+        (_, Tier::Full | Tier::Landlock) => caps::drop_all().map(|()| closed)?,
     };
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).at(Step::NoNewPrivs, String::new)?;
     domain::enter(plan.abi, rules, outside)?;
-    seccomp::install(Walls::Usual(plan.kind))?;
+    seccomp::install(match plan.egress {
+        Some(_) => Walls::WayOut,
+        None => Walls::Usual(plan.kind),
+    })?;
     if let Some(report) = report {
         init::split(report)?;
     }
@@ -245,6 +254,9 @@ fn enclose(plan: &mut Plan, go: BorrowedFd<'_>) -> Result<(), Refusal> {
     sys::sethostname(hostname.as_bytes()).at(Step::Hostname, || hostname.clone())?;
     if plan.kind == Kind::Command {
         sys::loopback_up().at(Step::Loopback, String::new)?;
+    }
+    if let Some(reply) = plan.egress {
+        egress::hand_out(reply)?;
     }
     forbid_nesting()?;
     let layered = overlay.as_deref().zip(trees.lower.as_ref());

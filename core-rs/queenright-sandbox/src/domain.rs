@@ -2,8 +2,8 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
-    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, NetPort,
+    PathBeneath, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 
 use crate::step::{At, Refusal, Step};
@@ -27,6 +27,8 @@ pub enum Access {
 pub enum Outside {
     /// TCP, abstract Unix sockets and signals to anyone outside: agents' code.
     Closed,
+    /// The same, but for connecting to this one port (Landlock ABI 4 or newer).
+    ClosedBut(u16),
     /// Abstract Unix sockets only: executors use the network and signal the services they manage.
     NetworkAndSignals,
 }
@@ -82,14 +84,21 @@ pub fn enter(abi: u32, rules: Vec<(OwnedFd, Access)>, outside: Outside) -> Resul
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(abi))
         .map_err(|error| refuse(error.to_string()))?;
-    if number >= 4 && outside == Outside::Closed {
+    if let Outside::ClosedBut(port) = outside
+        && number < 4
+    {
+        return Err(refuse(format!(
+            "ABI {number} cannot allow port {port} alone"
+        )));
+    }
+    if number >= 4 && outside != Outside::NetworkAndSignals {
         ruleset = ruleset
             .handle_access(AccessNet::from_all(abi))
             .map_err(|error| refuse(error.to_string()))?;
     }
     if number >= 6 {
         let scope = match outside {
-            Outside::Closed => Scope::from_all(abi),
+            Outside::Closed | Outside::ClosedBut(_) => Scope::from_all(abi),
             Outside::NetworkAndSignals => Scope::AbstractUnixSocket.into(),
         };
         ruleset = ruleset
@@ -103,6 +112,11 @@ pub fn enter(abi: u32, rules: Vec<(OwnedFd, Access)>, outside: Outside) -> Resul
         let directory = sys::is_directory(path.as_fd()).at(Step::Landlock, String::new)?;
         created = created
             .add_rule(PathBeneath::new(path, rights(access, abi, directory)))
+            .map_err(|error| refuse(error.to_string()))?;
+    }
+    if let Outside::ClosedBut(port) = outside {
+        created = created
+            .add_rule(NetPort::new(port, AccessNet::ConnectTcp))
             .map_err(|error| refuse(error.to_string()))?;
     }
     let status = created

@@ -117,6 +117,7 @@ fn plan(inside: &Inside) -> Result<Plan, Refusal> {
         abi: inside.abi,
         root: false,
         tier: Tier::Bwrap,
+        egress: None,
         place: Place::Own {
             layout: Layout {
                 mounts: mounts(&inside.mounts),

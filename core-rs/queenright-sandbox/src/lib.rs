@@ -11,6 +11,7 @@ pub mod caps;
 pub mod cgroup;
 pub mod child;
 pub mod domain;
+pub mod egress;
 mod groups;
 pub mod harden;
 pub mod init;

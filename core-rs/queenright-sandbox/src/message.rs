@@ -86,6 +86,8 @@ pub struct Spawn {
     pub landlock: Option<Reach>,
     /// Commands only.
     pub overlay: Option<Layered>,
+    /// Commands only, tier full: a number among its descriptors, a socket that gets the listener of its way out.
+    pub egress: Option<usize>,
     pub fds: usize,
     pub limits: Limits,
     /// Which kernel uid; required when the launcher is root, meaningless (so refused) otherwise.
@@ -107,6 +109,7 @@ impl Spawn {
             hide: Vec::new(),
             landlock: None,
             overlay: None,
+            egress: None,
             fds: 3,
             limits,
             uid_slot,

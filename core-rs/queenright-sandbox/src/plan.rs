@@ -12,7 +12,7 @@ use crate::root::Tmp;
 use crate::spawn::{MAX_SLOT, Machine};
 use crate::step::{Refusal, Step};
 use crate::tier::Tier;
-use crate::{strict, sys};
+use crate::{egress, strict, sys};
 
 /// HOST_NAME_MAX.
 const MAX_HOSTNAME: usize = 64;
@@ -86,6 +86,16 @@ pub fn check(machine: &Machine, request: Spawn, descriptors: &[OwnedFd]) -> Resu
         );
         return Err(Refusal::new(Step::Overlay, libc::EOPNOTSUPP, why));
     }
+    if let Some(reply) = request.egress {
+        egress::check(request.kind, machine.tier, machine.abi)?;
+        // Numbers 0 to 2 are the command's own, and an overlay's socket comes last.
+        if reply < 3 || reply + 1 + usize::from(request.overlay.is_some()) != request.fds {
+            return refuse(format!(
+                "egress is {reply}: it is the last of the {} descriptors but an overlay's, after the command's own",
+                request.fds
+            ));
+        }
+    }
     let mut limits = request.limits;
     if matches!(place, Place::InPlace(_)) {
         limits.processes = limits.processes.map(strict::processes);
@@ -99,6 +109,7 @@ pub fn check(machine: &Machine, request: Spawn, descriptors: &[OwnedFd]) -> Resu
         abi: machine.abi,
         root: machine.root,
         tier: machine.tier,
+        egress: request.egress,
         place,
     })
 }
@@ -112,6 +123,7 @@ fn on_host(request: &Spawn) -> Result<Place, Refusal> {
         (request.limits.processes.is_some(), "limits.processes"),
         (request.limits.tmp_bytes.is_some(), "limits.tmp_bytes"),
         (request.overlay.is_some(), "overlay"),
+        (request.egress.is_some(), "egress"),
     ];
     if let Some((_, name)) = unfit.iter().find(|(given, _)| *given) {
         return Err(Refusal::request(format!("an executor has no {name}")));

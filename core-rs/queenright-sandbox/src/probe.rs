@@ -10,7 +10,7 @@ use crate::spawn::{self, Machine};
 use crate::step::{At, Refusal, Step};
 use crate::sys::{self, Cloned};
 use crate::tier::{self, Tier};
-use crate::{cgroup, memory, seccomp};
+use crate::{cgroup, egress, memory, seccomp};
 
 /// One thing tried. `required` means no sandbox without it.
 struct Trial {
@@ -59,6 +59,13 @@ pub fn examine(landlock_abi_cap: u32) -> String {
             true,
             abi.clone()
                 .and_then(|abi| attempt(0, move || confined(abi))),
+        ),
+        trial(
+            "egress",
+            false,
+            abi.clone()
+                .and_then(|abi| egress::check(Kind::Command, Tier::Full, abi).map(|()| abi))
+                .and_then(|abi| attempt(spaces | libc::CLONE_NEWNET, move || one_port(abi))),
         ),
         trial("sandbox", true, whole(landlock_abi_cap, Tier::Full)),
         trial("bubblewrap", false, whole(landlock_abi_cap, Tier::Bwrap)),
@@ -198,6 +205,13 @@ fn attempt(flags: libc::c_int, test: impl FnOnce() -> Result<(), Refusal>) -> Re
             format!("the probe ended with {end:?}"),
         )),
     }
+}
+
+/// A way out as a command has it: a listener on loopback, and a domain that allows its port only.
+fn one_port(abi: u32) -> Result<(), Refusal> {
+    loopback()?;
+    sys::listen_on_loopback(egress::PORT, 1).at(Step::Egress, || "listener".into())?;
+    domain::enter(abi, Vec::new(), Outside::ClosedBut(egress::PORT))
 }
 
 fn loopback() -> Result<(), Refusal> {

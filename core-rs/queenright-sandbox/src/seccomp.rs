@@ -45,6 +45,7 @@ const UNIX: u32 = libc::AF_UNIX as u32;
 const INET: u32 = libc::AF_INET as u32;
 const INET6: u32 = libc::AF_INET6 as u32;
 const NETLINK: u32 = libc::AF_NETLINK as u32;
+const TCP: u32 = libc::IPPROTO_TCP as u32;
 const STREAM: u32 = libc::SOCK_STREAM as u32;
 const DATAGRAM: u32 = libc::SOCK_DGRAM as u32;
 const SEQPACKET: u32 = libc::SOCK_SEQPACKET as u32;
@@ -54,6 +55,8 @@ const SEQPACKET: u32 = libc::SOCK_SEQPACKET as u32;
 pub enum Walls {
     /// The usual for the kind: namespaces of its own for a cell and a command, none for a trusted executor.
     Usual(Kind),
+    /// A command with a way out: TCP over IPv4 besides, whose ports Landlock holds.
+    WayOut,
     /// Landlock only: an agent's program in the host's namespaces.
     LandlockOnly,
 }
@@ -141,6 +144,21 @@ fn socket(filter: &mut Filter, walls: Walls) {
         Walls::Usual(Kind::Command) => {
             filter.load(at_argument(0));
             filter.when_equal(UNIX, ALLOW);
+            filter.end(DENY);
+        }
+        Walls::WayOut => {
+            filter.load(at_argument(0));
+            filter.when_equal(UNIX, ALLOW);
+            filter.add(JUMP_EQUAL, 1, 0, INET);
+            filter.end(DENY);
+            filter.load(at_argument(1));
+            filter.add(AND, 0, 0, SOCKET_TYPE);
+            filter.add(JUMP_EQUAL, 1, 0, STREAM);
+            filter.end(DENY);
+            // A stream of another protocol (MPTCP, SCTP) has ports that Landlock does not look at.
+            filter.load(at_argument(2));
+            filter.when_equal(0, ALLOW);
+            filter.when_equal(TCP, ALLOW);
             filter.end(DENY);
         }
         Walls::Usual(Kind::Executor) => {
@@ -290,10 +308,11 @@ mod tests {
     }
 
     const X86: u32 = 0xc000_003e;
-    const KINDS: [Walls; 4] = [
+    const KINDS: [Walls; 5] = [
         Walls::Usual(Kind::Cell),
         Walls::Usual(Kind::Command),
         Walls::Usual(Kind::Executor),
+        Walls::WayOut,
         Walls::LandlockOnly,
     ];
 
@@ -393,7 +412,7 @@ mod tests {
         let flags = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
         for family in 0..64u64 {
             for kind_of_socket in 0..16u64 {
-                for protocol in [0u64, 6, 9] {
+                for protocol in [0u64, 6, 9, 132, 262] {
                     let arguments = [family, kind_of_socket | flags, protocol];
                     let on_net = [2, 10].contains(&family) && [1, 2].contains(&kind_of_socket);
                     let route = family == 16 && protocol == 0;
@@ -411,6 +430,11 @@ mod tests {
                         expect(family == 1 || on_net || route)
                     );
                     assert_eq!(call(Walls::LandlockOnly, calls::SOCKET, &arguments), DENY);
+                    let tcp = family == 2 && kind_of_socket == 1 && [0, 6].contains(&protocol);
+                    assert_eq!(
+                        call(Walls::WayOut, calls::SOCKET, &arguments),
+                        expect(family == 1 || tcp)
+                    );
                     let pair = family == 1 && [1, 5].contains(&kind_of_socket);
                     assert_eq!(
                         call(Walls::Usual(Kind::Cell), calls::SOCKETPAIR, &arguments),

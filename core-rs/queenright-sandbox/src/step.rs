@@ -45,6 +45,7 @@ steps! {
     NoNesting "max_user_namespaces" "/proc/sys is read-only here: run the container with an unmasked /proc";
     Loopback "loopback" "";
     Hostname "hostname" "";
+    Egress "egress" "a command's way to named hosts needs the full tier and Landlock ABI 4: Linux 6.7 or newer";
     Pivot "pivot_root" "the root directory must be a mount point (not the initramfs)";
     Rlimits "rlimits" "the limit asked for is above this process's hard limit";
     Cgroup "cgroup" "the launcher could not place the process in its cgroup";

@@ -35,7 +35,8 @@ pub use process::{
     waitpid,
 };
 pub use socket::{
-    MAX_DESCRIPTORS, Packet, loopback_up, peer_pid, receive, send, sethostname, socket_type,
+    MAX_DESCRIPTORS, Packet, listen_on_loopback, loopback_up, peer_pid, receive, send, sethostname,
+    socket_type,
 };
 pub use wait::{epoll_control, epoll_create, epoll_wait};
 

@@ -25,6 +25,36 @@ def forget_versions(store: int, agent: bytes) -> None:
 
 def sealing_keypair(subkey: bytes, agent: bytes, generation: int) -> tuple[bytes, bytes]: ...
 
+@final
+class EgressProxy:
+    """Serves the listening sockets of commands' network namespaces, on a thread of its own.
+
+    Events, as maps with `event`: "asked" {id, door, verb, resource, method, host, port, path, headers: [(name, value)],
+    has_body}, to be answered by `resolve` or `refuse`; "resolved" {id, addresses: [(resource, what it is if not of the public
+    network)], body: bytes | None}, answered by `go` or `refuse`; "ended" {id, code, began, status, up, down}, once for each
+    asked; "refused" {door, reason, count}: so many times nothing was asked. Its thread ends with the object.
+    """
+
+    def __new__(cls, *, idle_ms: int | None = None, head_ms: int | None = None) -> EgressProxy:
+        """Raises SandboxRefused when there is no thread to be had."""
+
+    def fileno(self) -> int:
+        """Readable while `take` has something to give."""
+
+    def take(self) -> list[dict[str, Any]]: ...
+    def listen(self, listener: int) -> int:
+        """Serve a listening socket, of which it keeps a copy; the door's number. Raises Malformed."""
+
+    def resolve(self, id: int, hold: bool) -> None:
+        """Find the addresses; `hold` reads the body whole first."""
+
+    def go(self, id: int) -> None: ...
+    def refuse(self, id: int, status: int, body: str) -> None: ...
+    def close_door(self, door: int) -> None:
+        """Accept nothing more and cut what is open; each exchange still has its end."""
+
+    def cut(self, id: int) -> None: ...
+
 _Mark = tuple[str, int, int, bytes]
 _Row = tuple[bytes, str, _Mark | None, _Mark | None]
 

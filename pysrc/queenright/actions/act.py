@@ -54,6 +54,11 @@ class ActRequest:
         """The act's id, the same for every attempt of this step."""
         return digest("act", canonical({"v": 1, "agent": self.agent, "turn": self.turn, "n": self.ordinal}))
 
+    @property
+    def waits(self) -> bytes:
+        """The name under which it waits for a person."""
+        return self.id
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

@@ -16,6 +16,7 @@ from queenright.actions.verb import Effect
 from queenright.core import canonical, decode
 from queenright.errors import LedgerUnwritable, QueenrightError
 from queenright.ledger.blobs import BlobRef
+from queenright.ledger.entry import Scalar
 from queenright.store import Change
 
 __all__ = ["Acts"]
@@ -122,9 +123,10 @@ class Acts:
         effect: Effect | None,
         *changes: Change,
         began: bool = False,
+        facts: Mapping[str, Scalar] | None = None,
     ) -> Done | Failed | UnknownEnd:
         """Write an act's end, once, and give it back. `began`: of a failure, that something of it may have
-        happened.
+        happened. `facts` go into its leaf.
 
         An end that cannot be written is not claimed: the act is UNKNOWN then, now and after a restart.
         """
@@ -135,11 +137,11 @@ class Acts:
                 blobs["output"] = self._parts.blobs.put("output", output)
             match end:
                 case Done():
-                    self._end(row, "done", "", blobs, "", *changes)
+                    self._end(row, "done", "", blobs, "", *changes, facts=facts)
                 case Failed():
-                    self._end(row, "failed", end.code, blobs, end.message, *changes, began=began)
+                    self._end(row, "failed", end.code, blobs, end.message, *changes, began=began, facts=facts)
                 case UnknownEnd():
-                    self._end(row, "unknown", "unknown_outcome", blobs, end.message, *changes)
+                    self._end(row, "unknown", "unknown_outcome", blobs, end.message, *changes, facts=facts)
         except (QueenrightError, OSError) as error:
             return UnknownEnd(
                 f"{row.verb} on {row.resource} ended, and its end could not be recorded: {error}", row.id
@@ -155,12 +157,13 @@ class Acts:
         message: str,
         *changes: Change,
         began: bool = True,
+        facts: Mapping[str, Scalar] | None = None,
     ) -> None:
         now = self._parts.clock.wall_ms()
         after = replace(row.ended(state, code, now, blobs, began), leaf=self.leaf_of(row))
         shown = canonical({**self.shown(row.id), "end": message})
         words = Change((("put", PRIVATE, row.id, shown),))
-        leaf = self._parts.ledger.entry(after.end_entry(now))
+        leaf = self._parts.ledger.entry(after.end_entry(now, facts))
         self._parts.commit(self.replaced(row, after), words, leaf, *changes)
 
 

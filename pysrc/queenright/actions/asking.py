@@ -20,7 +20,7 @@ from queenright.store import Change
 __all__ = ["ASKED", "Asking"]
 
 ASKED = "act.ask"
-"""Act id to the ask it waits for."""
+"""What an act waits as to the ask it waits for."""
 
 
 class Asking:
@@ -31,7 +31,7 @@ class Asking:
 
     def asked(self, request: ActRequest) -> bytes:
         """The ask this act waits for, or empty."""
-        return self._parts.store.get(ASKED, request.id) or b""
+        return self._parts.store.get(ASKED, request.waits) or b""
 
     def head(self, request: ActRequest) -> AskHead | None:
         """The ask of this act, while it may still release it."""
@@ -112,7 +112,7 @@ class Asking:
         """Ask a person. Raises `Denied` without a card (quota, denied lately)."""
         parts = self._parts
         head, opened = parts.asks.open(self.wish(request, plan), parts.standing(request.intent), clauses)
-        mine = Change((("put", ASKED, request.id, head.id), ("put", PRIVATE, head.id, words_of(plan))))
+        mine = Change((("put", ASKED, request.waits, head.id), ("put", PRIVATE, head.id, words_of(plan))))
         leaf = Change()
         if opened.records:
             leaf = self._entry(
@@ -123,7 +123,7 @@ class Asking:
 
     def forgotten(self, request: ActRequest) -> Change:
         """Once an act has started it waits for nothing."""
-        return Change((("delete", ASKED, request.id),) if self.asked(request) else ())
+        return Change((("delete", ASKED, request.waits),) if self.asked(request) else ())
 
     def _entry(
         self, kind: Any, request: ActRequest, plan: Plan, ask: bytes | None, verdict: bytes, **facts: Any

@@ -28,6 +28,7 @@ from queenright.actions.act import (
 )
 from queenright.actions.acts import Acts, unwritable
 from queenright.actions.asking import Asking
+from queenright.actions.egress import Requests
 from queenright.actions.executors import Session, Target
 from queenright.actions.hands import Cut, Hands
 from queenright.actions.history import History
@@ -47,13 +48,14 @@ from queenright.core.host import Refused as StoreRefused
 from queenright.core.host import check_names
 from queenright.errors import Denied, LedgerUnwritable, QueenrightError, SandboxRefused
 from queenright.ledger.blobs import BlobRef
+from queenright.ledger.entry import Scalar
 from queenright.store import Change
 
-__all__ = ["Engine"]
+__all__ = ["Allowed", "Engine"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Allowed:
+class Allowed:
     """May it start? `held`: the cost, or None when a person must be asked first (`clauses` say whom)."""
 
     held: Reservation | None
@@ -70,8 +72,9 @@ class Engine:
         self.acts = Acts(parts)
         self.history = History(parts.store, parts.blobs)
         self.hands = Hands(parts, self.history)
-        self._tally = Tally(parts.store, parts.ledger)
-        self._asking = Asking(parts)
+        self.tally = Tally(parts.store, parts.ledger)
+        self.asking = Asking(parts)
+        self.requests = Requests(self)
         self._running: dict[bytes, asyncio.Task[ActResult]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: Counter[str] = Counter()
@@ -84,13 +87,13 @@ class Engine:
         returned.
         """
         lost = self.acts.load()
-        self._tally.load()
+        self.tally.load()
         self.flush()
         return lost
 
     def flush(self, *, everything: bool = False) -> None:
         """Write the leaves of minutes that are over: call it about once a minute."""
-        change = self._tally.due(self.parts.clock.wall_ms(), everything=everything)
+        change = self.tally.due(self.parts.clock.wall_ms(), everything=everything)
         if change.records:
             self.parts.commit(change)
 
@@ -111,7 +114,7 @@ class Engine:
 
     def waiting(self, agent: bytes) -> list[bytes]:
         """Acts of the agent that are under way, or that a person may still release: what was shown for them is kept."""
-        return [*self._running, *self._asking.waiting(agent)]
+        return [*self._running, *self.asking.waiting(agent)]
 
     async def remove_workspace(self, agent: bytes) -> None:
         """An agent's retention is over: its files go, and with them what undos of its acts on them would need.
@@ -204,7 +207,7 @@ class Engine:
                 return await self._act(request, manifest, resource, args)
         if held is None:
             raise decision.to_error()
-        key, counted = self._tally.begin(request, self.parts.clock.wall_ms())
+        key, counted = self.tally.begin(request, self.parts.clock.wall_ms())
         self.parts.commit(counted, held.started())
         try:
             self.parts.ledger.require_writable()
@@ -223,7 +226,7 @@ class Engine:
             return Failed(failed.code, failed.message)  # counted already, with the reads of this minute
         finally:
             held.settle()
-        self._tally.end(key, canonical(value))
+        self.tally.end(key, canonical(value))
         return Done(value)
 
     # ---- acts ----
@@ -231,15 +234,15 @@ class Engine:
     async def _act(
         self, request: ActRequest, manifest: Manifest, resource: Resource, args: Mapping[str, Any]
     ) -> ActResult:
-        head = self._asking.head(request)
+        head = self.asking.head(request)
         if head is not None and head.state == "open":
             return AskOpened(head.id)
         if head is not None and head.state != "approved":
             if manifest.rehearsed:
                 await self.hands.drop(request)
-            raise self._asking.answer(request, head)
+            raise self.asking.answer(request, head)
         if head is not None:
-            args = manifest.materialise(self._asking.approved_args(head))
+            args = manifest.materialise(self.asking.approved_args(head))
         else:
             decision = self.parts.grants.check(
                 request.grant, request.verb, request.resource, irreversible=manifest.klass == "none"
@@ -252,17 +255,17 @@ class Engine:
             self.hands.session(request.id, request.agent, target, manifest, secret, lease) as session,
         ):
             plan, images = await self.planned(request, manifest, resource, session, args)
-            allowed = self._authorise(request, plan, head)
+            allowed = self.authorise(request, plan, head)
             if allowed.held is not None:
                 if why := self.parts.held(request.agent):
                     allowed.held.cancel()
                     raise ActionFailed("held", f"{request.verb} was not begun: {why}")
-                row = self._start(request, plan, images, lease, allowed, allowed.held)
+                row = self.start(request, plan, images, lease, allowed, allowed.held)
                 return await self._finish(row, manifest, plan, session, allowed.held)
             if manifest.rehearsed:
                 plan = await self._rehearsed(request, manifest, resource, session, plan, allowed)
         # Once nothing of it runs and its lease has ended: a person may take hours.
-        return self._asking.raised(request, plan, allowed.clauses)
+        return self.asking.raised(request, plan, allowed.clauses)
 
     async def planned(
         self,
@@ -306,55 +309,59 @@ class Engine:
         resource: Resource,
         session: Session,
         plan: Plan,
-        allowed: _Allowed,
+        allowed: Allowed,
     ) -> Plan:
         """What a person is to be asked, made by doing it to a copy: recorded before, and only if a person may be asked."""
-        self._asking.may_ask(request, plan, allowed.clauses)
-        self.parts.commit(self._asking.rehearsing(request, plan))
+        self.asking.may_ask(request, plan, allowed.clauses)
+        self.parts.commit(self.asking.rehearsing(request, plan))
         draft = await session.rehearse(manifest, plan.args)
         return self._plan_of(request, manifest, resource, draft)
 
-    def _authorise(self, request: ActRequest, plan: Plan, head: AskHead | None) -> _Allowed:
+    def authorise(self, request: ActRequest, plan: Plan, head: AskHead | None) -> Allowed:
         """Allow, or ask; raises `Denied` with every failing dimension."""
         irreversible, grants = plan.klass == "none", self.parts.grants
-        release = self._asking.release(request, plan, head) if head is not None else None
+        release = self.asking.release(request, plan, head) if head is not None else None
         decision, held = grants.reserve(
             request.grant, plan.verb, plan.resource, irreversible=irreversible, approved=release is not None
         )
         if held is not None and release is not None:
-            return _Allowed(held, release.verdict, release.change)
+            return Allowed(held, release.verdict, release.change)
         if held is not None:
-            return _Allowed(held)
+            return Allowed(held)
         if decision.outcome == "ask" and release is None:
-            return _Allowed(None, clauses=decision.clauses)
+            return Allowed(None, clauses=decision.clauses)
         raise decision.to_error()
 
-    def _start(
+    def start(
         self,
         request: ActRequest,
         plan: Plan,
         images: Mapping[str, bytes],
         lease: bytes,
-        allowed: _Allowed,
+        allowed: Allowed,
         held: Reservation,
+        *,
+        facts: Mapping[str, Scalar] | None = None,
     ) -> ActRow:
         """One durable write: the act, its undo, its cost, its verdict. After it, and never before, it may
-        run.
+        run. `facts` go into its leaf.
         """
         now = self.parts.clock.wall_ms()
         try:
             self.parts.ledger.require_writable()
             kept = self._kept(request, plan, images)
             row = ActRow.of(request, plan, now, self.acts.next_number(), kept)
-            ask = self._asking.asked(request) if allowed.verdict else b""
+            ask = self.asking.asked(request) if allowed.verdict else b""
             row = replace(row, ask=ask, verdict=allowed.verdict, lease=lease)
             started = self.acts.inserted(row, plan)
-            leaf = self.parts.ledger.entry(row.entry("action.started", now, undo_text=plan.undo_text))
+            leaf = self.parts.ledger.entry(
+                row.entry("action.started", now, undo_text=plan.undo_text, facts=facts)
+            )
         except BaseException:
             held.cancel()
             raise
         receipt = self.parts.commit(
-            started, leaf, allowed.spent, self._asking.forgotten(request), held.started()
+            started, leaf, allowed.spent, self.asking.forgotten(request), held.started()
         )
         self.acts.begun_at(row.id, receipt.first_leaf)
         return row
@@ -449,7 +456,7 @@ class Engine:
         stands.
         """
         with contextlib.suppress(QueenrightError):
-            change = self._tally.deny(request, manifest, reason, names, self.parts.clock.wall_ms())
+            change = self.tally.deny(request, manifest, reason, names, self.parts.clock.wall_ms())
             if change.records:
                 self.parts.commit(change)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queenright.actions.act import ActRequest
+from queenright.actions.egress import ways_out
 from queenright.actions.executors import Answer, Session, Target
 from queenright.actions.history import History
 from queenright.actions.keep import KEEP
@@ -82,6 +83,7 @@ class Hands:
                 intent=intent,
                 act=act,
                 at_ms=self._parts.clock.wall_ms(),
+                egress=ways_out(self._parts.grants, agent),
             )
         return Target(
             resource=resource,

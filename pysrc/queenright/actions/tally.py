@@ -104,28 +104,38 @@ class Tally:
 
         return found.key, Change((("put", READS, found.key, row),), refused=refused)
 
-    def end(self, key: bytes, value: bytes) -> None:
-        """What a read returned: its bytes join the minute's digest."""
+    def end(self, key: bytes, value: bytes, *, size: int | None = None) -> None:
+        """What a read returned: its bytes join the minute's digest. `size`: how many it returned, where `value` only
+        describes them.
+        """
         found = self._reads.get(key)
         if found is not None:
-            found.size += len(value)
+            found.size += len(value) if size is None else size
             found.chain = hashlib.sha256(found.chain + hashlib.sha256(value).digest()).digest()
 
     def deny(
-        self, request: ActRequest, manifest: Manifest | None, reason: str, dimensions: str, now_ms: int
+        self,
+        request: ActRequest,
+        manifest: Manifest | None,
+        reason: str,
+        dimensions: str,
+        now_ms: int,
+        *,
+        count: int = 1,
     ) -> Change:
-        """A refusal: a leaf for the first of its kind in a minute, a count for the rest."""
+        """A refusal, or `count` of them: a leaf for the first of its kind in a minute, a count for the rest."""
         kind = "\0".join((request.verb[:64], request.resource[:256], reason))
         key = request.agent + hashlib.sha256(kind.encode("utf-8", "replace")).digest()
         minute = now_ms // MINUTE_MS
         found = self._denials.get(key)
         if found is not None and found.minute == minute:
-            found.more += 1
+            found.more += count
             return Change()
         before = self._flush_denial(key, now_ms) if found is not None else Change()
         if len(self._denials) < MAX_OPEN_DENIALS:
-            self._denials[key] = _Denials(request, manifest, reason, dimensions, minute)
-        entry = denied_entry(request, _action(request, manifest), now_ms, reason, dimensions, 1)
+            self._denials[key] = _Denials(request, manifest, reason, dimensions, minute, count - 1)
+            count = 1
+        entry = denied_entry(request, _action(request, manifest), now_ms, reason, dimensions, count)
         return join([before, self._ledger.entry(entry)])
 
     def load(self) -> None:

@@ -32,7 +32,9 @@ Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An agent's workspace at `live`, its versions in `store`, and who works on it, when (wall ms)."""
+    """An agent's workspace at `live`, its versions in `store`, and who works on it, when (wall ms). `egress`: what its
+    commands may reach of the network, in words; empty: they have no way out.
+    """
 
     live: Path
     store: Path
@@ -40,10 +42,12 @@ class Place:
     intent: bytes
     act: bytes
     at_ms: int
+    egress: tuple[str, ...] = ()
 
     @classmethod
     def from_map(cls, given: Mapping[str, Any]) -> Place:
-        return cls(**{**given, "live": Path(given["live"]), "store": Path(given["store"])})
+        paths = {"live": Path(given["live"]), "store": Path(given["store"])}
+        return cls(**{**given, **paths, "egress": tuple(given["egress"])})
 
     def to_map(self) -> dict[str, Any]:
         return {
@@ -53,6 +57,7 @@ class Place:
             "intent": self.intent,
             "act": self.act,
             "at_ms": self.at_ms,
+            "egress": list(self.egress),
         }
 
 

@@ -2,6 +2,7 @@
 
 from queenright._core.host import (
     AgentTable,
+    EgressProxy,
     GrantRefused,
     GrantTree,
     Packet,
@@ -23,6 +24,7 @@ from queenright._core.host import (
 
 __all__ = [
     "AgentTable",
+    "EgressProxy",
     "GrantRefused",
     "GrantTree",
     "Packet",

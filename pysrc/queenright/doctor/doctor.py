@@ -44,6 +44,10 @@ _KNOWN: dict[str, tuple[str, str]] = {
     ),
     "seccomp": (_NO_AGENTS, "a kernel with CONFIG_SECCOMP_FILTER"),
     "landlock": (_NO_AGENTS, "Linux 5.13 or newer with landlock in its lsm= list"),
+    "egress": (
+        "commands reach no host, whatever an intent names: one with hosts in its grant does not run",
+        "the full tier, and Linux 6.7 or newer with landlock in its lsm= list (Landlock ABI 4)",
+    ),
     "sandbox": (
         "no namespaces of our own: bubblewrap must make them, or agents do not run",
         "mend what is missing above, or read the step that failed",

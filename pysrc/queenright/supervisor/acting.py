@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from queenright.actions.act import ActRequest
+from queenright.actions.egress import EGRESS
 from queenright.actions.engine import Engine
 from queenright.actions.executors import Executors, Process
 from queenright.actions.hands import Cut
@@ -31,6 +32,7 @@ from queenright.ledger.entry import Entry, Scalar
 from queenright.store import Change
 from queenright.supervisor.agents import Agent
 from queenright.supervisor.commands import Command, Commands
+from queenright.supervisor.egress import Egress, Exchange
 from queenright.supervisor.launcher import ServiceProcess
 from queenright.supervisor.sandbox_spec import executor_spec
 from queenright.supervisor.stops import Point
@@ -69,7 +71,8 @@ class Acting:
         self._rt = rt
         self.workspaces = Workspaces(rt.paths.workspaces, give=self._give)
         self.executors = Executors(self._spawn)
-        self.commands = Commands(rt.launcher, self.executors, self._slot, self._held)
+        self.egress = Egress(lambda: self.engine.requests, self._connecting, rt.clock, rt.log.error)
+        self.commands = Commands(rt.launcher, self.executors, self._slot, self.egress, self._held)
         self.engine = Engine(
             Parts(
                 commit=rt.commit,
@@ -161,6 +164,7 @@ class Acting:
             self._collecting.cancel()
         self.end_all("it was ended with the supervisor")
         await self.engine.close()
+        self.egress.close()
 
     def cut(self, agents: Iterable[bytes], why: str, *, hold: bool = False) -> list[Point]:
         """What these agents have in progress outside their cells ends now: the one place that reaches all of it. `hold`: their
@@ -169,18 +173,18 @@ class Acting:
         family = frozenset(agents)
         commands = self.commands.cut(family, f"it was cut off: {why}")
         acts = self.engine.cut(family, why, hold=hold)
-        # Connections that the egress proxy holds for these agents end here too, each a point of its own.
-        return self._points(commands, acts, why)
+        connections = [exchange for agent in family for exchange in self.egress.cut(agent)]
+        return self._points(commands, acts, why) + [self._connection_point(one) for one in connections]
 
     def cut_lease(self, agent: bytes, lease: bytes, why: str) -> list[Point]:
         """The act that works with this lease's credential ends now."""
         return self._points([], self.engine.cut(frozenset({agent}), why, lease=lease), why)
 
     def end_all(self, why: str) -> list[Point]:
-        """Every command and every executor ends now, with the supervisor."""
-        return self._points(
-            self.commands.cut(None, why), self.engine.hands.cut(None, f"was ended: {why}"), why
-        )
+        """Every command, executor and connection ends now, with the supervisor."""
+        commands, acts = self.commands.cut(None, why), self.engine.hands.cut(None, f"was ended: {why}")
+        connections = [self._connection_point(one) for one in self.egress.cut(None)]
+        return self._points(commands, acts, why) + connections
 
     def _points(self, commands: list[Command], acts: list[Cut], why: str) -> list[Point]:
         points = [self._command_point(command) for command in commands]
@@ -195,6 +199,15 @@ class Acting:
         pid = f", pid {command.sandbox.pid}" if command.sandbox is not None else ""
         name = f"command of {self._rt.agents.name(command.agent)}{pid}"
         return Point("command", name, command.gone, command.kill)
+
+    def _connection_point(self, exchange: Exchange) -> Point:
+        async def gone() -> int:
+            await exchange.over.wait()
+            return 0
+
+        request = exchange.request
+        name = f"{request.verb} on {request.resource} by {self._rt.agents.name(request.agent)}"
+        return Point("connection", name, gone, lambda: self.egress.cut(request.agent))
 
     def _act_point(self, act: Cut, why: str) -> Point:
         async def gone() -> int:
@@ -266,6 +279,11 @@ class Acting:
             reason=request["reason"],
         )
 
+    def _connecting(self, agent: bytes) -> ActRequest:
+        """Whom the connections of an agent's command are attributed to."""
+        facts = {"verb": "shell.run", "resource": OWN_WORKSPACE, "args": {}, "reason": ""}
+        return self.request(self._rt.agents.get(agent), 0, 0, facts)
+
     def restoring(self, agent: Agent, version: int) -> ActRequest:
         """An operator's restore of an agent's workspace, as the engine takes it."""
         request = {"verb": RESTORE, "resource": OWN_WORKSPACE, "args": {"version": version}, "reason": ""}
@@ -277,6 +295,8 @@ class Acting:
 
     def irreversible(self, verb: str) -> bool:
         """Whether the verb's own manifest says that nothing undoes it."""
+        if verb in EGRESS:
+            return EGRESS[verb].klass == "none"
         try:
             return find_manifest(verb).klass == "none"
         except Denied:

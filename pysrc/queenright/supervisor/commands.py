@@ -22,6 +22,7 @@ from queenright.actions.verb import ActionFailed, Unsure
 from queenright.actions.world import Place
 from queenright.core import canonical
 from queenright.errors import SandboxRefused
+from queenright.supervisor.egress import Egress, proxy_environment
 from queenright.supervisor.launcher import Exit, Launcher, Sandbox
 from queenright.supervisor.sandbox_spec import SandboxSpec, command_spec
 from queenright.workspace.workspaces import Quota
@@ -73,9 +74,11 @@ class Commands:
         launcher: Launcher,
         executors: Executors,
         slot: Callable[[bytes], int],
+        egress: Egress,
         held: Callable[[bytes], str] = _anybody,
     ) -> None:
         self._launcher = launcher
+        self._egress = egress
         self._executors = executors
         self._slot = slot
         self._held = held
@@ -117,21 +120,25 @@ class Commands:
     async def _run(
         self, running: Command, place: Place, command: str, timeout_ms: int, keep: bool
     ) -> dict[str, Any]:
-        quota = Quota()
+        # What a person is to see before it is kept must not have sent anything meanwhile.
+        quota, egress = Quota(), bool(place.egress) and keep
         spec = command_spec(
             argv=["/bin/sh", "-c", command],
             workspace=place.live,
             slot=self._slot(place.agent),
             upper=(quota.bytes, quota.files),
+            env=proxy_environment() if egress else None,
+            egress=egress,
             in_place=self._launcher.in_place,
         )
-        async with _started(self._launcher, spec) as (sandbox, upper, out, err):
+        async with _started(self._launcher, spec) as (sandbox, upper, listener, out, err):
             running.sandbox = sandbox
             if running.cut:
                 sandbox.kill()
             # Started beside the command: it is there when the command has ended.
             async with _keeper(self._executors, place, upper) as keeper:
-                end, late = await _ended(sandbox, timeout_ms / 1000)
+                with self._way_out(place, listener):
+                    end, late = await _ended(sandbox, timeout_ms / 1000)
                 running.ended(end)
                 dropped = _dropped(running, end, late)
                 code = end.code if end.code is not None else 128 + (end.signal or 0)
@@ -144,6 +151,9 @@ class Commands:
                     await _asked(keeper, "propose", listed=0, note=canonical(said))
                     kept = dict(_NOTHING)
         return command_value(said, kept, late=late, dropped=dropped)
+
+    def _way_out(self, place: Place, listener: int | None) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if listener is None else self._egress.door(place, listener)
 
 
 def _dropped(running: Command, end: Exit, late: bool) -> str:
@@ -191,8 +201,10 @@ async def _keeper(executors: Executors, place: Place, upper: int) -> AsyncIterat
 @contextlib.asynccontextmanager
 async def _started(
     launcher: Launcher, spec: SandboxSpec
-) -> AsyncIterator[tuple[Sandbox, int, asyncio.Task[bytes], asyncio.Task[bytes]]]:
-    """The sandbox, its upper layer's directory, and what it says. The sandbox has ended when the block has."""
+) -> AsyncIterator[tuple[Sandbox, int, int | None, asyncio.Task[bytes], asyncio.Task[bytes]]]:
+    """The sandbox, its upper layer's directory, its listener if it has a way out, and what it says. The sandbox has ended when
+    the block has.
+    """
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         theirs.callback(os.close, null)
@@ -202,31 +214,38 @@ async def _started(
             theirs.callback(os.close, write)
             reads.append(ours.enter_context(os.fdopen(read, "rb", buffering=0)))
             writes.append(write)
-        reply, sent = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        theirs.enter_context(sent)
-        ours.enter_context(reply)
-        sandbox = await launcher.spawn(spec, [null, *writes, sent.fileno()])
+        replies, sent = [], []
+        for _ in range(1 + spec.egress):
+            reply, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            replies.append(ours.enter_context(reply))
+            sent.append(theirs.enter_context(other).fileno())
+        sandbox = await launcher.spawn(spec, [null, *writes, *sent])
         theirs.close()
         try:
-            upper = _upper(reply)
+            upper = _handed(replies[-1], "overlay")
             ours.callback(os.close, upper)
+            listener = _handed(replies[0], "egress") if spec.egress else None
+            if listener is not None:
+                ours.callback(os.close, listener)
             out, err = (asyncio.create_task(_collect(read)) for read in reads)
-            yield sandbox, upper, out, err
+            yield sandbox, upper, listener, out, err
             await asyncio.wait([out, err])
         finally:
             sandbox.kill()
             await sandbox.wait()
 
 
-def _upper(reply: socket.socket) -> int:
-    """The upper layer's directory, sent before the program started."""
+def _handed(reply: socket.socket, step: str) -> int:
+    """A descriptor that the sandbox sent before its program started: its upper layer's directory, or its listener."""
     reply.setblocking(False)
     try:
         _, descriptors, _, _ = socket.recv_fds(reply, 16, 1)
     except BlockingIOError:
         descriptors = []
     if len(descriptors) != 1:
-        raise SandboxRefused("the sandbox sent no upper layer", step="overlay", hint="run queenright doctor")
+        raise SandboxRefused(
+            f"the sandbox sent no descriptor for its {step}", step=step, hint="run queenright doctor"
+        )
     os.set_inheritable(descriptors[0], False)
     return descriptors[0]
 

@@ -196,7 +196,9 @@ def _refuse(options: Options, error: Exception, code: int) -> int:
 
 
 def _code_paths() -> list[str]:
-    """What a Python process reads to run: the interpreter, its libraries, the system's shared objects and zones."""
+    """What a Python process reads to run: the interpreter, its libraries, the system's shared objects and zones, and how names
+    are resolved.
+    """
     wanted = [
         sys.prefix,
         sys.base_prefix,
@@ -207,6 +209,12 @@ def _code_paths() -> list[str]:
         "/lib64",
         "/etc/ld.so.cache",
         "/etc/localtime",
+        # Names of hosts that an intent lets commands reach are resolved here.
+        "/etc/hosts",
+        "/etc/resolv.conf",
+        "/etc/nsswitch.conf",
+        "/etc/host.conf",
+        "/etc/gai.conf",
         "/dev/urandom",
         "/proc/self",
         os.path.dirname(queenright.__file__ or ""),

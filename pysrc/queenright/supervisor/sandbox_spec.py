@@ -108,7 +108,11 @@ EXECUTOR_LIMITS = Limits(memory_bytes=512 * MIB, processes=None, tmp_bytes=None)
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
-    """One sandbox. Make it with `cell_spec`, `command_spec` or `executor_spec`."""
+    """One sandbox. Make it with `cell_spec`, `command_spec` or `executor_spec`.
+
+    `egress`: the last descriptor given to `spawn`, or the one before the overlay's, is a socket that gets the listener of the
+    sandbox's one way out, on 127.0.0.1:3128 inside.
+    """
 
     kind: Literal["cell", "command", "executor"]
     argv: tuple[str, ...]
@@ -121,6 +125,7 @@ class SandboxSpec:
     write: tuple[str, ...] = ()
     descriptors: tuple[int, ...] = ()
     overlay: Overlay | None = None
+    egress: bool = False
     slot: int | None = None
     hostname: str | None = None
 
@@ -155,6 +160,8 @@ class SandboxSpec:
                 "inodes": self.overlay.inodes,
                 "reply": descriptors - 1,
             },
+            # The listener's socket comes last, but for the overlay's.
+            "egress": descriptors - (1 if self.overlay is None else 2) if self.egress else None,
             "fds": descriptors,
             "limits": {
                 "memory_bytes": self.limits.memory_bytes,
@@ -228,13 +235,14 @@ def command_spec(
     binds: Sequence[Bind] = (),
     limits: Limits = COMMAND_LIMITS,
     upper: tuple[int, int] | None = None,
+    egress: bool = False,
     in_place: bool = False,
 ) -> SandboxSpec:
     """One command over one workspace, at /workspace. `argv[0]` is an absolute path inside.
 
     With `upper` (bytes, entries) the workspace is only read: what the command changes goes to an overlay (see `Overlay`).
     Without it the command writes to the workspace itself. `in_place`, for a launcher whose tier has no namespaces: the
-    workspace is where it is, and temporary files go there; an overlay cannot be had.
+    workspace is where it is, and temporary files go there; an overlay cannot be had. `egress` as in `SandboxSpec`.
     """
     if in_place:
         if upper is not None:
@@ -250,6 +258,7 @@ def command_spec(
             cwd=place if cwd == WORKSPACE else cwd,
             limits=replace(limits, tmp_bytes=None),
             binds=(Bind(place, place, writable=True), *binds),
+            egress=egress,
         )
     bound = () if upper is not None else (Bind(workspace, WORKSPACE, writable=True),)
     return SandboxSpec(
@@ -260,6 +269,7 @@ def command_spec(
         limits=limits,
         binds=(*bound, *binds),
         overlay=None if upper is None else Overlay(workspace, WORKSPACE, *upper),
+        egress=egress,
         slot=slot % SLOTS,
         hostname="workspace",
     )

@@ -145,6 +145,28 @@ pub fn loopback_up() -> io::Result<()> {
     done(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) }.into())
 }
 
+/// A TCP socket that listens on 127.0.0.1 of this network namespace.
+pub fn listen_on_loopback(port: u16, backlog: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: integers only.
+    let socket = owned(
+        unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) }.into(),
+    )?;
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: u32::from(std::net::Ipv4Addr::LOCALHOST).to_be(),
+        },
+        sin_zero: [0; 8],
+    };
+    let length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    // SAFETY: the address is valid for the call and `length` is its size.
+    done(unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&address).cast(), length) }.into())?;
+    // SAFETY: integers only.
+    done(unsafe { libc::listen(socket.as_raw_fd(), backlog) }.into())?;
+    Ok(socket)
+}
+
 pub fn sethostname(name: &[u8]) -> io::Result<()> {
     // SAFETY: pointer and length are of the same slice.
     done(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }.into())

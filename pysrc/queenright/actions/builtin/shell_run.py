@@ -1,10 +1,13 @@
 """`shell.run`: one shell command over the acting agent's own workspace, in a sandbox of its own.
 
-The command sees version N of the workspace through an overlay, and has no network, no broker and no lease. What it changed
-becomes version N+1 whatever its exit code says, as it would stand in a shell; if it was ended (its time, its memory, its
-authority) nothing of it is kept. So its only effect is a version, which is put back whole: class `exact`.
+The command sees version N of the workspace through an overlay, and has no broker and no lease. What it changed becomes version
+N+1 whatever its exit code says, as it would stand in a shell; if it was ended (its time, its memory, its authority) nothing of
+it is kept. Without a network its only effect is a version, which is put back whole: class `exact`. Where the agent's grant names
+hosts it has a way to those, each connection being an act of its own; what it sends stays sent, so its class is `none`, though
+its files can still be put back.
 
-Above the agent's grant it runs first, and what it changed is shown: a verdict is over exactly that, and it is not run again.
+Above the agent's grant it runs first, without network, and what it changed is shown: a verdict is over exactly that, and it is
+not run again.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from queenright.workspace.workspaces import Quota
 __all__ = ["VERB"]
 
 MAX_TIMEOUT_MS = 10 * 60_000
+_UNDO = {"version": "the one it makes"}
+_UNDO_TEXT = "put every changed file back"
 
 
 class ShellRun(OwnVersion):
@@ -53,24 +58,33 @@ class ShellRun(OwnVersion):
         return Reach()
 
     def plan(self, world: World, args: Mapping[str, Any]) -> Draft:
-        place = world.place
+        place, egress = world.place, world.place.egress
         with versions.opened(place.store, place.agent, place.live) as space:
             version = space.settle()
             found = space.proposal(place.act, MAX_LISTED)
             said = None if found is None else decode(found["note"])
-            if found is None or said is None or found["base"] != version or said["asked"] != dict(args):
-                # Never shown to anybody, or not on the workspace as it is now.
-                effect = f"run in the workspace, without network: {args['command']}"
-                precondition: dict[str, Any] = {"version": version}
-            else:
+            if found is not None and said is not None and (found["base"], said["asked"]) == (version, dict(args)):
 
                 def contents(path: bytes) -> tuple[bytes | None, bytes | None]:
                     return space.proposed_contents(place.act, path, MAX_CONTENT + 1)
 
-                effect = told(args["command"], said, found, contents)
-                precondition = {"version": version, "proposal": found["digest"]}
-        undo = {"version": "the one it makes"}
-        return Draft(dict(args), effect, precondition, undo, "put every changed file back")
+                return Draft(
+                    dict(args),
+                    told(args["command"], said, found, contents),
+                    {"version": version, "egress": [], "proposal": found["digest"]},
+                    _UNDO,
+                    _UNDO_TEXT,
+                )
+        # Never shown to anybody, or not on the workspace as it is now.
+        network = f"with a way to the network ({'; '.join(egress)})" if egress else "without network"
+        return Draft(
+            dict(args),
+            f"run in the workspace, {network}: {args['command']}",
+            {"version": version, "egress": list(egress)},
+            _UNDO,
+            _UNDO_TEXT + ("; what it sent over the network stays sent" if egress else ""),
+            klass="none" if egress else None,
+        )
 
     def rehearse(self, world: World, args: Mapping[str, Any]) -> Draft:
         """Run it, and keep what it changed as the proposal of this act. Raises `ActionFailed` when it came to no end."""

@@ -1,0 +1,330 @@
+"""Commands' way to the network: the proxy's events answered, its exchanges tied to agents, cut when authority ends.
+
+The descriptor a connection came through is the agent: nothing in a request is believed about who sent it. Every failure
+here refuses the request it happened in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from queenright.actions.act import ActRequest, AskOpened
+from queenright.actions.egress import WITH_ITS_COMMAND, Begun, EgressRequest, Requests
+from queenright.actions.world import Place
+from queenright.clock import Clock
+from queenright.core.host import EgressProxy
+from queenright.core.host import Refused as StoreRefused
+from queenright.errors import Denied, Dimension, QueenrightError
+from queenright.wire.ids import short
+
+__all__ = ["PORT", "Egress", "Exchange", "proxy_environment"]
+
+PORT = 3128
+"""Where a command's own listener is, on its 127.0.0.1 (egress.rs)."""
+
+CHECK_SECONDS = 0.5
+"""Between looks at whether what is open is still allowed: a grant that expires tells nobody."""
+
+BURST, PER_SECOND = 100, 10
+"""Connections of one command that are put before the grants at once, and a second from then on. Each that changes something
+is two durable leaves: a loop must not fill the disk."""
+
+REFUSAL_KINDS = 32
+"""Different refusals of one command in a minute that are told apart in the ledger; the rest are counted as one kind."""
+
+_MINUTE_MS = 60_000
+
+
+def proxy_environment() -> dict[str, str]:
+    """What tells common programs about the listener. Nothing hangs on it: there is no other way out."""
+    url = f"http://127.0.0.1:{PORT}"
+    names = ("http_proxy", "https_proxy", "all_proxy")
+    found = {name: url for lower in names for name in (lower, lower.upper())}
+    found |= dict.fromkeys(
+        ("npm_config_proxy", "npm_config_https_proxy", "PIP_PROXY", "CARGO_HTTP_PROXY"), url
+    )
+    return found | {"no_proxy": "", "NO_PROXY": ""}
+
+
+@dataclass(slots=True)
+class _Door:
+    number: int
+    who: ActRequest
+    command: bytes
+    allowance: float = BURST
+    at: float = 0.0
+    minute: int = -1
+    kinds: set[tuple[str, str, str]] = field(default_factory=set)
+    cut: bool = False
+    over: bool = False
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One connection, from its request on. `over` is set once the proxy has let it go."""
+
+    door: _Door
+    request: EgressRequest
+    begun: Begun | None = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Egress:
+    """All commands' connections. `who` gives the agent's act that a command's connections are attributed to.
+
+    The proxy's thread starts with the first command that has a way out.
+    """
+
+    def __init__(
+        self,
+        requests: Callable[[], Requests],
+        who: Callable[[bytes], ActRequest],
+        clock: Clock,
+        log: Callable[..., None],
+    ) -> None:
+        self._requests = requests
+        self._who = who
+        self._clock = clock
+        self._log = log
+        self._proxy: EgressProxy | None = None
+        self._doors: dict[int, _Door] = {}
+        self._open: dict[int, Exchange] = {}
+        self._checking: asyncio.TimerHandle | None = None
+
+    @contextlib.contextmanager
+    def door(self, place: Place, listener: int) -> Iterator[None]:
+        """Serve a command's listener; at the end of the block everything behind it is cut."""
+        proxy = self._started()
+        who = self._who(place.agent)
+        door = _Door(proxy.listen(listener), who, place.act, at=asyncio.get_running_loop().time())
+        self._doors[door.number] = door
+        try:
+            yield
+        finally:
+            del self._doors[door.number]
+            door.over = True
+            proxy.close_door(door.number)
+
+    def cut(self, agent: bytes | None) -> list[Exchange]:
+        """End every connection of an agent (None: of all) now, and its doors; the exchanges that were open."""
+        found = []
+        for door in list(self._doors.values()):
+            if agent is None or door.who.agent == agent:
+                found += [exchange for exchange in self._open.values() if exchange.door is door]
+                assert self._proxy is not None
+                door.cut = True
+                self._proxy.close_door(door.number)
+        return found
+
+    def counts(self) -> Counter[bytes]:
+        """Open exchanges by agent."""
+        return Counter(exchange.door.who.agent for exchange in self._open.values())
+
+    def close(self) -> None:
+        """Cut everything, record what ended, and end the thread."""
+        self.cut(None)
+        if self._checking is not None:
+            self._checking.cancel()
+            self._checking = None
+        if self._proxy is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._proxy.fileno())
+        self._proxy = None
+        # Nobody sees how these end any more.
+        for number in list(self._open):
+            self._ended({**_LOST, "id": number})
+
+    # ---- the proxy ----
+
+    def _started(self) -> EgressProxy:
+        if self._proxy is None:
+            self._proxy = EgressProxy()
+            asyncio.get_running_loop().add_reader(self._proxy.fileno(), self._readable)
+        return self._proxy
+
+    def _readable(self) -> None:
+        assert self._proxy is not None
+        answers = {
+            "asked": self._asked, "resolved": self._resolved, "ended": self._ended, "refused": self._unread
+        }  # fmt: skip
+        for event in self._proxy.take():
+            try:
+                answers[event["event"]](event)
+            except (QueenrightError, StoreRefused) as error:
+                self._failed(event, error)
+
+    def _failed(self, event: Mapping[str, Any], error: QueenrightError | StoreRefused) -> None:
+        """Nothing was done, or its record could not be written: the request goes no further."""
+        self._log("egress.failed", event=event["event"], error=str(error))
+        if self._proxy is not None and event["event"] in ("asked", "resolved"):
+            code = error.code if isinstance(error, QueenrightError) else "conflict"
+            self._proxy.refuse(event["id"], 503, _body(code, str(error)))
+
+    # ---- events ----
+
+    def _asked(self, event: Mapping[str, Any]) -> None:
+        assert self._proxy is not None
+        door = self._doors.get(event["door"])
+        if door is None:
+            self._proxy.refuse(event["id"], 403, _body("cut", "the command has ended"))
+            return
+        request = _request(door, event)
+        self._open[event["id"]] = Exchange(door, request)
+        self._check_later()
+        try:
+            self._within(door, request)
+            asks = self._requests().may(request)
+        except Denied as denied:
+            self._refuse(event["id"], door, request, denied)
+            return
+        self._proxy.resolve(event["id"], asks and event["has_body"])
+
+    def _resolved(self, event: Mapping[str, Any]) -> None:
+        assert self._proxy is not None
+        exchange = self._open.get(event["id"])
+        if exchange is None:
+            return
+        if event["body"] is not None:
+            exchange.request = _with_body(exchange.request, event["body"])
+        try:
+            begun = self._requests().begin(exchange.request, event["addresses"])
+        except Denied as denied:
+            self._refuse(event["id"], exchange.door, exchange.request, denied)
+            return
+        if isinstance(begun, AskOpened):
+            ask = short("ask", begun.ask_id)
+            message = f"a person must decide: {ask}; try again once it is approved"
+            self._proxy.refuse(event["id"], 403, _body("ask_opened", message, ask=ask))
+            return
+        exchange.begun = begun
+        self._proxy.go(event["id"])
+
+    def _ended(self, event: Mapping[str, Any]) -> None:
+        exchange = self._open.pop(event["id"], None)
+        if exchange is None:
+            return
+        exchange.over.set()
+        if exchange.begun is None:
+            return
+        if event["code"] == "cut" and exchange.door.over and not exchange.door.cut:
+            event = {**event, "code": WITH_ITS_COMMAND}
+        self._requests().ended(exchange.begun, event)
+
+    def _unread(self, event: Mapping[str, Any]) -> None:
+        """Something that was no request, or none that two readers read alike."""
+        door = self._doors.get(event["door"])
+        if door is None:
+            return
+        request = _request(door, {**_UNREAD, "id": -event["door"]})
+        denied = Denied(
+            event["reason"],
+            verb=request.verb,
+            resource=request.resource,
+            dimensions=(),
+            reason=event["reason"],
+        )
+        self._requests().refused(request, denied, event["count"])
+
+    # ---- refusing ----
+
+    def _within(self, door: _Door, request: EgressRequest) -> None:
+        """Raise Denied for a command that connects faster than can be recorded."""
+        now = asyncio.get_running_loop().time()
+        door.allowance = min(BURST, door.allowance + (now - door.at) * PER_SECOND)
+        door.at = now
+        if door.allowance < 1:
+            raise Denied(
+                f"more than {PER_SECOND} connections a second",
+                verb=request.verb,
+                resource=request.resource,
+                dimensions=(Dimension("rate", "egress", f"{PER_SECOND}/s after {BURST}"),),
+                reason="egress_rate",
+                hint="use fewer connections, or wait",
+            )
+        door.allowance -= 1
+
+    def _refuse(self, number: int, door: _Door, request: EgressRequest, denied: Denied) -> None:
+        assert self._proxy is not None
+        status = 429 if denied.reason == "egress_rate" else 403
+        code = denied.reason or "denied"
+        self._proxy.refuse(number, status, _body(code, denied.message, hint=denied.hint))
+        minute = self._clock.wall_ms() // _MINUTE_MS
+        if door.minute != minute:
+            door.minute = minute
+            door.kinds.clear()
+        kind = (request.verb, request.resource, code)
+        if kind not in door.kinds and len(door.kinds) >= REFUSAL_KINDS:
+            request = _request(door, {**_UNREAD, "id": -door.number})
+            denied = Denied(
+                denied.message,
+                verb=request.verb,
+                resource=request.resource,
+                dimensions=(),
+                reason="more_refusals",
+            )
+        door.kinds.add(kind)
+        self._requests().refused(request, denied)
+
+    # ---- what is open ----
+
+    def _check_later(self) -> None:
+        if self._checking is None:
+            self._checking = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)
+
+    def _check(self) -> None:
+        self._checking = None
+        assert self._proxy is not None
+        for number, exchange in list(self._open.items()):
+            if exchange.begun is not None and self._requests().live(exchange.begun):
+                self._proxy.cut(number)
+        if self._open:
+            self._check_later()
+
+
+_UNREAD = {
+    "verb": "net.connect", "resource": "host:any", "method": "", "host": "", "port": 0, "path": "", "headers": []
+}  # fmt: skip
+_LOST = {"code": "supervisor_stopped", "began": True, "status": 0, "up": 0, "down": 0}
+
+
+def _request(door: _Door, event: Mapping[str, Any]) -> EgressRequest:
+    who = door.who
+    return EgressRequest(
+        agent=who.agent,
+        agent_name=who.agent_name,
+        incarnation=who.incarnation,
+        cell=who.cell,
+        shared=who.shared,
+        intent=who.intent,
+        grant=who.grant,
+        turn=who.turn,
+        ordinal=who.ordinal,
+        verb=event["verb"],
+        resource=event["resource"],
+        args={
+            "method": event["method"],
+            "host": event["host"],
+            "port": event["port"],
+            "path": event["path"],
+            "headers": [list(pair) for pair in event["headers"]],
+            "body": b"",
+        },
+        command=door.command,
+        number=event["id"],
+    )
+
+
+def _with_body(request: EgressRequest, body: bytes) -> EgressRequest:
+    fields = {name: getattr(request, name) for name in request.__dataclass_fields__}
+    return EgressRequest(**(fields | {"args": {**request.args, "body": body}}))
+
+
+def _body(code: str, message: str, **more: str) -> str:
+    """JSON for the command to read."""
+    return json.dumps({"error": code, "message": message, **{k: v for k, v in more.items() if v}}) + "\n"
