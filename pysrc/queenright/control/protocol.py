@@ -57,6 +57,7 @@ __all__ = [
     "DimensionRow",
     "Distance",
     "Done",
+    "DrillBegun",
     "Event",
     "GrantRow",
     "Health",
@@ -677,6 +678,14 @@ class Done(TypedDict):
     count: int
     leaf: int
     unacked: int
+
+
+class DrillBegun(TypedDict):
+    """The drill's intent and its swarm's first agent, and the supervisor's process id for the attacks to aim at."""
+
+    drill: str
+    warden: str
+    pid: int
 
 
 class Event(TypedDict):

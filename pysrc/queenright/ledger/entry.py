@@ -46,7 +46,7 @@ Kind = Literal[
     "protocol.violation", "control.refused",
     "message.dead", "message.replayed", "message.dropped",
     "ledger.read_mail", "ledger.exported", "ledger.pruned",
-    "secret.changed", "order.spent", "break_glass.begun", "break_glass.ended",
+    "secret.changed", "order.spent", "drill.begun", "drill.ended", "break_glass.begun", "break_glass.ended",
 ]  # fmt: skip
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 Reversibility = Literal["read", "exact", "compensate", "none"]
