@@ -25,8 +25,18 @@ from queenright.errors import NoSupervisor, NotEntitled, SandboxRefused
 __all__ = ["drill_command"]
 
 
-@command("drill", "queenright drill", "queenright drill --yes --json", "queenright drill --only read-a-file-outside")
-@click.option("--list", "listing", is_flag=True, help="Print every attack, what it does and why it is harmless; make none.")
+@command(
+    "drill",
+    "queenright drill",
+    "queenright drill --yes --json",
+    "queenright drill --only read-a-file-outside",
+)
+@click.option(
+    "--list",
+    "listing",
+    is_flag=True,
+    help="Print every attack, what it does and why it is harmless; make none.",
+)
 @click.option("--only", multiple=True, metavar="NAME", help="Only this attack; may be given again.")
 @click.option("--yes", is_flag=True, help="Do not ask: sign the drill's order and its intent.")
 def drill_command(run: Run, listing: bool, only: tuple[str, ...], yes: bool) -> int:
@@ -108,7 +118,7 @@ class _Shown(Run):
 
     @property
     def out(self) -> Output:
-        return Output(as_json=False, out=self._buffer, err=self._buffer)
+        return Output(as_json=self.as_json, out=self._buffer, err=self._buffer)
 
     @contextmanager
     def client(self, *, give: bool = False, prove: bool = True, remember: bool = True) -> Iterator[Client]:
@@ -117,10 +127,14 @@ class _Shown(Run):
     def draw(self, what: str, agent: str, path: str) -> str:
         """What `logs`, `workspace diff` or `workspace show` prints of an agent."""
         self._buffer = io.StringIO()
+        self.as_json = False
         if what == "log":
             follow(self, agent, False)
         elif what == "diff":
             diff_command.main([agent], obj=self, standalone_mode=False)
         else:
-            show_command.main([agent, *([path] if path else [])], obj=self, standalone_mode=False)
+            # A file's content goes to a pipe as it is: only as JSON is it drawn here.
+            self.as_json = what == "content"
+            more = ["--content"] if self.as_json else []
+            show_command.main([agent, *([path] if path else []), *more], obj=self, standalone_mode=False)
         return self._buffer.getvalue()

@@ -47,7 +47,11 @@ COMMANDS: tuple[Entry, ...] = (
     _entry("try", "run a behaviour folder in real cells under a throw-away supervisor", module="try_"),
     _entry("doctor", "what this machine can enforce, and what it lacks"),
     _entry(
-        "drill", "attack this supervisor harmlessly, and see what stops each attack", "drill_begin", "drill_attack", "drill_end"
+        "drill",
+        "attack this supervisor harmlessly, and see what stops each attack",
+        "drill_begin",
+        "drill_attack",
+        "drill_end",
     ),
     _entry("paths", "where things lie"),
     _entry("logs", "the log of the supervisor or of one agent", "logs", "agent_log"),

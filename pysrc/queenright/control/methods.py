@@ -109,7 +109,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             _method("drill_begin", Need.ORDER, document="bytes", signature="str", canary="bytes"),
             _method("drill_attack", Need.KEY, drill="str", attack="str", facts="bytes", fresh="bool"),
             _method(
-                "drill_end", Need.ORDER, drill="str", report="bytes", stopped="int", escaped="int", not_run="int"
+                "drill_end",
+                Need.ORDER,
+                drill="str",
+                report="bytes",
+                stopped="int",
+                escaped="int",
+                not_run="int",
             ),
             # putting things where an intent can name them, and the key that opens the rest
             _method("behaviour_add", Need.KEY, files="files"),

@@ -100,13 +100,16 @@ class Decoys:
 
     def _plant(self) -> None:
         os.chmod(self.place, 0o755)  # noqa: S103 - only a wall may keep an agent out, not a mode
-        left = {"segment_key": secrets.randbits(30) | 1, "key": f"drill-{secrets.token_hex(8)}"}
+        left: dict[str, Any] = {
+            "segment_key": secrets.randbits(30) | 1,
+            "key": f"drill-{secrets.token_hex(8)}",
+        }
         (self.place / LEFT).write_text(json.dumps(left))
         file, drop = self.place / "decoy", self.place / "drop"
         file.write_text(self.token)
-        file.chmod(0o666)  # noqa: S103
+        file.chmod(0o666)
         drop.mkdir()
-        drop.chmod(0o777)  # noqa: S103
+        drop.chmod(0o777)
         self._remember(file)
         self.facts = {
             "token": self.token, "file": str(file), "drop": str(drop), "abstract": self._abstract("stream"),
@@ -258,7 +261,9 @@ def _key_calls(what: str, name: str, value: bytes = b"") -> bool:
     add_key, keyctl = (ctypes.c_long(number) for number in numbers)
     _LIBC.syscall.restype = ctypes.c_long
     if what == "add":
-        key = _LIBC.syscall(add_key, b"user", name.encode(), value, ctypes.c_size_t(len(value)), _USER_KEYRING)
+        key = _LIBC.syscall(
+            add_key, b"user", name.encode(), value, ctypes.c_size_t(len(value)), _USER_KEYRING
+        )
         if key < 0:
             return False
         _LIBC.syscall(keyctl, _SET_TIMEOUT, key, KEY_SECONDS)

@@ -16,10 +16,9 @@ from queenright.clock import Clock
 from queenright.control.client import Client
 from queenright.control.operator_key import Signer
 from queenright.core import canonical
-from queenright.drill import outside
 from queenright.drill.attacks import agents  # noqa: F401 - its rooms register their attacks
 from queenright.drill.attacks.controls import USABILITY
-from queenright.drill.attacks.kit import ATTACKS, Attack, NotRun, Stopped, code_of
+from queenright.drill.attacks.kit import ATTACKS, LIMIT_S, Attack, NotRun, Stopped, code_of
 from queenright.drill.decoys import Decoys
 from queenright.drill.outside import Outside
 from queenright.drill.package import NAME, drill_package
@@ -29,13 +28,17 @@ from queenright.paths import Paths
 
 __all__ = ["Drill", "chosen"]
 
-LIMIT_S = 12.0
-"""For one attack: what has not answered by then is not run, and its agent is ended."""
 READY_S = 60.0
 LIFE = "20m"
 POLL_S = 0.01
 # As `supervisor.sandbox_spec.CELL_LIMITS` gives a cell; an attack succeeds by passing one of them.
-LIMITS = {"processes": 64, "open_files": 1024, "memory_bytes": 1 << 30, "file_bytes": 256 << 20, "tmp_bytes": 16 << 20}
+LIMITS = {
+    "processes": 64,
+    "open_files": 1024,
+    "memory_bytes": 1 << 30,
+    "file_bytes": 256 << 20,
+    "tmp_bytes": 16 << 20,
+}
 DEMANDED_TIER = "full"
 PURPOSE = "attack drill: try every wall around agents, and remove everything after"
 _INTENT = """
@@ -142,7 +145,12 @@ class Drill:
                 if attack.name not in made
             ]
             report = Report(
-                self._client.hello.version, status["tier"], status["memory"], tuple(rows), tuple(uses), interrupted
+                self._client.hello.version,
+                status["tier"],
+                status["memory"],
+                tuple(rows),
+                tuple(uses),
+                interrupted,
             )
             self._end(report)
         return report
@@ -183,7 +191,9 @@ class Drill:
         if not ready["ready"]:
             raise QueenrightError(f"the drill's decoy agent could not prepare its workspace: {ready['said']}")
         self._facts["neighbour"] = bytes.fromhex(told["neighbour"])
-        self._facts["neighbour_file"] = str(self._paths.state / "workspaces" / told["neighbour"] / "secret.txt")
+        self._facts["neighbour_file"] = str(
+            self._paths.state / "workspaces" / told["neighbour"] / "secret.txt"
+        )
 
     def _end(self, report: Report) -> None:
         if not self._drill:
@@ -210,13 +220,17 @@ class Drill:
         marks = decoys.marks()
         leaf = self._leaf(attack, before) if attack.leaf else None
         if marks or told.end == "through":
-            return _row(attack, "ESCAPED", "; ".join([*marks, *([told.text] if told.end == "through" else [])]), leaf)
+            return _row(
+                attack, "ESCAPED", "; ".join([*marks, *([told.text] if told.end == "through" else [])]), leaf
+            )
         if told.end != "stopped":
             return _row(attack, "not run", told.text, leaf)
         if told.code not in attack.stops:
             return _row(attack, "not run", f"{told.code} is not what stops it: {told.text}", leaf)
         if attack.leaf and leaf is None:
-            return _row(attack, "not run", f"{told.code}, and no {attack.leaf} in the ledger tells of it", leaf)
+            return _row(
+                attack, "not run", f"{told.code}, and no {attack.leaf} in the ledger tells of it", leaf
+            )
         return _row(attack, "stopped", f"{told.code}: {told.text}", leaf, told.code)
 
     def _inside(self, attack: Attack, before: int) -> _Told:
@@ -225,7 +239,7 @@ class Drill:
             line = self._ask(attack.name, fresh or not self._attacker, attack, before)
         except TimedOut:
             self._drop()
-            return _Told("not run", "", f"no answer within {LIMIT_S:.0f} s")
+            return _Told("not run", "", f"no answer within {attack.limit_s:.0f} s")
         if line is None:  # the ledger answered
             self._drop()
             return _Told("stopped", "ended", "the supervisor ended the cell")
@@ -240,10 +254,12 @@ class Drill:
         )
         passed = self._wait(self._warden, lambda line: line.get("attack") == name, LIMIT_S)
         self._attacker = f"agent-{passed['attacker']}"
-        until = time.monotonic() + LIMIT_S
+        until = time.monotonic() + (attack.limit_s if attack else LIMIT_S)
         while time.monotonic() < until:
             for line in self._lines(self._attacker):
-                if line.get("told") == name and not (attack and attack.place == "link" and line["code"] == "again"):
+                if line.get("told") == name and not (
+                    attack and attack.place == "link" and line["code"] == "again"
+                ):
                     return line
             if attack is not None and attack.place == "link" and self._leaf(attack, before) is not None:
                 return None
@@ -297,7 +313,9 @@ class Drill:
                 if wanted(line):
                     return line
             time.sleep(POLL_S)
-        raise TimedOut(f"the drill's agent said nothing within {seconds:.0f} s", hint=f"`queenright logs {agent}`")
+        raise TimedOut(
+            f"the drill's agent said nothing within {seconds:.0f} s", hint=f"`queenright logs {agent}`"
+        )
 
     def _leaf(self, attack: Attack, before: int) -> int | None:
         """The ledger entry that tells of this attack: of its kind, since it began, of the drill or of this process."""
@@ -305,7 +323,11 @@ class Drill:
         for row in page["rows"]:
             entry = json.loads(row["entry"])
             facts = entry.get("facts", {})
-            mine = facts.get("pid") == os.getpid() if attack.place == "client" else entry.get("intent") == self._drill
+            mine = (
+                facts.get("pid") == os.getpid()
+                if attack.place == "client"
+                else entry.get("intent") == self._drill
+            )
             if mine and attack.says in json.dumps(facts):
                 found: int = row["index"]
                 return found

@@ -56,7 +56,8 @@ class Stranger:
 class Outside:
     """What these attacks have: the socket, the operator's own session, and what the drill made.
 
-    `show` draws what the command line would print: "log" or "diff" of an agent, or "file" and a path in its workspace.
+    `show` draws what the command line would print: "log" or "diff" of an agent, or "file" or "content" of a path in its
+    workspace.
     """
 
     path: Path
@@ -209,7 +210,10 @@ def approve_with_a_key_nobody_enrolled(at: Outside) -> str:
         raise NotRun("the drill's ask is not open")
     detail = at.client.call("ask", ask=rows[0]["id"])
     verdict = make_verdict(
-        at.client.hello.runtime, list(zip(detail["members"], detail["reasons"], strict=True)), "once", rand=os.urandom
+        at.client.hello.runtime,
+        list(zip(detail["members"], detail["reasons"], strict=True)),
+        "once",
+        rand=os.urandom,
     ).encode()
     signature = Stranger().sign(APPROVE, verdict)
     return f"approved: {at.client.call('ask_decide', verdict=verdict, signature=signature)['state']}"
@@ -252,7 +256,12 @@ def escape_through_a_directory(at: Outside) -> str:
     return safe(at, at.show("file", at.neighbour, ""), "ape")
 
 
-@attack("hostile archives", "client", "runtime: nothing of a workspace is unpacked, run or followed", "nothing-ran")
+@attack(
+    "hostile archives",
+    "client",
+    "runtime: nothing of a workspace is unpacked, run or followed",
+    "nothing-ran",
+)
 def look_at_a_hostile_workspace(at: Outside) -> str:
     """A workspace with a hook for git, an archive that unpacks elsewhere, and a link away is listed. Harmless: each would make
     an empty file in the decoys' own directory."""
@@ -260,16 +269,20 @@ def look_at_a_hostile_workspace(at: Outside) -> str:
     if "evil.tar" not in shown or ".git" not in shown:
         raise NotRun("the hostile files are not in the workspace")
     at.show("file", at.neighbour, "")
-    at.show("file", at.neighbour, "evil.tar")
+    at.show("content", at.neighbour, "evil.tar")
     raise Stopped("nothing-ran", "it was listed and read")
 
 
-@attack("hostile archives", "client", "runtime: an executor opens beneath the workspace, through no link", "unknown malformed "
-        "conflict not_found denied error nothing-shown")  # fmt: skip
+@attack(
+    "hostile archives",
+    "client",
+    "runtime: an executor opens beneath the workspace, through no link",
+    "malformed",
+)
 def look_through_a_link_an_agent_left(at: Outside) -> str:
     """Show a file behind a link that leads out of the workspace. Harmless: the file is a decoy."""
     name = "away/../" + Path(at.facts["file"]).name
     found = at.client.call("workspace_show", agent=at.neighbour, path=name.encode(), content=True)
     if at.facts["token"].encode() in (found["data"] or b""):
         return "the decoy was shown"
-    raise Stopped("nothing-shown", "the link was not followed")
+    raise NotRun("what was shown is not the decoy")

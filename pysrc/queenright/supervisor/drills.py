@@ -1,4 +1,4 @@
-"""The supervisor's part of the drill: an ordered swarm of the product's own attack package, decoys in the state directory, an end.
+"""The supervisor's part of the drill: an ordered swarm of the product's own attack package, decoys, an end.
 
 At most one drill at a time. What it plants is in one row of the store before it is planted, so that what a `kill -9` left is
 cleared at the next start, at the next drill, or when the drill's time is over.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from queenright.authority.intent import Intent
 from queenright.core import canonical, decode
 from queenright.drill.package import NAME, START, drill_package
-from queenright.errors import Conflict, Malformed, NotEntitled, QueenrightError, Unknown
+from queenright.errors import Conflict, Malformed, NotEntitled, Unknown
 from queenright.ledger.entry import Operator, Supervisor
 from queenright.store import Change
 from queenright.supervisor.post import runtime_mail
@@ -75,7 +75,9 @@ class Drills:
         """
         rt = self._rt
         if rt.stopped:
-            raise Conflict("everything was stopped", hint="`queenright down`, then `queenright up`, starts anew")
+            raise Conflict(
+                "everything was stopped", hint="`queenright down`, then `queenright up`, starts anew"
+            )
         package, files = drill_package()
         intent = Intent.decode(document)
         check_narrow(intent, package)
@@ -141,9 +143,7 @@ class Drills:
 
     # --- end ------------------------------------------------------------------------------------------------------
 
-    def end(
-        self, drill: bytes, report: bytes, counts: dict[str, int], person: Operator
-    ) -> int:
+    def end(self, drill: bytes, report: bytes, counts: dict[str, int], person: Operator) -> int:
         """Remove everything and write down how it went: the report's digest and what was counted. The leaf's index."""
         if len(report) != 32 or any(count < 0 for count in counts.values()):
             raise Malformed("a report has a digest of 32 bytes and counts that are not negative")
@@ -169,9 +169,7 @@ def check_narrow(intent: Intent, package: bytes) -> None:
         wrong = "it runs something else than this supervisor's own attacks"
     elif intent.not_after - intent.not_before > MAX_LIFE_MS:
         wrong = f"it lasts over {MAX_LIFE_MS // 60_000} minutes"
-    elif any(
-        clause.rule.resource != OWN or not set(clause.rule.verbs) <= VERBS for clause in intent.clauses
-    ):
+    elif any(clause.rule.resource != OWN or not set(clause.rule.verbs) <= VERBS for clause in intent.clauses):
         wrong = "it allows more than files and commands in workspaces of its own"
     elif intent.amends is not None or intent.talk:
         wrong = "it amends another intent or talks to another swarm"

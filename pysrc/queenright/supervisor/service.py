@@ -206,16 +206,12 @@ class Service(Taking):
             "leaf": self._leaf(),
         }
 
-    async def drill_begin(
-        self, caller: Caller, document: bytes, signature: str, canary: bytes
-    ) -> DrillBegun:
+    async def drill_begin(self, caller: Caller, document: bytes, signature: str, canary: bytes) -> DrillBegun:
         """Start the drill of a signed intent, with decoys in the vault and the state directory."""
         drill, warden = self.rt.drills.begin(document, signature, canary, self._person(caller))
         return {"drill": full("intent", drill), "warden": full("agent", warden), "pid": os.getpid()}
 
-    async def drill_attack(
-        self, caller: Caller, drill: str, attack: str, facts: bytes, fresh: bool
-    ) -> Done:
+    async def drill_attack(self, caller: Caller, drill: str, attack: str, facts: bytes, fresh: bool) -> Done:
         """Have one attack made that the order named."""
         _, found = find(self.rt, drill, ("intent",))
         self.rt.drills.attack(found, attack, facts, fresh, self._person(caller))

@@ -83,7 +83,7 @@ class Attacker(Agent):
             await self._use(at, message.attack)
             return
         attack = ATTACKS[message.attack]
-        if ctx._turn.attempt > 1:
+        if ctx._turn.attempt > 1:  # type: ignore[attr-defined]
             # The turn is run again because the first try ended this agent's cell: once is enough.
             tell(ctx, told=attack.name, end="not run", code=AGAIN, text="it ended its own cell")
             return

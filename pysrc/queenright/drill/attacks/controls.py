@@ -59,7 +59,9 @@ async def write_and_read_the_workspace(at: At) -> str:
 @usable
 async def run_a_command(at: At) -> str:
     """A shell with pipes and the machine's programs."""
-    done = await at.ctx.shell("echo one two | wc -w && id -u > /dev/null && ls /usr/bin > /dev/null && echo fine", timeout=10)
+    done = await at.ctx.shell(
+        "echo one two | wc -w && id -u > /dev/null && ls /usr/bin > /dev/null && echo fine", timeout=10
+    )
     expect(done.out.split(), ["2", "fine"])
     return "ran a command"
 

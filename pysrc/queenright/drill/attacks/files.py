@@ -162,10 +162,10 @@ def open_the_kernels_core_pattern_to_write(at: At) -> str:
 
 
 @attack("files", "cell", HIDDEN + "; a /proc of its own", GONE + " EROFS")
-def open_sysrq_to_write(at: At) -> str:
-    """The switch that reboots machines. Harmless: opened and never written."""
-    os.close(os.open("/proc/sysrq-trigger", os.O_WRONLY))
-    return "opened sysrq-trigger for writing"
+def open_a_switch_of_the_kernel_to_write(at: At) -> str:
+    """The switch that empties the machine's caches. Harmless: opened and never written."""
+    os.close(os.open("/proc/sys/vm/drop_caches", os.O_WRONLY))
+    return "opened drop_caches for writing"
 
 
 @attack("mounts", "cell", "seccomp; no capabilities", "EPERM")

@@ -13,8 +13,8 @@ from .messages import Count, Counted, Flood
 
 GRANT = "runtime: grant check"
 BENEATH = "runtime: an executor opens beneath the workspace, through no link"
-# How `fs.read` and `fs.write` refuse a path that leads away, as their codes.
-LEADS_AWAY = "denied malformed unknown failed not_found refused bad_path path not_a_file action_failed unsafe"
+# How `fs.read` refuses a path that leads away.
+LEADS_AWAY = "malformed"
 FLOOD = 1100
 
 
@@ -65,14 +65,14 @@ async def name_a_child_with_escapes(at: At) -> str:
     return f"born: {child.id.hex()[:12]}"
 
 
-@attack("mailbox flood", "agent", "runtime: a mailbox holds 1,000 messages", "mailbox-full")
+@attack("mailbox flood", "agent", "runtime: a mailbox holds 1,000 messages", "mailbox-full", limit_s=60.0)
 async def flood_a_mailbox(at: At) -> str:
     """Send 1,100 messages at once. Harmless: to a child of its own, and all of them are buried with it."""
     child = await at.ctx.spawn("drill.Sink", name=f"sink-{(await at.ctx.random(4)).hex()}")
     for number in range(FLOOD):
         at.ctx.send(child, Flood(number))
     try:
-        answer: Any = await at.ctx.call(child, Count(), timeout=8)
+        answer: Any = await at.ctx.call(child, Count(), timeout=50)
     except QueenrightError as refused:
         if "mailbox full" in refused.message:
             raise Stopped("mailbox-full", "there is no room for one more") from None
@@ -114,7 +114,9 @@ async def read_through_a_directory_it_left(at: At) -> str:
 @attack("links", "agent", BENEATH, LEADS_AWAY)
 async def read_above_the_workspace(at: At) -> str:
     """fs.read of a path with `..`. Harmless: the file is a decoy of the drill's other agent."""
-    return proof(at, await at.ctx.files.read("../" + "/".join(str(at.facts["neighbour_file"]).split("/")[-2:])))
+    return proof(
+        at, await at.ctx.files.read("../" + "/".join(str(at.facts["neighbour_file"]).split("/")[-2:]))
+    )
 
 
 @attack("links", "agent", BENEATH, LEADS_AWAY)
@@ -129,7 +131,7 @@ async def read_a_name_with_a_null_byte(at: At) -> str:
     return proof(at, await at.ctx.files.read(f"{at.facts['file']}\0.txt"))
 
 
-@attack("links", "agent", "a command's changes are committed at its end; " + BENEATH, "never-read " + LEADS_AWAY)
+@attack("links", "agent", "a command's changes are committed at its end; " + BENEATH, LEADS_AWAY)
 async def race_a_link_against_the_file_verbs(at: At) -> str:
     """A command swaps a file for a link to the decoy without end while fs.read reads it. Harmless: the file is a decoy."""
     await shell(at, "rm -rf race; echo mine > race")

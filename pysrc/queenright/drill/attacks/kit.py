@@ -12,15 +12,16 @@ import errno
 import os
 import platform
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 __all__ = [
     "ATTACKS",
     "LIBC",
-    "Attack",
+    "LIMIT_S",
     "At",
+    "Attack",
     "NotRun",
     "Stopped",
     "add",
@@ -36,6 +37,8 @@ __all__ = [
 Place = Literal["cell", "command", "agent", "link", "client"]
 PLACES: tuple[Place, ...] = ("cell", "command", "agent", "link", "client")
 
+LIMIT_S = 12.0
+"""For one attack: what has not answered by then was not run, and its agent is ended."""
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.syscall.restype = ctypes.c_long
 
@@ -86,6 +89,7 @@ class Attack:
     run: Callable[[Any], Any]
     leaf: str = ""
     says: str = ""
+    limit_s: float = LIMIT_S
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -101,7 +105,7 @@ def add(attack: Attack) -> None:
 
 
 def attack(
-    group: str, place: Place, by: str, stops: str, *, leaf: str = "", says: str = ""
+    group: str, place: Place, by: str, stops: str, *, leaf: str = "", says: str = "", limit_s: float = LIMIT_S
 ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     """Register a function. Its docstring is what it does, then a paragraph `Harmless: …`; `stops` is split at spaces."""
 
@@ -119,6 +123,7 @@ def attack(
                 run=function,
                 leaf=leaf,
                 says=says,
+                limit_s=limit_s,
             )
         )
         return function
@@ -214,5 +219,3 @@ def contains(at: At, data: bytes) -> str:
     if at.token not in data:
         raise NotRun(f"read {len(data)} bytes that are not the decoy's")
     return "read the decoy"
-
-

@@ -65,7 +65,9 @@ def reserve_memory_without_end(at: At) -> str:
 
     def attempt() -> str:
         step = 64 * MIB
-        kept = [mmap.mmap(-1, step, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for _ in range(most // step + 1)]
+        kept = [
+            mmap.mmap(-1, step, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for _ in range(most // step + 1)
+        ]
         return f"mapped {len(kept) * step} bytes"
 
     return in_child(attempt)

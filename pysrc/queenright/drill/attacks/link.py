@@ -1,17 +1,17 @@
 """What a cell whose code is hostile says on its link: frames that no cell of ours sends.
 
-The frames go through the cell's own link object, found in its memory: code in a cell can do that, and nothing in the cell is
+The frames go through the cell's own link object, found on its stack: code in a cell can do that, and nothing in the cell is
 a wall against it. If the supervisor answers the next step, it took the frame: the attack was not stopped. If it was, the
 cell is gone, and the ledger's entry is the only witness.
 """
 
 from __future__ import annotations
 
-import gc
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from queenright.core import canonical
+from queenright.core import canonical, decode
 
 from .kit import At, NotRun, attack
 from .messages import Ping, Pong, Whisper
@@ -25,10 +25,13 @@ ENDED = "ended"
 
 def link() -> Any:
     """This cell's end of its link."""
-    found = [thing for thing in gc.get_objects() if type(thing).__name__ == "Link" and hasattr(thing, "pump")]
-    if len(found) != 1:
-        raise NotRun(f"{len(found)} links were found in this process")
-    return found[0]
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        found = frame.f_locals.get("link")
+        if hasattr(found, "pump"):
+            return found
+    raise NotRun("no frame of this process holds its link")
 
 
 def say(body: bytes) -> None:
@@ -114,7 +117,11 @@ async def rest_another_agent(at: At) -> str:
 async def claim_a_second_key(at: At) -> str:
     """A second signing key in one life. Harmless: nothing is signed with it."""
     await pinged(at)
-    say(canonical({"t": "incarnation", "agent": at.ctx.self.id, "public_key": bytes(32), "signature": bytes(64)}))
+    say(
+        canonical(
+            {"t": "incarnation", "agent": at.ctx.self.id, "public_key": bytes(32), "signature": bytes(64)}
+        )
+    )
     return await answered(at)
 
 
@@ -128,24 +135,33 @@ async def with_a_batch(at: At, change: Callable[[bytes], list[bytes]]) -> str:
     """Send a volatile message, and instead of its one batch what `change` makes of it."""
     await pinged(at)
     mine = link()
-    seen: list[int] = []
-    honest = mine.send
-
-    def send(frame: Any) -> None:
-        if frame.t != "batch" or seen:
-            honest(frame)
-            return
-        seen.append(1)
-        for packet in change(frame.packet):
-            say(canonical({"t": "batch", "agent": frame.agent, "packet": packet}))
-
-    type(mine).send = lambda self, frame: send(frame)
+    tap = Tap(mine._out)
+    tap.change = change
+    mine._out = tap
     at.ctx.send(at.facts["neighbour"], Whisper(1))
     # What a turn says to other cells leaves once a round of the cell's loop.
     await at.ctx.sleep(0.05)
-    if not seen:
+    if not tap.changed:
         raise NotRun("the message left as no batch")
     return await answered(at)
+
+
+class Tap(bytearray):
+    """The bytes that wait for a cell's link, with the first batch among them replaced as it is put there."""
+
+    change: Callable[[bytes], list[bytes]]
+    changed = False
+
+    def __iadd__(self, data: Any) -> Tap:  # type: ignore[misc]
+        body = decode(bytes(data[4:]))
+        if self.changed or body["t"] != "batch":
+            self.extend(data)
+            return self
+        self.changed = True
+        for packet in self.change(body["packet"]):
+            frame = canonical(body | {"packet": packet})
+            self.extend(len(frame).to_bytes(4, "big") + frame)
+        return self
 
 
 @attack("envelopes", "link", SEALS, ENDED, leaf=LEAF, says="replayed")

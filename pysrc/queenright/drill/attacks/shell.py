@@ -13,7 +13,8 @@ from .kit import At, Attack, NotRun, Stopped, add
 WORDS = {
     "No such file or directory": "ENOENT", "Permission denied": "EACCES", "Operation not permitted": "EPERM",
     "Read-only file system": "EROFS", "Network is unreachable": "ENETUNREACH", "Connection refused": "ECONNREFUSED",
-    "No such process": "ESRCH", "File too large": "EFBIG", "Invalid cross-device link": "EXDEV",
+    "No such process": "ESRCH", "File too large": "EFBIG", "File size limit exceeded": "EFBIG",
+    "Directory nonexistent": "ENOENT", "Invalid cross-device link": "EXDEV",
     "Cannot assign requested address": "EADDRNOTAVAIL", "Bad system call": "SIGSYS", "cannot fork": "EAGAIN",
     "Resource temporarily unavailable": "EAGAIN", "must be superuser": "EPERM",
 }  # fmt: skip
