@@ -42,7 +42,10 @@ def world(only: Sequence[str]) -> None:
     checked(LIBC.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "private mounts")
     library = Path(tempfile.gettempdir()).resolve()
     checked(LIBC.mount(b"drill", bytes(library), b"tmpfs", 0, b"size=256m"), "a /tmp of its own")
-    for words in (["link", "set", "lo", "up"], *(["addr", "add", address, "dev", "lo"] for address in METADATA)):
+    for words in (
+        ["link", "set", "lo", "up"],
+        *(["addr", "add", address, "dev", "lo"] for address in METADATA),
+    ):
         subprocess.run(["ip", *words], check=True)
     from supervised import Supervised
 
@@ -54,7 +57,11 @@ def world(only: Sequence[str]) -> None:
         command = [sys.executable, __file__, "client", "drill", "--state", str(there.paths.state), "--key",
                    str(there.key_file), "--yes", "--json", *(word for name in only for word in ("--only", name))]  # fmt: skip
         done = subprocess.run(
-            command, env=os.environ | {"QUEENRIGHT_CONFIG": str(base / "config")}, capture_output=True, text=True, check=False
+            command,
+            env=os.environ | {"QUEENRIGHT_CONFIG": str(base / "config")},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         print(done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "{}")
         print(done.stderr, file=sys.stderr)
@@ -85,10 +92,11 @@ class Bare:
 
 
 def supervisor(descriptor: int) -> int:
-    from queenright.supervisor import launcher, main
+    from queenright.supervisor import launcher, logs, main
 
     main.restrict_self = lambda *_: 6  # type: ignore[assignment]
     main.harden_process = lambda: None
+    logs.sanitize = lambda text, limit: text[:limit]  # type: ignore[assignment]
     unbox(launcher.Launcher)
     believe_cells()
     grant_everything()
@@ -216,13 +224,23 @@ def follow_everything() -> None:
         for words in (["git", "status"], ["tar", "-xPf", "evil.tar"]):
             subprocess.run(words, cwd=home, capture_output=True, check=False)
         mark = {"kind": "file", "mode": 0o644, "bytes": 1, "target": b""}
-        rows = [{"path": os.fsencode(name), "change": "added", "before": None, "after": mark} for name in os.listdir(home)]
+        rows = [
+            {"path": os.fsencode(name), "change": "added", "before": None, "after": mark}
+            for name in os.listdir(home)
+        ]
         return {"version": 1, "changes": rows, "count": len(rows)}
 
-    async def show(self: Any, caller: Any, agent: str, path: bytes, version: Any = None, content: Any = None) -> Any:
+    async def show(
+        self: Any, caller: Any, agent: str, path: bytes, version: Any = None, content: Any = None
+    ) -> Any:
         home = os.fsencode(self.rt.paths.workspaces / self._agent(agent).id.hex())
         if content:
-            return {"version": None, "entries": [], "data": Path(os.fsdecode(os.path.join(home, path))).read_bytes(), "cut": False}
+            return {
+                "version": None,
+                "entries": [],
+                "data": Path(os.fsdecode(os.path.join(home, path))).read_bytes(),
+                "cut": False,
+            }
         rows = [{"name": name, "kind": "file", "mode": 0o644, "bytes": 1} for name in os.listdir(home)]
         return {"version": None, "entries": rows, "data": None, "cut": False}
 
@@ -233,7 +251,9 @@ def follow_everything() -> None:
 
 def run(command: str, home: Path) -> dict[str, Any]:
     """No time, no bound on what it says, nothing ended with it."""
-    done = subprocess.run(["/bin/sh", "-c", command], cwd=home, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=home, capture_output=True, check=False, stdin=subprocess.DEVNULL
+    )
     return {
         "code": done.returncode, "out": done.stdout, "err": done.stderr, "timed_out": False, "changed": [], "left_out": [],
         "dropped": "", "version": None,
@@ -264,7 +284,9 @@ def let_everybody_in() -> None:
 
     standing.Standing.present = present  # type: ignore[method-assign]
 
-    async def spend(self: Any, operator: Signer, name: str, params: Any, order: bytes | None, signature: Any) -> SignedOrder:
+    async def spend(
+        self: Any, operator: Signer, name: str, params: Any, order: bytes | None, signature: Any
+    ) -> SignedOrder:
         made = SimpleNamespace(nonce=os.urandom(16))
         return SignedOrder(made, order or b"", signature or "", operator)  # type: ignore[arg-type]
 
@@ -288,7 +310,9 @@ def let_everybody_in() -> None:
 
     ended = Service.drill_end
 
-    async def end(self: Any, caller: Any, drill: str, report: bytes, stopped: int, escaped: int, not_run: int) -> Any:
+    async def end(
+        self: Any, caller: Any, drill: str, report: bytes, stopped: int, escaped: int, not_run: int
+    ) -> Any:
         if stopped + escaped + not_run == 0:
             return {"count": 0, "leaf": 0, "unacked": 0}  # the attack, and not the drill's own end
         return await ended(self, caller, drill, report, stopped, escaped, not_run)

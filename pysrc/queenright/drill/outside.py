@@ -31,7 +31,7 @@ SOCKET = "control socket: authenticated calls"
 ORDERS = "control socket: an order for exactly this call, spent once"
 SIGNED = "signature of an enrolled operator"
 REFUSED = "control.refused"
-SHOWN = "client: the core's sanitiser"
+SHOWN = "supervisor and client: the core's sanitiser"
 # What a terminal would act on, or what would turn a line round.
 ACTS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

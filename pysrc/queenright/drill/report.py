@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -14,7 +15,7 @@ __all__ = ["Report", "Row", "Use"]
 Outcome = Literal["stopped", "ESCAPED", "not run"]
 NOT_OBSERVABLE = "not observable"
 WIDTH = 80
-_NAME, _BY = 36, 26
+_NAME, _BY = 44, 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Row:
         """In one column: the wall, and the errno or code by which it was recognised."""
         if self.outcome != "stopped":
             return ""
-        wall = self.by.split(";")[0].split(":")[0]
-        return f"{wall[: _BY - len(self.code) - 1]} {self.code}"
+        wall = re.split("[;:]| with ", self.by)[0].replace(" namespace", " ns")
+        return f"{wall[: _BY - len(self.code) - 1]} {self.code}"[:_BY]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Report:
             f"{self.count('not run')} not run"
         )
         seen = sum(row.leaf is not None for row in self.rows)
-        yield f"{seen} are told of in the ledger; of the others nothing leaves a sandbox that could be observed"
+        yield f"{seen} are told of in the ledger; of the others nothing can be observed outside"
         if self.interrupted:
             yield f"interrupted: {self.interrupted}"
 
