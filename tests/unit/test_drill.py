@@ -108,7 +108,17 @@ def one(outcome: Any, *marks: str, leaf: str = "", client: Client | None = None)
             raise outcome
         return str(outcome)
 
-    attack = Attack("an-attack", "files", "client", "does", "harmless", "wall", frozenset({"EPERM", "malformed"}), run, leaf)
+    attack = Attack(
+        "an-attack",
+        "files",
+        "client",
+        "does",
+        "harmless",
+        "wall",
+        frozenset({"EPERM", "malformed"}),
+        run,
+        leaf,
+    )
 
     class Paths:
         socket = Path("/nowhere")
@@ -195,7 +205,17 @@ def test_a_script_that_lacks_its_program_or_says_nothing_is_not_run() -> None:
 
 # --- the report -------------------------------------------------------------------------------------------------------
 
-ROW = Row("an-attack", "files", "cell", "stopped", "mount namespace; Landlock", "ENOENT: no", "not observable", None, "ENOENT")
+ROW = Row(
+    "an-attack",
+    "files",
+    "cell",
+    "stopped",
+    "mount namespace; Landlock",
+    "ENOENT: no",
+    "not observable",
+    None,
+    "ENOENT",
+)
 REPORT = Report("1", "full", "hard", (ROW,), (Use("compute", True, "computed"),))
 
 
@@ -220,7 +240,10 @@ def test_every_line_of_a_report_has_eighty_columns_and_names_what_was_not_stoppe
     )
     lines = list(replace(REPORT, rows=rows).lines())
     assert max(map(len, lines)) <= WIDTH
-    assert f"{len(rows)} attacks: {len(ATTACKS)} stopped, {len(ATTACKS)} ESCAPED, {len(ATTACKS)} not run" in lines
+    assert (
+        f"{len(rows)} attacks: {len(ATTACKS)} stopped, {len(ATTACKS)} ESCAPED, {len(ATTACKS)} not run"
+        in lines
+    )
 
 
 def test_the_digest_of_a_report_changes_with_any_row() -> None:

@@ -44,23 +44,21 @@ async def write_its_own_resources(at: At) -> str:
 @attack("grants", "agent", "runtime: a child's grant is inside what its parent may delegate", "denied")
 async def give_a_child_more_than_it_has(at: At) -> str:
     """Spawn a child that may restart a service. Harmless: no resource of that name is mapped; the child does nothing."""
-    child = await at.ctx.spawn(
-        "drill.Neighbour", name="wider", exercise=[Allow("svc.restart", "svc:drill/decoy")]
-    )
+    child = await at.ctx.spawn("drill.Sink", name="wider", exercise=[Allow("svc.restart", "svc:drill/decoy")])
     return f"born: {child.id.hex()[:12]}"
 
 
 @attack("spawn bomb", "agent", "runtime: how many an agent may spawn", "denied")
 async def spawn_agents_without_end(at: At) -> str:
     """Spawn 50 children where 2 are allowed. Harmless: 50 agents of the drill that do nothing, all ended with it."""
-    born = await at.ctx.spawn_many("drill.Neighbour", 50, stem="many")
+    born = await at.ctx.spawn_many("drill.Sink", 50, stem="many")
     return f"{len(born)} were born"
 
 
 @attack("screen", "agent", "runtime: names are of few letters", "malformed")
 async def name_a_child_with_escapes(at: At) -> str:
     """A child whose name clears the screen. Harmless: the name is shown to nobody; the child does nothing."""
-    child = await at.ctx.spawn("drill.Neighbour", name="\x1b[2j\x1b]0;drill\x07")
+    child = await at.ctx.spawn("drill.Sink", name="\x1b[2j\x1b]0;drill\x07")
     return f"born: {child.id.hex()[:12]}"
 
 
