@@ -35,6 +35,8 @@ WITHIN_S = 30.0
 class Supervised:
     """One state directory and, while it is up, its supervisor."""
 
+    program: tuple[str, ...] = ("-m", "queenright.supervisor")
+
     def __init__(self, base: Path) -> None:
         self.base = base
         self.paths = Paths(base / "s")
@@ -66,7 +68,7 @@ class Supervised:
         )
         with (self.base / "stderr").open("ab") as errors:
             self.daemon = subprocess.Popen(
-                [sys.executable, "-P", "-m", "queenright.supervisor", str(give_read)],
+                [sys.executable, "-P", *self.program, str(give_read)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, pass_fds=[give_read, ready_write],
                 start_new_session=True,
             )  # fmt: skip

@@ -46,6 +46,13 @@ COMMANDS: tuple[Entry, ...] = (
     _entry("demo", "a shop, a fault, a swarm that heals it"),
     _entry("try", "run a behaviour folder in real cells under a throw-away supervisor", module="try_"),
     _entry("doctor", "what this machine can enforce, and what it lacks"),
+    _entry(
+        "drill",
+        "attack this supervisor harmlessly, and see what stops each attack",
+        "drill_begin",
+        "drill_attack",
+        "drill_end",
+    ),
     _entry("paths", "where things lie"),
     _entry("logs", "the log of the supervisor or of one agent", "logs", "agent_log"),
     _entry("why", "tell an act, a denial or an ask back to the person behind it", "why"),

@@ -105,6 +105,18 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             _method("workspace_restore", Need.ORDER, agent="str", version="int", preview="bytes"),
             _method("secret_set", Need.ORDER, name="str", value="bytes", salt="bytes"),
             _method("secret_remove", Need.ORDER, name="str"),
+            # the attack drill: begun and ended by an order, its attacks stepped by the key that began it
+            _method("drill_begin", Need.ORDER, document="bytes", signature="str", canary="bytes"),
+            _method("drill_attack", Need.KEY, drill="str", attack="str", facts="bytes", fresh="bool"),
+            _method(
+                "drill_end",
+                Need.ORDER,
+                drill="str",
+                report="bytes",
+                stopped="int",
+                escaped="int",
+                not_run="int",
+            ),
             # putting things where an intent can name them, and the key that opens the rest
             _method("behaviour_add", Need.KEY, files="files"),
             _method("unlock", Need.KEY, locked=True, master_key="bytes?", passphrase="bytes?"),  # noqa: S106

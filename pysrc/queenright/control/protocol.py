@@ -57,6 +57,7 @@ __all__ = [
     "DimensionRow",
     "Distance",
     "Done",
+    "DrillBegun",
     "Event",
     "GrantRow",
     "Health",
@@ -712,6 +713,14 @@ class Done(TypedDict):
     leaf: int
     unacked: int
     reach: NotRequired[Reach]  # of an order that takes away
+
+
+class DrillBegun(TypedDict):
+    """The drill's intent and its swarm's first agent, and the supervisor's process id for the attacks to aim at."""
+
+    drill: str
+    warden: str
+    pid: int
 
 
 class Event(TypedDict):

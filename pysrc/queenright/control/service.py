@@ -25,6 +25,7 @@ from queenright.control.protocol import (
     Decided,
     Distance,
     Done,
+    DrillBegun,
     Health,
     IntentDetail,
     IntentRow,
@@ -215,6 +216,15 @@ class Service(Protocol):
     async def workspace_restore(
         self, caller: Caller, agent: str, version: int, preview: bytes
     ) -> Restored: ...
+    async def drill_begin(
+        self, caller: Caller, document: bytes, signature: str, canary: bytes
+    ) -> DrillBegun: ...
+    async def drill_attack(
+        self, caller: Caller, drill: str, attack: str, facts: bytes, fresh: bool
+    ) -> Done: ...
+    async def drill_end(
+        self, caller: Caller, drill: str, report: bytes, stopped: int, escaped: int, not_run: int
+    ) -> Done: ...
     async def secret_set(self, caller: Caller, name: str, value: bytes, salt: bytes) -> SecretRow: ...
     async def secret_remove(self, caller: Caller, name: str) -> Done: ...
 

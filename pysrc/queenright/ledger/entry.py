@@ -48,7 +48,7 @@ Kind = Literal[
     "message.dead", "message.replayed", "message.dropped",
     "ledger.read_mail", "ledger.exported", "ledger.pruned",
     "workspace.removed",
-    "secret.changed", "order.spent", "break_glass.begun", "break_glass.ended",
+    "secret.changed", "order.spent", "drill.begun", "drill.ended", "break_glass.begun", "break_glass.ended",
 ]  # fmt: skip
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 Reversibility = Literal["read", "exact", "compensate", "none"]

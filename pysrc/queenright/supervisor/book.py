@@ -351,6 +351,16 @@ class Book:
             )
         )
 
+    def drill_begun(self, intent: bytes, package: bytes, attacks: int, person: Operator) -> Change:
+        facts: dict[str, str | int | bool | None] = {"package": package.hex(), "attacks": attacks}
+        return self._write(Entry("drill.begun", self._now(), person, intent=intent, facts=facts))
+
+    def drill_ended(
+        self, intent: bytes, facts: dict[str, str | int | bool | None], actor: Operator | Supervisor
+    ) -> Change:
+        """`facts`: the report's digest in hex, how many attacks were stopped, escaped and not run, and why it ended."""
+        return self._write(Entry("drill.ended", self._now(), actor, intent=intent, facts=facts))
+
     def secret_changed(
         self, name: str, change: Literal["set", "removed"], actor: Operator | Supervisor
     ) -> Change:

@@ -35,6 +35,7 @@ from queenright.supervisor.book import Book
 from queenright.supervisor.calls import Calls
 from queenright.supervisor.cells import Cells
 from queenright.supervisor.documents import Documents
+from queenright.supervisor.drills import Drills
 from queenright.supervisor.founding import Pinned
 from queenright.supervisor.gate import Gate
 from queenright.supervisor.identity import Identity
@@ -145,6 +146,7 @@ async def boot(
     rt.steps = Steps(rt)
     rt.calls = Calls(rt)
     rt.timers = Timers(rt)
+    rt.drills = Drills(rt)
     hub = Hub()
     service = Service(rt, os.uname().nodename)
     publisher = Publisher(rt, hub, service)
@@ -210,6 +212,7 @@ def _open_private(rt: Runtime) -> None:
     rt.calls.load()
     rt.timers.load()
     rt.swarms.load()
+    rt.drills.clear("the supervisor ended meanwhile")
     rt.acting.recover()
     rt.turns.resume_all()
     rt.alarms.after(0, rt.cells.watch)

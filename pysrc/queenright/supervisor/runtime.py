@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from queenright.supervisor.cell_process import CellProcess
     from queenright.supervisor.cells import Cells
     from queenright.supervisor.documents import Documents
+    from queenright.supervisor.drills import Drills
     from queenright.supervisor.gate import Gate
     from queenright.supervisor.identity import Identity
     from queenright.supervisor.keyring import Keyring
@@ -120,6 +121,7 @@ class Runtime:
     steps: Steps = field(init=False)
     calls: Calls = field(init=False)
     timers: Timers = field(init=False)
+    drills: Drills = field(init=False)
     identity: Identity = field(init=False)
     blobs: Blobs = field(init=False)
     signing: asyncio.TimerHandle | None = field(init=False, default=None)

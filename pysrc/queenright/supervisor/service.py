@@ -6,6 +6,7 @@ The server has checked the session and spent the order before a method here runs
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any, Literal
 
 from queenright.actions.act import Done as Ended
@@ -18,6 +19,7 @@ from queenright.control.protocol import (
     BehaviourRow,
     Decided,
     Done,
+    DrillBegun,
     Health,
     IntentRow,
     LeaseRow,
@@ -206,6 +208,26 @@ class Service(Taking):
             "changed": value["changed"],
             "leaf": self._leaf(),
         }
+
+    async def drill_begin(self, caller: Caller, document: bytes, signature: str, canary: bytes) -> DrillBegun:
+        """Start the drill of a signed intent, with decoys in the vault and the state directory."""
+        drill, warden = self.rt.drills.begin(document, signature, canary, self._person(caller))
+        return {"drill": full("intent", drill), "warden": full("agent", warden), "pid": os.getpid()}
+
+    async def drill_attack(self, caller: Caller, drill: str, attack: str, facts: bytes, fresh: bool) -> Done:
+        """Have one attack made that the order named."""
+        _, found = find(self.rt, drill, ("intent",))
+        self.rt.drills.attack(found, attack, facts, fresh, self._person(caller))
+        return {"count": 1, "leaf": self._leaf(), "unacked": 0}
+
+    async def drill_end(
+        self, caller: Caller, drill: str, report: bytes, stopped: int, escaped: int, not_run: int
+    ) -> Done:
+        """Remove what the drill planted, end its swarm, and write its report's digest and counts into the ledger."""
+        _, found = find(self.rt, drill, ("intent",))
+        counts = {"stopped": stopped, "escaped": escaped, "not_run": not_run}
+        leaf = self.rt.drills.end(found, report, counts, self._person(caller))
+        return {"count": stopped + escaped + not_run, "leaf": leaf, "unacked": 0}
 
     async def secret_set(self, caller: Caller, name: str, value: bytes, salt: bytes) -> SecretRow:
         rt = self.rt

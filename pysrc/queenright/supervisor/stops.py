@@ -33,7 +33,7 @@ class Point:
     """One thing an order ends. `gone` waits for the word that nothing of it is left and says how many processes that were, at
     least; `again` repeats the order."""
 
-    kind: Literal["cell", "turn", "command", "act"]
+    kind: Literal["cell", "turn", "command", "act", "connection"]
     name: str
     gone: Callable[[], Awaitable[int]]
     again: Callable[[], None]
