@@ -408,7 +408,7 @@ async def test_nothing_is_green_before_it_was_acknowledged() -> None:
 
 async def test_the_stop_panel_says_what_is_gone_by_whose_word_and_names_what_is_not() -> None:
     reach = {
-        "verb": "stop", "cells": 1, "turns": 2, "commands": 3, "acts": 0, "processes": 57, "ms": 1990, "unreached": 1,
+        "verb": "stop", "cells": 1, "turns": 2, "commands": 3, "acts": 0, "connections": 0, "processes": 57, "ms": 1990, "unreached": 1,
         "late": ["command of sre/logs, pid 4711"], "finishing": ["svc.restart on svc:shop/web by sre/fix"],
         "unknown": ["flag.set on svc:shop/web by sre/flag"],
     }  # fmt: skip

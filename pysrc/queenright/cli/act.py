@@ -57,10 +57,12 @@ def _reached(reach: Mapping[str, Any]) -> list[str]:
         lines.append(f"  gone by the kernel's word: {', '.join(gone)} ({reach['processes']} processes)")
     if reach["turns"]:
         lines.append(f"  let go by their shared cell: {reach['turns']}")
+    if reach["connections"]:
+        lines.append(f"  cut at the proxy: {reach['connections']} connections")
     lines.append(
         f"  {'all of it' if not reach['unreached'] else 'the rest'} {reach['ms']} ms after the order"
     )
-    if not gone and not reach["turns"] and not reach["unreached"]:
+    if not gone and not reach["turns"] and not reach["connections"] and not reach["unreached"]:
         lines = ["  nothing of it was running"]
     lines += [f"  goes on to its own end: {clean(name)}" for name in reach["finishing"]]
     lines += [f"  UNKNOWN, ended in its effect: {clean(name)}" for name in reach["unknown"]]

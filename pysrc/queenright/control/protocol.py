@@ -687,7 +687,7 @@ class Reach(TypedDict):
     """What an order that takes away has reached, `ms` after it was given: each number is of things that are gone.
 
     Cells, commands and acts by the kernel's word for their processes; turns by the word of the shared cell that ran them, or by
-    that cell's end. At most 20 of each are named.
+    that cell's end; connections by the word of the proxy that held them. At most 20 of each are named.
     """
 
     verb: str
@@ -695,6 +695,7 @@ class Reach(TypedDict):
     turns: int
     commands: int
     acts: int
+    connections: int  # that commands held; by the proxy's word
     processes: int  # at least, in those cells, commands and acts
     ms: int
     unreached: int

@@ -264,6 +264,7 @@ class Book:
             "turns": reach["turns"],
             "commands": reach["commands"],
             "acts": reach["acts"],
+            "connections": reach["connections"],
             "processes": reach["processes"],
             "unreached": reach["unreached"],
             "ms": reach["ms"],

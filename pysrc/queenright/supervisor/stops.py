@@ -141,6 +141,7 @@ class Stops:
             "turns": count("turn"),
             "commands": count("command"),
             "acts": count("act"),
+            "connections": count("connection"),
             "processes": 0,
             "ms": self._rt.clock.boot_ms() - order.at_ms,
             "unreached": len(behind),

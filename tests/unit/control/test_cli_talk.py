@@ -37,7 +37,7 @@ def row(**changes):
 
 
 REACH = {
-    "verb": "stop", "cells": 1, "turns": 2, "commands": 1, "acts": 0, "processes": 57, "ms": 34, "unreached": 0,
+    "verb": "stop", "cells": 1, "turns": 2, "commands": 1, "acts": 0, "connections": 4, "processes": 57, "ms": 34, "unreached": 0,
     "late": [], "finishing": [], "unknown": [],
 }  # fmt: skip
 
@@ -48,6 +48,7 @@ def test_an_order_says_what_is_gone_and_by_whose_word(served, cli):
     assert code == 0
     assert "gone by the kernel's word: 1 cell, 1 command (57 processes)" in out
     assert "let go by their shared cell: 2" in out
+    assert "cut at the proxy: 4 connections" in out
     assert "all of it 34 ms after the order" in out
     assert err == ""
 

@@ -261,6 +261,8 @@ def _reach_lines(reach: Reach) -> list[Line]:
     words = [f"kernel: {', '.join(kernel)}, {reach['processes']} processes gone"] if kernel else []
     if reach["turns"]:
         words.append(f"let go by shared cells: {reach['turns']}")
+    if reach["connections"]:
+        words.append(f"connections cut: {reach['connections']}")
     line: Line = (
         bit(f"  {'; '.join(words) or 'nothing of it was running'}; {reach['ms']} ms after the order", "dim"),
     )

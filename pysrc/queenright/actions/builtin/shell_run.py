@@ -63,7 +63,11 @@ class ShellRun(OwnVersion):
             version = space.settle()
             found = space.proposal(place.act, MAX_LISTED)
             said = None if found is None else decode(found["note"])
-            if found is not None and said is not None and (found["base"], said["asked"]) == (version, dict(args)):
+            if (
+                found is not None
+                and said is not None
+                and (found["base"], said["asked"]) == (version, dict(args))
+            ):
 
                 def contents(path: bytes) -> tuple[bytes | None, bytes | None]:
                     return space.proposed_contents(place.act, path, MAX_CONTENT + 1)
