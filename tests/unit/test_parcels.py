@@ -18,6 +18,7 @@ from queenright.cell.parcel import Parcel, read_parcel
 from queenright.clock import ManualClock
 from queenright.core import canonical
 from queenright.errors import Conflict, Malformed, SandboxRefused
+from queenright.supervisor.cell_start import cold_reason
 from queenright.supervisor.parcels import KEPT, SEALS, Parcels
 from queenright.wire.parcel import pack_parcel, unpack_parcel
 
@@ -100,6 +101,16 @@ def test_a_package_that_may_look_for_its_files_is_mounted_and_says_why(
     assert why in package.mount
     with pytest.raises(SandboxRefused, match=f"has to be mounted.*{why}"):
         Parcels(packages).get(package)
+
+
+def test_limits_of_its_own_keep_a_package_from_the_pool_and_are_named(packages: Packages) -> None:
+    assert cold_reason(packages.add_files(FILES)) == ""
+    limited = FILES["behaviour.toml"] + b"[limits]\nprocesses = 8\n"
+    assert cold_reason(packages.add_files(FILES | {"behaviour.toml": limited})) == "limits of its own"
+    # How long a turn may take is told to the cell, and is no limit of its sandbox.
+    patient = FILES["behaviour.toml"] + b"[limits]\nturn_s = 9\n"
+    assert cold_reason(packages.add_files(FILES | {"behaviour.toml": patient})) == ""
+    assert "table.json" in cold_reason(packages.add_files(FILES | {"table.json": b"{}"}))
 
 
 def test_what_a_test_of_a_package_does_says_nothing_of_the_package(packages: Packages) -> None:

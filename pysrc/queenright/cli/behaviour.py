@@ -76,7 +76,9 @@ def list_command(run: Run) -> None:
                 row["name"],
                 row["version"],
                 row["digest"].hex()[:16],
-                row["cell"],
+                f"{row['cell']}, cold: {row['cold']}"
+                if row["cell"] == "own" and row["cold"]
+                else row["cell"],
                 ", ".join(row["classes"]),
                 when(row["added_ms"]),
                 ", ".join(used[:19] for used in row["used_by"]) or "-",

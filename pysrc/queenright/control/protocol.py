@@ -663,6 +663,7 @@ class BehaviourRow(TypedDict):
     digest: bytes
     classes: list[str]
     cell: str
+    cold: str  # why no cell of it comes from the pool of empty ones; empty where own cells do
     added_ms: int
     used_by: list[str]
 

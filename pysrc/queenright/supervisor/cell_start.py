@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from queenright.supervisor.cell_process import CellProcess
     from queenright.supervisor.runtime import Runtime
 
-__all__ = ["CellStarter", "cell_limits"]
+__all__ = ["CellStarter", "cell_limits", "cold_reason"]
 
 START_LIMIT = 4  # sandboxes being made at once, on any machine, the pool's among them
 _MIB = 1024 * 1024
@@ -103,6 +103,13 @@ class CellStarter:
     async def close(self) -> None:
         await self.pool.close()
         self._parcels.close()
+
+
+def cold_reason(package: Package) -> str:
+    """Why a cell for this package alone is never one of the pool's, or ""."""
+    if package.mount:
+        return package.mount
+    return "" if cell_limits(package.limits) == CELL_LIMITS else "limits of its own"
 
 
 def cell_limits(asked: CellLimits) -> Limits:

@@ -39,23 +39,28 @@ class EmptyCell:
     @classmethod
     async def start(cls, launcher: Launcher, spec: SandboxSpec) -> EmptyCell:
         """Returns when its program is being loaded. Raises SandboxRefused; then nothing of it is left."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        page_fd, page = _make_page()
-        output_read, output_write = os.pipe2(os.O_CLOEXEC)
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        with contextlib.ExitStack() as mine, contextlib.ExitStack() as the_cells:
+            try:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+                mine.callback(ours.close)
+                the_cells.callback(theirs.close)
+                page_fd, page = _make_page()
+                mine.callback(page.close)
+                the_cells.callback(os.close, page_fd)
+                output_read, output_write = os.pipe2(os.O_CLOEXEC)
+                mine.callback(os.close, output_read)
+                the_cells.callback(os.close, output_write)
+                null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+                the_cells.callback(os.close, null)
+            except OSError as error:
+                raise SandboxRefused(
+                    f"a cell's descriptors cannot be made: {error.strerror}",
+                    step="descriptors", errno=error.errno or 0, hint="raise the supervisor's limit of open files",
+                ) from None  # fmt: skip
             sandbox = await launcher.spawn(spec, [null, output_write, output_write, theirs.fileno(), page_fd])
-        except BaseException:
-            os.close(output_read)
-            ours.close()
-            page.close()
-            raise
-        finally:
-            theirs.close()
-            for descriptor in (page_fd, output_write, null):
-                os.close(descriptor)
-        ours.setblocking(False)
-        return cls(sandbox, ours, page, output_read)
+            ours.setblocking(False)
+            mine.pop_all()
+            return cls(sandbox, ours, page, output_read)
 
     async def until_up(self) -> None:
         """Wait until it has said that everything is imported. Raises SandboxRefused if it ends, or says anything else."""
@@ -111,5 +116,9 @@ class EmptyCell:
 def _make_page() -> tuple[int, mmap.mmap]:
     """The shared page in which the cell notes whose turn is in progress: read after a death, never trusted."""
     descriptor = os.memfd_create("queenright-page", os.MFD_CLOEXEC)
-    os.ftruncate(descriptor, PAGE_BYTES)
-    return descriptor, mmap.mmap(descriptor, PAGE_BYTES)
+    try:
+        os.ftruncate(descriptor, PAGE_BYTES)
+        return descriptor, mmap.mmap(descriptor, PAGE_BYTES)
+    except BaseException:
+        os.close(descriptor)
+        raise

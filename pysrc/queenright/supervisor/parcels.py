@@ -45,16 +45,26 @@ class Parcels:
 
     def _make(self, digest: bytes) -> int:
         _, files = self._packages.verified_files(digest)
-        made = os.memfd_create("queenright-parcel", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            with open(made, "wb", closefd=False) as out:
-                out.write(pack_parcel(files))
-            fcntl.fcntl(made, fcntl.F_ADD_SEALS, SEALS)
-            # What cells get cannot even be asked to write: a new file description, for reading.
-            return os.open(f"/proc/self/fd/{made}", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            os.close(made)
+            return _sealed(pack_parcel(files))
+        except OSError as error:
+            raise SandboxRefused(
+                f"a package's parcel cannot be made: {error.strerror}",
+                step="descriptors", errno=error.errno or 0, hint="raise the supervisor's limit of open files",
+            ) from None  # fmt: skip
 
     def close(self) -> None:
         while self._kept:
             os.close(self._kept.popitem()[1])
+
+
+def _sealed(data: bytes) -> int:
+    made = os.memfd_create("queenright-parcel", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with open(made, "wb", closefd=False) as out:
+            out.write(data)
+        fcntl.fcntl(made, fcntl.F_ADD_SEALS, SEALS)
+        # What cells get cannot even be asked to write: a new file description, for reading.
+        return os.open(f"/proc/self/fd/{made}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(made)

@@ -28,6 +28,7 @@ from queenright.errors import LedgerUnwritable, Malformed, Unknown
 from queenright.ledger import Query
 from queenright.ledger.export import EVIDENCE
 from queenright.ledger.log import ENTRIES, LOG_VKEY
+from queenright.supervisor.cell_start import cold_reason
 from queenright.supervisor.explain import explain, leaf_row
 from queenright.supervisor.find import find
 from queenright.supervisor.rows import NAME_CHARACTERS, lease_row
@@ -220,6 +221,7 @@ class ReadingRecord(ReadingAsks):
                 "digest": package.digest,
                 "classes": sorted(package.classes),
                 "cell": "own" if any(cls.cell == "own" for cls in package.classes.values()) else "shared",
+                "cold": cold_reason(package),
                 "added_ms": package.added_ms,
                 "used_by": used.get(package.digest, []),
             }
