@@ -20,10 +20,12 @@ from pathlib import Path
 
 from launching import launched, run, shell, workspace
 
+import queenright
 from queenright.supervisor.launcher import Exit
 from queenright.supervisor.sandbox_spec import Bind, cell_spec, interpreter_binds
 
 PROBE = Path(__file__).resolve().parent / "attack"
+DRILL = Path(queenright.__file__).resolve().parent / "drill" / "attacks"
 HERE = Path.cwd()
 
 
@@ -64,7 +66,7 @@ async def main(kind: str, tier: str) -> None:
         "writable": "/tmp" if kind == "cell" else "/workspace", "victim": victim.pid,
         "supervisor": os.getpid(),
         "read_only": ["/usr/bin/env", "/etc/passwd", "/etc/ld.so.cache"], "tcp": tcp.getsockname(),
-        "udp": udp.getsockname(), "abstract": abstract, "unix": unix_path, "descriptors": 4,
+        "udp": udp.getsockname(), "drill": str(DRILL), "abstract": abstract, "unix": unix_path, "descriptors": 4,
     }  # fmt: skip
     try:
         if kind == "none":
@@ -96,7 +98,8 @@ async def main(kind: str, tier: str) -> None:
                     "memory_bytes": spec.limits.memory_bytes,
                 }  # fmt: skip
                 probe = str(PROBE) if place else "/probe"
-                shown = [Bind(PROBE, probe)]
+                facts["drill"] = str(DRILL) if place else "/drill/attacks"
+                shown = [Bind(PROBE, probe), Bind(DRILL, facts["drill"])]
                 if place:
                     facts["writable"] = str(workspace(launcher))
                     if kind == "cell":
