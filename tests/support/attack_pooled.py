@@ -35,12 +35,13 @@ DEADLINE = 300.0
 
 
 async def attack_as_package(
-    launcher: Launcher, spec: SandboxSpec, probe: Path, facts: dict[str, Any]
+    launcher: Launcher, spec: SandboxSpec, probe: Path, drill: Path, facts: dict[str, Any]
 ) -> tuple[Exit, str]:
     """How the cell ended, and what the attacks printed."""
     # The scheduler and the mapping hold duplicates of the link and the page: 5 and 6, and nothing more, no parcel.
-    facts = facts | {"probe": "", "descriptors": 7}
+    facts = facts | {"probe": "", "drill": "", "descriptors": 7}
     files = {path.name: path.read_bytes() for path in probe.glob("*.py")}
+    files |= {f"attacks/{path.name}": path.read_bytes() for path in drill.glob("*.py")}
     files["__init__.py"] = PROBE.format(facts=json.dumps(facts)).encode()
     empty = await EmptyCell.start(launcher, spec)
     await empty.until_up()

@@ -21,10 +21,12 @@ from pathlib import Path
 from attack_pooled import attack_as_package
 from launching import launched, run, shell, workspace
 
+import queenright
 from queenright.supervisor.launcher import Exit
 from queenright.supervisor.sandbox_spec import Bind, cell_spec, interpreter_binds
 
 PROBE = Path(__file__).resolve().parent / "attack"
+DRILL = Path(queenright.__file__).resolve().parent / "drill" / "attacks"
 HERE = Path.cwd()
 
 
@@ -65,7 +67,7 @@ async def main(kind: str, tier: str) -> None:
         "writable": "/tmp" if kind in ("cell", "pooled") else "/workspace", "victim": victim.pid,
         "supervisor": os.getpid(),
         "read_only": ["/usr/bin/env", "/etc/passwd", "/etc/ld.so.cache"], "tcp": tcp.getsockname(),
-        "udp": udp.getsockname(), "abstract": abstract, "unix": unix_path, "descriptors": 4,
+        "udp": udp.getsockname(), "drill": str(DRILL), "abstract": abstract, "unix": unix_path, "descriptors": 4,
     }  # fmt: skip
     try:
         if kind == "none":
@@ -98,10 +100,11 @@ async def main(kind: str, tier: str) -> None:
                 }  # fmt: skip
                 if kind == "pooled":
                     facts["read_only"] += [program]
-                    how, text = await attack_as_package(launcher, spec, PROBE, facts)
+                    how, text = await attack_as_package(launcher, spec, PROBE, DRILL, facts)
                 else:
                     probe = str(PROBE) if place else "/probe"
-                    shown = [Bind(PROBE, probe)]
+                    facts["drill"] = str(DRILL) if place else "/drill/attacks"
+                    shown = [Bind(PROBE, probe), Bind(DRILL, facts["drill"])]
                     if place:
                         facts["writable"] = str(workspace(launcher))
                         if kind == "cell":

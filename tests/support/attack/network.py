@@ -1,4 +1,4 @@
-"""The network, the host's sockets, and families that no namespace holds."""
+"""The network and the host's sockets."""
 
 from __future__ import annotations
 
@@ -18,12 +18,6 @@ def connect(target: tuple) -> str:
     return "reached"
 
 
-def make(target: tuple) -> str:
-    _, family, kind, protocol = target
-    socket.socket(family, kind, protocol).close()
-    return "made"
-
-
 each(
     "connect to",
     [
@@ -37,27 +31,7 @@ each(
     ],
     connect,
 )
-each(
-    "make",
-    [
-        ("raw ip socket", socket.AF_INET, socket.SOCK_RAW, 1),
-        ("ping socket", socket.AF_INET, socket.SOCK_DGRAM, 1),
-        ("packet socket", 17, socket.SOCK_RAW, 0x0300),
-        ("kernel crypto socket", 38, socket.SOCK_SEQPACKET, 0),
-        ("vsock", 40, socket.SOCK_STREAM, 0),
-        ("bluetooth socket", 31, socket.SOCK_RAW, 1),
-        ("key socket", 15, socket.SOCK_RAW, 2),
-        ("xdp socket", 44, socket.SOCK_RAW, 0),
-        ("tipc socket", 30, socket.SOCK_STREAM, 0),
-        ("can socket", 29, socket.SOCK_RAW, 1),
-        *((f"netlink socket {number}", 16, socket.SOCK_RAW, number) for number in (0, 4, 6, 9, 12, 15, 16)),
-        ("tcp socket", socket.AF_INET, socket.SOCK_STREAM, 0),
-        ("udp socket", socket.AF_INET, socket.SOCK_DGRAM, 0),
-    ],
-    make,
-)
 if FACTS["kind"] == "cell":
-    each("make", [("unix socket", socket.AF_UNIX, socket.SOCK_STREAM, 0)], make)
 
     @attack
     def aim_a_datagram_pair_elsewhere() -> str:

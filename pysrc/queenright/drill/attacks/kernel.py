@@ -82,6 +82,8 @@ ROWS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
     ("make-secret-memory", "kernel", BAD_FLAGS, "memfd_secret", (0x7FFFFFFF,)),
     ("give-pages-to-a-pipe", "kernel", BAD_DESCRIPTOR, "vmsplice", (NONE, None, 0, 0)),
     ("move-pages", "kernel", BAD_FLAGS, "move_pages", (0, 0, None, None, None, 0x7FFFFFFF)),
+    ("move-all-pages", "kernel", "from and to no node", "migrate_pages", (0, 0, None, None)),
+    ("ask-for-a-disks-statistics", "kernel", ASKS + ", of a device that no machine has", "ustat", (0x7FFFFFFF, PAGE)),
     ("advise-another-process", "kernel", BAD_FLAGS, "process_madvise", (NONE, None, 0, 0, 0xFF)),
 )  # fmt: skip
 
@@ -142,6 +144,18 @@ def be_born_in_a_user_namespace_by_clone3(at: At) -> str:
             os._exit(0)
         os.waitpid(pid, 0)
         return "a child was born in a user namespace"
+
+    return in_child(attempt)
+
+
+@attack("kernel", "cell", FILTER, "EPERM SIGSYS")
+def hang_up_the_terminal(at: At) -> str:
+    """vhangup. Harmless: in a child of a session of its own, which has no terminal."""
+
+    def attempt() -> str:
+        if os.getsid(0) != os.getpid():
+            os.setsid()
+        return f"it returned {call('vhangup')}"
 
     return in_child(attempt)
 

@@ -141,6 +141,7 @@ def code_of(error: BaseException) -> str:
 
 # Numbers of x86-64 (syscall_64.tbl) and of aarch64 (the generic table); None where there is no such call.
 _NUMBERS: dict[str, tuple[int, int | None]] = {
+    "vhangup": (153, 58),
     "kill": (62, 129), "ptrace": (101, 117), "syslog": (103, 116), "personality": (135, 92), "ustat": (136, None),
     "modify_ldt": (154, None), "pivot_root": (155, 41), "adjtimex": (159, 171), "chroot": (161, 51), "acct": (163, 89),
     "settimeofday": (164, 170), "mount": (165, 40), "umount2": (166, 39), "swapon": (167, 224), "reboot": (169, 142),
