@@ -13,7 +13,6 @@ import ctypes
 import os
 import re
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -263,14 +262,12 @@ def run(command: str, home: Path) -> dict[str, Any]:
 def let_everybody_in() -> None:
     """Whoever asks is the owner, every signature holds, every order is for whatever it is used for."""
     from queenright.authority.operators import Operators, Signer
-    from queenright.authority.order import Order
-    from queenright.control import connection, orders, standing
+    from queenright.control import connection, standing
     from queenright.control.service import SignedOrder
+    from queenright.core import parse_key_line
     from queenright.supervisor.service import Service
 
     def owner(self: Any, *_: Any) -> Signer:
-        from queenright.core import parse_key_line
-
         person = self.people[0]
         return Signer(person, parse_key_line(person.keys[0]).fingerprint, person.keys[0], False, True)
 
@@ -291,8 +288,6 @@ def let_everybody_in() -> None:
         return SignedOrder(made, order or b"", signature or "", operator)  # type: ignore[arg-type]
 
     standing.Standing._spend = spend  # type: ignore[method-assign]
-    assert Order
-    assert orders
 
     def silent(self: Any, error: Any) -> None:
         self.close()
@@ -340,5 +335,4 @@ ROLES: dict[str, Callable[[Sequence[str]], Any]] = {
 }
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL) if sys.argv[1] == "client" else None
     ROLES[sys.argv[1]](sys.argv[2:])

@@ -44,7 +44,7 @@ class Person:
         return str(script if self.library is None else Path(self.library) / script.name)
 
     def run(
-        self, script: Path, *arguments: str, prefix: tuple[str, ...] = ()
+        self, script: Path, *arguments: str, prefix: tuple[str, ...] = (), seconds: float = SECONDS
     ) -> subprocess.CompletedProcess[str]:
         """Run a script of this folder to its end; its output is captured."""
         environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.home), "LANG": "C.UTF-8"}
@@ -57,14 +57,16 @@ class Person:
             cwd=self.home,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=seconds,
             check=False,
             **identity,
         )
 
-    def passes(self, script: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> str:
+    def passes(
+        self, script: Path, *arguments: str, prefix: tuple[str, ...] = (), seconds: float = SECONDS
+    ) -> str:
         """Run it and fail the test with all it said unless it exits 0."""
-        done = self.run(script, *arguments, prefix=prefix)
+        done = self.run(script, *arguments, prefix=prefix, seconds=seconds)
         if done.returncode != 0:
             pytest.fail(
                 f"{self.name}: {arguments} exited {done.returncode}\n{done.stdout}\n{done.stderr}",
