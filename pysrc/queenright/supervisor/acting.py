@@ -205,9 +205,12 @@ class Acting:
             await exchange.over.wait()
             return 0
 
+        def again() -> None:
+            self.egress.cut(request.agent)
+
         request = exchange.request
         name = f"{request.verb} on {request.resource} by {self._rt.agents.name(request.agent)}"
-        return Point("connection", name, gone, lambda: self.egress.cut(request.agent))
+        return Point("connection", name, gone, again)
 
     def _act_point(self, act: Cut, why: str) -> Point:
         async def gone() -> int:

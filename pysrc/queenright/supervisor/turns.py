@@ -117,9 +117,8 @@ class Turns:
         """Whether it has a turn that a cell would act on now, and has no cell."""
         turn = self.open.get(agent.id)
         return (
-            agent.runnable
+            self._rt.may_run(agent)
             and agent.cell is None
-            and not self._rt.swarms.frozen(agent.intent)
             and turn is not None
             and not (turn.delivered or turn.backoff or (turn.parked and not turn.fresh))
         )
