@@ -80,7 +80,7 @@ class Cell:
             "digest": DIGEST,
             "path": str(PACKAGE),
             "classes": CLASSES,
-            "parcel": False,
+            "bundle": False,
         }
         runtime.open_cell(self.process.send, [package], shared=True)
         names = [f"cellwork.{name}" for name in CLASSES]

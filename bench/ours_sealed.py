@@ -97,7 +97,7 @@ class Pair:
             "digest": DIGEST,
             "path": str(PACKAGE),
             "classes": CLASSES,
-            "parcel": False,
+            "bundle": False,
         }
         loaded: dict[str, Any] = {}
 

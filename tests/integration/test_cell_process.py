@@ -48,7 +48,7 @@ def package(
         "digest": DIGEST,
         "path": str(path or PACKAGES / name),
         "classes": list(classes),
-        "parcel": False,
+        "bundle": False,
     }
 
 

@@ -86,7 +86,7 @@ class Swarm:
         self.loop, self.world, self.runtime = loop, world, loop.runtime
         path = str(Path(queenright.demo.__file__).parent / "sre")
         self.cell = loop.open_cell(
-            [{"name": "sre", "digest": bytes(32), "path": path, "classes": CLASSES, "parcel": False}]
+            [{"name": "sre", "digest": bytes(32), "path": path, "classes": CLASSES, "bundle": False}]
         )
         assert self.cell.fault == ""
         args = dict(parse_intent(intent_text("1m")).args)

@@ -212,7 +212,7 @@ class Spy(Agent):
             "packages": attempt(lambda: os.listdir("/queenright/behaviours")),
             "own file": attempt(lambda: open(own).read()),
             "write own file": attempt(lambda: write(own, os.O_WRONLY | os.O_CREAT)),
-            "memory files": [name for fd in fds for name in [attempt(lambda: os.readlink(f"/proc/self/fd/{fd}"))] if "parcel" in name],
+            "memory files": [name for fd in fds for name in [attempt(lambda: os.readlink(f"/proc/self/fd/{fd}"))] if "bundle" in name],
             "processes": attempt(lambda: [p for p in os.listdir("/proc") if p.isdigit() and p not in (str(os.getpid()), "1")] or 1 / 0),
             "uid": open("/proc/self/uid_map").read().split()[1],
         }))

@@ -34,7 +34,7 @@ class Package:
     actions: tuple[str, ...]
     limits: CellLimits
     mount: str
-    """Why a cell can have it only as a mounted directory; empty for one that may also come as a parcel."""
+    """Why a cell can have it only as a mounted directory; empty for one that may also come as a bundle."""
     added_ms: int
 
 

@@ -1,4 +1,4 @@
-"""Importing behaviour packages in the cell: from a mounted directory, whatever that is called, or from a parcel.
+"""Importing behaviour packages in the cell: from a mounted directory, whatever that is called, or from a bundle.
 
 Nothing is put on `sys.path`, so no package can stand in for a module of Python's or of another package.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from queenright.agent.agent import Agent
 from queenright.agent.message import declare_package, type_name
-from queenright.cell.parcel import Parcel, read_parcel
+from queenright.cell.bundle import Bundle, read_bundle
 from queenright.errors import Malformed
 
 __all__ = ["Directory", "Loaded", "import_package", "load"]
@@ -66,7 +66,7 @@ class Directory:
 
 
 def load(packages: list[Any], descriptors: Sequence[int] = ()) -> dict[str, Loaded]:
-    """Behaviours by "package.Class". `descriptors`: of the packages that come as parcels, in their order.
+    """Behaviours by "package.Class". `descriptors`: of the packages that come as bundles, in their order.
 
     Raises what the import raises, Malformed for a package that is not as it was told.
     """
@@ -74,11 +74,11 @@ def load(packages: list[Any], descriptors: Sequence[int] = ()) -> dict[str, Load
     coming = list(descriptors)
     for package in packages:
         name = package["name"]
-        place: Directory | Parcel
-        if package["parcel"]:
+        place: Directory | Bundle
+        if package["bundle"]:
             if not coming:
-                raise Malformed(f"package `{name}` comes as a parcel, and no descriptor came")
-            place = read_parcel(coming.pop(0), package["path"])
+                raise Malformed(f"package `{name}` comes as a bundle, and no descriptor came")
+            place = read_bundle(coming.pop(0), package["path"])
         else:
             place = Directory(package["path"])
         module = import_package(name, place)
@@ -89,7 +89,7 @@ def load(packages: list[Any], descriptors: Sequence[int] = ()) -> dict[str, Load
     return found
 
 
-def import_package(name: str, place: Directory | Parcel) -> ModuleType:
+def import_package(name: str, place: Directory | Bundle) -> ModuleType:
     """The module `name` of the package there: its `__init__.py`, or `name`.py in it."""
     if name in sys.modules:
         raise Malformed(f"package `{name}` has the name of a module that is in use")
@@ -109,7 +109,7 @@ def import_package(name: str, place: Directory | Parcel) -> ModuleType:
     return module
 
 
-def _find(module: ModuleType, place: Directory | Parcel, class_name: str) -> type[Agent]:
+def _find(module: ModuleType, place: Directory | Bundle, class_name: str) -> type[Agent]:
     """The behaviour class in the package's `__init__`, or in the one module of it that defines it. Raises Malformed."""
     found = [_behaviour(module, class_name)]
     if found == [None] and hasattr(module, "__path__"):
@@ -126,7 +126,7 @@ def _find(module: ModuleType, place: Directory | Parcel, class_name: str) -> typ
     return classes[0]
 
 
-def _defines(place: Directory | Parcel, module: str, class_name: str) -> bool:
+def _defines(place: Directory | Bundle, module: str, class_name: str) -> bool:
     wanted = f"class {class_name}".encode()
     return any(line.startswith(wanted) for line in place.read(f"{module}.py").splitlines())
 

@@ -1,4 +1,4 @@
-"""Where a cell's process comes from: out of the pool, or started for it; with its package as a parcel, or mounted."""
+"""Where a cell's process comes from: out of the pool, or started for it; with its package as a bundle, or mounted."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from queenright.behaviours.limits import CellLimits
 from queenright.behaviours.packages import Package
+from queenright.supervisor.bundles import Bundles
 from queenright.supervisor.empty_cell import EmptyCell
-from queenright.supervisor.parcels import Parcels
 from queenright.supervisor.pool import Pool
 from queenright.supervisor.sandbox_spec import BEHAVIOURS, CELL_LIMITS, Limits, cell_spec
 from queenright.supervisor.slots import Slots
@@ -32,7 +32,7 @@ class CellStarter:
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self._slots = Slots(rt.store, rt.commit)
-        self._parcels = Parcels(rt.packages)
+        self._bundles = Bundles(rt.packages)
         self._at_once = asyncio.Semaphore(START_LIMIT)
         self.pool = Pool(self._empty, rt.clock, rt.alarms, rt.log)
 
@@ -50,7 +50,7 @@ class CellStarter:
             )
             async with self._at_once:
                 return await EmptyCell.start(self._rt.launcher, spec)
-        self._parcels.get(package)  # refused, if it is, before a process is spent on it
+        self._bundles.get(package)  # refused, if it is, before a process is spent on it
         pooled = self.pool.take() if limits == CELL_LIMITS else None
         if pooled is not None:
             return pooled
@@ -76,9 +76,9 @@ class CellStarter:
 
     def begin(self, cell: CellProcess, empty: EmptyCell, package: Package) -> None:
         """Say to the process which cell it is, and give it its package. Raises SandboxRefused if it has ended."""
-        parcel = not (cell.shared or package.mount)
+        bundle = not (cell.shared or package.mount)
         path = f"{BEHAVIOURS}/{package.digest.hex()}"
-        if self._rt.launcher.in_place and not parcel:
+        if self._rt.launcher.in_place and not bundle:
             path = os.path.realpath(package.path)
         frame = Start(
             cell=cell.id,
@@ -92,17 +92,17 @@ class CellStarter:
                     "digest": package.digest,
                     "path": path,
                     "classes": list(package.classes),
-                    "parcel": parcel,
+                    "bundle": bundle,
                 }
             ],
             turn_ms=1000 * package.limits.turn_s,
             now_ms=self._rt.clock.wall_ms(),
         )
-        empty.begin(frame, [self._parcels.get(package)] if parcel else [])
+        empty.begin(frame, [self._bundles.get(package)] if bundle else [])
 
     async def close(self) -> None:
         await self.pool.close()
-        self._parcels.close()
+        self._bundles.close()
 
 
 def cold_reason(package: Package) -> str:

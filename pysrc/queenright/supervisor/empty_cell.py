@@ -89,10 +89,10 @@ class EmptyCell:
                 f"an empty cell did not come up: {error}", step="cell", hint="see the supervisor's log"
             ) from None
 
-    def begin(self, frame: Start, parcels: Sequence[int]) -> None:
+    def begin(self, frame: Start, bundles: Sequence[int]) -> None:
         """Make it a cell: the frame and its packages' descriptors in one piece. Raises SandboxRefused if it has ended."""
         body = pack(encode(frame))
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", parcels))] if parcels else []
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", bundles))] if bundles else []
         try:
             sent = self.link.sendmsg([body], rights)
         except OSError as error:

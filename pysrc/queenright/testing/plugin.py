@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "path": path,
             "classes": list(manifest.classes),
             "digest": b"",
-            "parcel": False,
+            "bundle": False,
         }
         for name, loaded in load([package]).items():
             said = manifest.classes[name.partition(".")[2]].cell

@@ -125,8 +125,8 @@ class Frame(metaclass=_FrameType):
 
 
 class Start(Frame):
-    """First frame to a cell, which is empty until then. `packages`: [{"name", "digest", "path", "classes": [str], "parcel":
-    bool}], each mounted read-only at `path`, or, a parcel, in the next of the descriptors that come with this frame."""
+    """First frame to a cell, which is empty until then. `packages`: [{"name", "digest", "path", "classes": [str], "bundle":
+    bool}], each mounted read-only at `path`, or, a bundle, in the next of the descriptors that come with this frame."""
 
     t: ClassVar[str] = "start"
     cell: str

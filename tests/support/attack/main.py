@@ -68,7 +68,7 @@ def main() -> None:
         assert LIBC.unshare(0) == -1, "not in a sandbox: these attacks would hurt this machine"
         if FACTS["probe"]:
             assert os.path.samefile(__file__, f"{FACTS['probe']}/main.py")
-        else:  # it came as a parcel: there is no file
+        else:  # it came as a bundle: there is no file
             assert __file__.startswith("/queenright/behaviours/")
     for name, function in ATTACKS:
         try:

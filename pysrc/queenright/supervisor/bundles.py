@@ -11,15 +11,15 @@ from collections import OrderedDict
 
 from queenright.behaviours import Package, Packages
 from queenright.errors import SandboxRefused
-from queenright.wire.parcel import pack_parcel
+from queenright.wire.bundle import pack_bundle
 
-__all__ = ["Parcels"]
+__all__ = ["Bundles"]
 
 KEPT = 32  # packages; at most 3 MiB each, shared by every cell that has them
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
-class Parcels:
+class Bundles:
     """One descriptor a package, those used last are kept."""
 
     def __init__(self, packages: Packages) -> None:
@@ -32,7 +32,7 @@ class Parcels:
         if package.mount:
             raise SandboxRefused(
                 f"package `{package.name}` has to be mounted: {package.mount}",
-                step="parcel", hint="its cells are started cold",
+                step="bundle", hint="its cells are started cold",
             )  # fmt: skip
         descriptor = self._kept.get(package.digest)
         if descriptor is None:
@@ -46,10 +46,10 @@ class Parcels:
     def _make(self, digest: bytes) -> int:
         _, files = self._packages.verified_files(digest)
         try:
-            return _sealed(pack_parcel(files))
+            return _sealed(pack_bundle(files))
         except OSError as error:
             raise SandboxRefused(
-                f"a package's parcel cannot be made: {error.strerror}",
+                f"a package's bundle cannot be made: {error.strerror}",
                 step="descriptors", errno=error.errno or 0, hint="raise the supervisor's limit of open files",
             ) from None  # fmt: skip
 
@@ -59,7 +59,7 @@ class Parcels:
 
 
 def _sealed(data: bytes) -> int:
-    made = os.memfd_create("queenright-parcel", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    made = os.memfd_create("queenright-bundle", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         with open(made, "wb", closefd=False) as out:
             out.write(data)

@@ -14,14 +14,14 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from queenright.errors import Malformed
-from queenright.wire.parcel import unpack_parcel
+from queenright.wire.bundle import unpack_bundle
 
-__all__ = ["Parcel", "read_parcel"]
+__all__ = ["Bundle", "read_bundle"]
 
-MAX_PARCEL = 4 * 1024 * 1024  # over the store's bound for a package (3 MiB), with its paths
+MAX_BUNDLE = 4 * 1024 * 1024  # over the store's bound for a package (3 MiB), with its paths
 
 
-class Parcel:
+class Bundle:
     """The files of one package as they would lie under `root`."""
 
     def __init__(self, root: str, files: dict[str, bytes]) -> None:
@@ -77,8 +77,8 @@ class Parcel:
 class Loader:
     """Of one module: compiles the bytes that came, and shows them to tracebacks."""
 
-    def __init__(self, parcel: Parcel, name: str, is_package: bool) -> None:
-        self._parcel = parcel
+    def __init__(self, bundle: Bundle, name: str, is_package: bool) -> None:
+        self._bundle = bundle
         self._name = name
         self._is_package = is_package
 
@@ -89,28 +89,28 @@ class Loader:
         exec(self.get_code(module.__name__), module.__dict__)  # noqa: S102 - the author's module, in the author's cell
 
     def get_code(self, fullname: str) -> CodeType:
-        data = self._parcel.read(self._name)
+        data = self._bundle.read(self._name)
         return compile(data, self.get_filename(fullname), "exec", dont_inherit=True)
 
     def get_filename(self, fullname: str) -> str:
-        return f"{self._parcel.root}/{self._name}"
+        return f"{self._bundle.root}/{self._name}"
 
     def get_source(self, fullname: str) -> str:
-        return decode_source(self._parcel.read(self._name))
+        return decode_source(self._bundle.read(self._name))
 
     def is_package(self, fullname: str) -> bool:
         return self._is_package
 
 
-def read_parcel(descriptor: int, root: str) -> Parcel:
-    """The package behind a descriptor, which is closed. Raises Malformed for one that holds no parcel."""
+def read_bundle(descriptor: int, root: str) -> Bundle:
+    """The package behind a descriptor, which is closed. Raises Malformed for one that holds no bundle."""
     try:
         size = os.fstat(descriptor).st_size
-        if size > MAX_PARCEL:
-            raise Malformed(f"a parcel of {size} bytes is over the limit of {MAX_PARCEL}")
+        if size > MAX_BUNDLE:
+            raise Malformed(f"a bundle of {size} bytes is over the limit of {MAX_BUNDLE}")
         data = os.pread(descriptor, size, 0)
     except OSError as error:
-        raise Malformed(f"the parcel cannot be read: {error.strerror}") from None
+        raise Malformed(f"the bundle cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
-    return Parcel(root, unpack_parcel(data))
+    return Bundle(root, unpack_bundle(data))
