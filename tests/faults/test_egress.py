@@ -1,4 +1,6 @@
-"""Tunnels under a real supervisor: what ends an agent's authority, or the supervisor, ends them too."""
+"""Tunnels under a real supervisor, which resolves their host from within its own domain: what ends an agent's authority, or the
+supervisor, ends them too.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from queenright.agent import Agent, Context, Message, handles
 SCRIPT = '''
 import socket
 one = socket.create_connection(("127.0.0.1", 3128))
-one.sendall(b"CONNECT 127.0.0.1:{port} HTTP/1.1\\\\r\\\\nHost: 127.0.0.1:{port}\\\\r\\\\n\\\\r\\\\nping")
+one.sendall(b"CONNECT localhost:{port} HTTP/1.1\\\\r\\\\nHost: localhost:{port}\\\\r\\\\n\\\\r\\\\nping")
 while one.recv(100): pass
 '''
 
@@ -52,11 +54,15 @@ on = "ws:self"
 
 [[allow]]
 do = ["net.connect"]
-on = "host:127.0.0.1/PORT"
+on = "host:localhost/PORT"
 
 [[allow]]
 do = ["net.private"]
 on = "addr:127/0/0/1"
+
+[[allow]]
+do = ["net.private"]
+on = "addr6:**"
 """
 
 

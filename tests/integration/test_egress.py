@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import http.server
 import json
 import socket
 import ssl
@@ -212,6 +214,28 @@ async def test_a_tunnel_carries_tls_untouched(make: Callable[[str], ActingWorld]
     assert done.action.resource == f"host:localhost/{port}"
     await asyncio.to_thread(thread.join, 10)
     listener.close()
+
+
+async def test_git_clones_through_it(make: Callable[[str], ActingWorld], tmp_path: Path) -> None:
+    source, bare = tmp_path / "source", tmp_path / "served" / "repo.git"
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (
+        ["init", "-q", source],
+        ["-C", source, *who, "commit", "-q", "--allow-empty", "-m", "first"],
+        ["clone", "-q", "--bare", source, bare],
+        ["-C", bare, "update-server-info"],
+    ):
+        await asyncio.to_thread(subprocess.run, ["git", *words], check=True)
+    serve = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(bare.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        world = make(LOOPBACK + allow("web.get web.head", f"host:127.0.0.1/{server.server_port}/repo.git/**"))
+        value = await shell(
+            world,
+            f"git clone -q http://127.0.0.1:{server.server_port}/repo.git w && git -C w log --format=%s",
+        )
+        server.shutdown()
+    assert value["out"] == "first\n", value
 
 
 async def test_an_ask_in_the_middle_of_a_command_names_itself_and_its_approval_is_spent_once(

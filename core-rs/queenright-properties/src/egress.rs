@@ -8,15 +8,27 @@ use queenright_core::pattern::check_resource;
 pub fn request(data: &[u8]) {
     let Ok(Some(at)) = end(data) else { return };
     assert!(data[..at].ends_with(b"\r\n\r\n"), "a head without its end");
-    let Ok(request) = parse(&data[..at]) else { return };
+    let Ok(request) = parse(&data[..at]) else {
+        return;
+    };
     if let Ok(resource) = request.resource() {
         assert!(check_resource(&resource).is_ok(), "no resource: {resource}");
         assert!(resource.starts_with("host:"));
     }
     for (name, value) in &request.headers {
-        let one_line = |text: &str| text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
+        let one_line = |text: &str| {
+            text.bytes()
+                .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
+        };
         assert!(one_line(name) && one_line(value), "a header of two lines");
-        let ours = ["host", "content-length", "transfer-encoding", "connection", "upgrade", "expect"];
+        let ours = [
+            "host",
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "upgrade",
+            "expect",
+        ];
         assert!(!ours.contains(&name.as_str()), "{name} goes on");
     }
     if request.method == Method::Connect {
@@ -25,9 +37,19 @@ pub fn request(data: &[u8]) {
     }
     let again = again(&request);
     assert_eq!(again.resource(), request.resource(), "another resource");
-    assert_eq!((again.host, again.port, again.path), (request.host, request.port, request.path));
-    assert_eq!((again.method, again.headers), (request.method, request.headers), "another request");
-    assert!(again.body == request.body || request.body == Body::None, "another body");
+    assert_eq!(
+        (again.host, again.port, again.path),
+        (request.host, request.port, request.path)
+    );
+    assert_eq!(
+        (again.method, again.headers),
+        (request.method, request.headers),
+        "another request"
+    );
+    assert!(
+        again.body == request.body || request.body == Body::None,
+        "another body"
+    );
 }
 
 /// What the upstream reads, read by the same rules: its target with the host that its Host header names.
@@ -35,8 +57,15 @@ fn again(request: &Request) -> Request {
     let sent = String::from_utf8(request.upstream()).expect("ASCII");
     let (line, rest) = sent.split_once("\r\n").expect("a line");
     let (method, target) = line.split_once(' ').expect("a method");
-    let absolute = format!("{method} http://{}:{}{target}\r\n{rest}", request.host, request.port);
-    assert_eq!(end(absolute.as_bytes()), Ok(Some(absolute.len())), "it ends elsewhere");
+    let absolute = format!(
+        "{method} http://{}:{}{target}\r\n{rest}",
+        request.host, request.port
+    );
+    assert_eq!(
+        end(absolute.as_bytes()),
+        Ok(Some(absolute.len())),
+        "it ends elsewhere"
+    );
     parse(absolute.as_bytes()).expect("what was read is read again")
 }
 
@@ -45,7 +74,10 @@ pub fn chunks(data: &[u8]) {
     let (mut whole, mut body) = (Chunks::default(), Vec::new());
     let taken = whole.feed(data, &mut body);
     let (mut single, mut other) = (Chunks::default(), Vec::new());
-    let bytes: Result<usize, _> = data.iter().map(|byte| single.feed(&[*byte], &mut other)).sum();
+    let bytes: Result<usize, _> = data
+        .iter()
+        .map(|byte| single.feed(&[*byte], &mut other))
+        .sum();
     assert_eq!(taken, bytes);
     if taken.is_err() {
         return;
@@ -64,10 +96,16 @@ pub fn chunks(data: &[u8]) {
 
 /// An upstream's answer: refused, or a head of one connection.
 pub fn answer(data: &[u8]) {
-    let Ok(Some(at)) = reply::end(data) else { return };
+    let Ok(Some(at)) = reply::end(data) else {
+        return;
+    };
     if let Ok(reply) = reply::parse(&data[..at], false) {
         assert!((100..=599).contains(&reply.status));
         assert!(reply.head.ends_with(b"connection: close\r\n\r\n"));
-        assert_eq!(reply::end(&reply.head), Ok(Some(reply.head.len())), "it ends elsewhere");
+        assert_eq!(
+            reply::end(&reply.head),
+            Ok(Some(reply.head.len())),
+            "it ends elsewhere"
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! Which addresses are of the public network. Everything else is refused unless a grant names the address itself.
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What an address is, where it is not of the public network; None where it is. Own interfaces are the host's to know.
 pub fn special(address: IpAddr) -> Option<&'static str> {

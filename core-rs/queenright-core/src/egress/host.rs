@@ -1,6 +1,6 @@
 //! Whom a request is for: one spelling of a name or an address, and a port.
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Bad;
 
