@@ -179,6 +179,11 @@ class Swarms:
         leaf, points = self._close(intent, state, kind, why, actor)
         return Ending(count, leaf, points, self._bury(intent, why))
 
+    def _inside(self, intent: bytes) -> list[Agent]:
+        """Everybody of the swarm who is in a cell."""
+        cells = self._rt.cells.of_intent(intent)
+        return [self._rt.agents.get(agent) for cell in cells for agent in cell.agents]
+
     async def _bury(self, intent: bytes, why: str) -> None:
         """Write down the end of every agent of a swarm that is over, those that never did anything a batch at a time."""
         table = self._rt.agents.table
@@ -198,10 +203,9 @@ class Swarms:
             rt.intents.set_state(intent, state),
             rt.book.intent_state(kind, intent, why, actor),
         )
-        inside = [rt.agents.get(agent) for cell in rt.cells.of_intent(intent) for agent in cell.agents]
         with rt.launcher.together():
             points = [*rt.cut(rt.agents.table.woken(intent), why), *rt.cells.kill_intent(intent, why)]
-        return receipt.first_leaf, points + rt.cells.evict_all(inside)
+        return receipt.first_leaf, points + rt.cells.evict_all(self._inside(intent))
 
     def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> list[Point]:
         """Hold or release a whole swarm: grants deny, agents get no messages, its cells and commands end. What has to obey."""
@@ -218,11 +222,10 @@ class Swarms:
         if not frozen:
             rt.turns.pump_waiting(intent)
             return []
-        inside = [rt.agents.get(agent) for cell in rt.cells.of_intent(intent) for agent in cell.agents]
         with rt.launcher.together():
             points = rt.cut(rt.agents.table.woken(intent), why, hold=True)
             points += rt.cells.kill_intent(intent, why)
-        return points + rt.cells.evict_all(inside)
+        return points + rt.cells.evict_all(self._inside(intent))
 
     def may_run(self, intent: bytes) -> bool:
         """Whether the swarm is neither held nor over."""
