@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -28,6 +28,11 @@ from queenright.wire.link import (
 )
 
 SECRET = "the password is hunter2"
+
+
+def replace(frame: Frame, **changes: Any) -> Frame:
+    """The frame with other fields."""
+    return type(frame)(**({name: getattr(frame, name) for name in frame.__slots__} | changes))
 
 
 class Tell(Message):

@@ -154,7 +154,7 @@ def test_each_order_ends_the_command_and_all_it_forked_before_it_answers(up: Sup
             assert not any(alive(pid) for pid in own), f"{verb} of {kind} left a cell"
             assert reach["cells"] == 1
         elif ends_cell:
-            assert reach["turns"] == 1, "the shared cell gave the agent up"
+            assert reach["cells"] == 1, "its shared cell had nobody else"
         recorded = reached(up, verb)
         assert (recorded["commands"], recorded["unreached"]) == (1, 0)
         ordered = up.call("ledger", query="", newest=False, limit=500)["rows"][recorded["ordered"]]

@@ -211,6 +211,28 @@ async def a_cancelled_spawn_leaves_no_sandbox() -> None:
             await asyncio.sleep(0.01)
 
 
+@check
+async def a_stop_does_not_wait_behind_sandboxes_that_are_being_made() -> None:
+    with launched() as launcher:
+        sandbox, read = await start(launcher, shell(launcher, "exec sleep 1000"))
+        watch = os.dup(sandbox.pidfd)
+        os.kill(launcher.pid, signal.SIGSTOP)  # as busy as can be: it answers nothing
+        try:
+            making = asyncio.create_task(run(launcher, shell(launcher, ":")))
+            while not launcher.busy:
+                await asyncio.sleep(0.01)
+            sandbox.kill()
+            poll = select.poll()
+            poll.register(watch, select.POLLIN)
+            assert poll.poll(1000 * DEADLINE), "it waits for the launcher"
+        finally:
+            os.kill(launcher.pid, signal.SIGCONT)
+        assert (await sandbox.wait()).signal == signal.SIGKILL
+        assert (await making)[0] == Exit(0, None)
+        os.close(watch)
+        os.close(read)
+
+
 MEMORY = """
 import mmap, os, time
 blocks = []

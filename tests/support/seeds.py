@@ -94,7 +94,8 @@ RUST: dict[str, dict[str, bytes]] = {
     },
     "launcher_message": {
         "spawn": msgpack.packb(SPAWN), "executor": msgpack.packb(EXECUTOR), "service": msgpack.packb(SERVICE),
-        "kill": msgpack.packb({"op": "kill", "id": 7}), "list": msgpack.packb(["kill", 7]), "odd": msgpack.packb({"op": "dance"}),
+        "kill": msgpack.packb({"op": "kill", "id": 7}), "kill_many": msgpack.packb({"op": "kill_many", "ids": [7, 2**63]}),
+        "list": msgpack.packb(["kill", 7]), "odd": msgpack.packb({"op": "dance"}),
     },
     "merkle_given": {
         "inclusion": number(0) + number(2) + leaf_hash(b"a") + ID + b"\1" + leaf_hash(b"b"),

@@ -268,29 +268,39 @@ class Cells:
 
     def evict(self, agent: Agent) -> list[Point]:
         """Take the agent out of its cell now; its open turn goes back to the store's word. What has to obey, if anything."""
-        cell = self.of(agent)
-        self.own.forget(agent)
-        agent.leave()
-        self._rt.post.forget(agent.id)
-        self._rt.turns.forget_delivery(agent, died=False)
-        if cell is None:
-            return self._starting(agent.name, self.own.opening(agent.id))
-        cell.left.add(agent.id)
-        cell.send(Evict(agent.id))
-        now = self._rt.clock.boot_ms()
-        if not cell.shared:
-            return [self._end(cell, "its agent left")]
-        if not cell.agents:
-            cell.idle_since = now
-        return [cell.evicting(agent.id, agent.name, now)]
+        return self.evict_all([agent], keep_shared=True)
 
-    def evict_all(self, agents: list[Agent]) -> list[Point]:
-        """The same for many; a shared cell that has nobody left is ended, which is the kernel's word instead of its own."""
-        shared = {cell.id: cell for agent in agents if (cell := self.of(agent)) is not None and cell.shared}
-        points = [point for agent in agents for point in self.evict(agent)]
-        for cell in shared.values():
-            if not cell.agents:
-                points.append(self._end(cell, "all its agents left"))
+    def evict_all(self, agents: list[Agent], *, keep_shared: bool = False) -> list[Point]:
+        """The same for many. A cell that has nobody left is ended (a shared one unless it is kept for others to come), which is
+        the kernel's word instead of its own; that comes first, so that nothing waits for what is noted of a thousand agents.
+        """
+        rt, now, points = self._rt, self._rt.clock.boot_ms(), list[Point]()
+        inside: dict[str, list[Agent]] = {}
+        for agent in agents:
+            if agent.cell is not None and agent.cell in self._cells:
+                inside.setdefault(agent.cell, []).append(agent)
+        emptied = {
+            id
+            for id, members in inside.items()
+            if len(members) == len(self._cells[id].agents) and not (keep_shared and self._cells[id].shared)
+        }
+        with rt.launcher.together():
+            for id in emptied:
+                points.append(self._end(self._cells[id], "all its agents left"))
+        for agent in agents:
+            cell = self.of(agent)
+            self.own.forget(agent)
+            agent.leave()
+            rt.post.forget(agent.id)
+            rt.turns.forget_delivery(agent, died=False)
+            if cell is None:
+                points += self._starting(agent.name, self.own.opening(agent.id))
+                continue
+            cell.left.add(agent.id)
+            if cell.id not in emptied:
+                cell.send(Evict(agent.id))
+                points.append(cell.evicting(agent.id, agent.name, now))
+                cell.idle_since = None if cell.agents else now
         return points
 
     @staticmethod

@@ -6,6 +6,7 @@ cleared at the next start, at the next drill, or when the drill's time is over.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from queenright.errors import Conflict, Malformed, NotEntitled, Unknown
 from queenright.ledger.entry import Operator, Supervisor
 from queenright.store import Change
 from queenright.supervisor.post import runtime_mail
+from queenright.supervisor.stops import Order
+from queenright.supervisor.swarms import Ending
 
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
@@ -143,23 +146,36 @@ class Drills:
 
     # --- end ------------------------------------------------------------------------------------------------------
 
-    def end(self, drill: bytes, report: bytes, counts: dict[str, int], person: Operator) -> int:
-        """Remove everything and write down how it went: the report's digest and what was counted. The leaf's index."""
+    async def end(self, drill: bytes, report: bytes, counts: dict[str, int], person: Operator) -> int:
+        """Remove everything and write down how it went: the report's digest and what was counted. The leaf's index, once
+        nothing of the drill's swarm is left.
+        """
         if len(report) != 32 or any(count < 0 for count in counts.values()):
             raise Malformed("a report has a digest of 32 bytes and counts that are not negative")
         live = self._of(drill, person)
-        return self._end(live, person, {"why": "done", "report": report.hex(), **counts})
+        leaf, gone = self._end(live, person, {"why": "done", "report": report.hex(), **counts})
+        if gone is not None:
+            await asyncio.shield(gone)
+        return leaf
 
-    def _end(self, live: _Live, actor: Operator | Supervisor, facts: dict[str, Any]) -> int:
-        rt = self._rt
+    def _end(
+        self, live: _Live, actor: Operator | Supervisor, facts: dict[str, Any]
+    ) -> tuple[int, asyncio.Task[None] | None]:
+        """The leaf's index, and what waits until nothing of the swarm is left."""
+        rt, at, gone = self._rt, self._rt.clock.boot_ms(), None
         with contextlib.suppress(Unknown):  # it was never applied
-            rt.swarms.stop(live.intent, "ended", "intent.ended", "the drill is over", actor)
+            ending = rt.swarms.stop(live.intent, "ended", "intent.ended", "the drill is over", actor)
+            gone = rt.stops.also(self._gone(Order("stop", actor, ending.leaf, at, live.intent), ending))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(rt.paths.state / DECOY)
         changes = [Change((("delete", TABLE, ROW),)), rt.book.drill_ended(live.intent, facts, actor)]
         if any(info.name == SECRET for info in rt.vault.list()):
             changes += [rt.vault.remove(SECRET), rt.book.secret_changed(SECRET, "removed", actor)]
-        return rt.commit(*changes).first_leaf
+        return rt.commit(*changes).first_leaf, gone
+
+    async def _gone(self, order: Order, ending: Ending) -> None:
+        await self._rt.stops.follow(order, ending.points)
+        await ending.burying
 
 
 def check_narrow(intent: Intent, package: bytes) -> None:

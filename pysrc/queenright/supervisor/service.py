@@ -226,7 +226,7 @@ class Service(Taking):
         """Remove what the drill planted, end its swarm, and write its report's digest and counts into the ledger."""
         _, found = find(self.rt, drill, ("intent",))
         counts = {"stopped": stopped, "escaped": escaped, "not_run": not_run}
-        leaf = self.rt.drills.end(found, report, counts, self._person(caller))
+        leaf = await self.rt.drills.end(found, report, counts, self._person(caller))
         return {"count": stopped + escaped + not_run, "leaf": leaf, "unacked": 0}
 
     async def secret_set(self, caller: Caller, name: str, value: bytes, salt: bytes) -> SecretRow:

@@ -142,7 +142,7 @@ class Taking(ReadingWorkspaces):
         )
         with rt.launcher.together():
             points = rt.cut((member.id for member in members), why, hold=True)
-            points += rt.cells.evict_all(members)
+        points += rt.cells.evict_all(members)
         for member in members:
             rt.changed("agents", member.id)
         return len(members), points
@@ -170,7 +170,8 @@ class Taking(ReadingWorkspaces):
             rt.book.agent_state("agent.frozen", agent, f"is being ended: {why}", actor),
         )
         with rt.launcher.together():
-            points = rt.cut((member.id for member in family), why) + rt.cells.evict_all(family)
+            points = rt.cut((member.id for member in family), why)
+        points += rt.cells.evict_all(family)
         burying = rt.lives.bury([member.id for member in family], why)
         order = Order("stop", actor, receipt.first_leaf, at, intent=agent.intent, agent=agent.id)
         return await self._obeyed(order, asleep + len(family), points, burying)

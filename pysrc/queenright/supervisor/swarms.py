@@ -43,9 +43,9 @@ class Swarms:
         for standing in self._rt.intents:
             if standing.state in ("live", "frozen"):
                 self._begin(standing.intent)
-            elif left := self._rt.agents.table.of_intent(standing.intent.id, True):
+            elif self._rt.agents.table.intent_counts(standing.intent.id)[0]:
                 # The last supervisor died between the end of the swarm and that of its last agent.
-                self._rt.stops.also(self._rt.lives.bury(left, f"the swarm was {standing.state}"))
+                self._rt.stops.also(self._bury(standing.intent.id, f"the swarm was {standing.state}"))
 
     def _begin(self, intent: Intent) -> None:
         self._rt.reach.set_intent(intent.id, reach(intent).allows)
@@ -175,10 +175,24 @@ class Swarms:
         rt = self._rt
         if rt.intents.get(intent).state not in ("live", "frozen"):
             return Ending(0, rt.ledger.size - 1, [], rt.lives.bury([], why))
+        count = rt.agents.table.intent_counts(intent)[0]
         leaf, points = self._close(intent, state, kind, why, actor)
-        asleep = rt.lives.end_sleepers(rt.agents.table.batches_of_intent(intent), why)
-        members = rt.agents.table.of_intent(intent, True)
-        return Ending(asleep + len(members), leaf, points, rt.lives.bury(members, why))
+        return Ending(count, leaf, points, self._bury(intent, why))
+
+    def _inside(self, intent: bytes) -> list[Agent]:
+        """Everybody of the swarm who is in a cell."""
+        cells = self._rt.cells.of_intent(intent)
+        return [self._rt.agents.get(agent) for cell in cells for agent in cell.agents]
+
+    async def _bury(self, intent: bytes, why: str) -> None:
+        """Write down the end of every agent of a swarm that is over, those that never did anything a batch at a time."""
+        table = self._rt.agents.table
+        try:
+            self._rt.lives.end_sleepers(table.batches_of_intent(intent), why)
+        except QueenrightError as error:
+            self._rt.incident("agents.not_buried", "supervisor", f"{error.message}; the next start ends them")
+            return
+        await self._rt.lives.bury(table.of_intent(intent, True), why)
 
     def _close(
         self, intent: bytes, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor
@@ -189,11 +203,9 @@ class Swarms:
             rt.intents.set_state(intent, state),
             rt.book.intent_state(kind, intent, why, actor),
         )
-        inside = [rt.agents.get(agent) for cell in rt.cells.of_intent(intent) for agent in cell.agents]
         with rt.launcher.together():
-            points = rt.cut(rt.agents.table.woken(intent), why)
-            points += [*rt.cells.evict_all(inside), *rt.cells.kill_intent(intent, why)]
-        return receipt.first_leaf, points
+            points = [*rt.cut(rt.agents.table.woken(intent), why), *rt.cells.kill_intent(intent, why)]
+        return receipt.first_leaf, points + rt.cells.evict_all(self._inside(intent))
 
     def set_frozen(self, intent: bytes, frozen: bool, why: str, actor: Operator | Supervisor) -> list[Point]:
         """Hold or release a whole swarm: grants deny, agents get no messages, its cells and commands end. What has to obey."""
@@ -210,10 +222,10 @@ class Swarms:
         if not frozen:
             rt.turns.pump_waiting(intent)
             return []
-        inside = [rt.agents.get(agent) for cell in rt.cells.of_intent(intent) for agent in cell.agents]
         with rt.launcher.together():
             points = rt.cut(rt.agents.table.woken(intent), why, hold=True)
-            return [*points, *rt.cells.evict_all(inside), *rt.cells.kill_intent(intent, why)]
+            points += rt.cells.kill_intent(intent, why)
+        return points + rt.cells.evict_all(self._inside(intent))
 
     def may_run(self, intent: bytes) -> bool:
         """Whether the swarm is neither held nor over."""
