@@ -97,6 +97,21 @@ RUST: dict[str, dict[str, bytes]] = {
         "kill": msgpack.packb({"op": "kill", "id": 7}), "kill_many": msgpack.packb({"op": "kill_many", "ids": [7, 2**63]}),
         "list": msgpack.packb(["kill", 7]), "odd": msgpack.packb({"op": "dance"}),
     },
+    "egress_answer": {
+        "chunked": b'HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\nSet-Cookie: a=b\r\n\r\n',
+        "ok": b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nhi',
+    },
+    "egress_chunks": {
+        "extension": b'3;a=b\r\nabc\r\n0\r\n\r\n',
+        "two": b'3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\nafter',
+    },
+    "egress_request": {
+        "both": b'POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n',
+        "connect": b'CONNECT pypi.org:443 HTTP/1.0\r\n\r\n',
+        "get": b'GET http://a.example:8080/a/b%20c?d=e HTTP/1.1\r\nHost: a.example:8080\r\nAccept: */*\r\nConnection: x\r\nX: y\r\n\r\n',
+        "post": b'POST http://[2001:db8::1]/x HTTP/1.1\r\nHost: [2001:db8::1]\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+        "put": b'PUT http://10.0.0.1/~me/a:b HTTP/1.1\r\nHost: 10.0.0.1:80\r\nContent-Length: 3\r\nAuthorization: x\r\n\r\nabc',
+    },
     "merkle_given": {
         "inclusion": number(0) + number(2) + leaf_hash(b"a") + ID + b"\1" + leaf_hash(b"b"),
         "consistency": number(1) + number(1) + ID + ID + b"\0",
