@@ -24,8 +24,10 @@ test-rust: needs
 	cargo test --locked --workspace --exclude queenright-py
 	for crate in $(CHECKING); do cargo test --locked --manifest-path core-rs/$$crate/Cargo.toml --target-dir target || exit 1; done
 
+# A file's tests stay in one process. `make test-python WORKERS=0` runs them in one, for a debugger.
+WORKERS := 2
 test-python: build
-	$(RUN) pytest $(PYTEST_ARGS)
+	$(RUN) pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: build
 	$(RUN) python scripts/check.py

@@ -33,7 +33,7 @@ from queenright.testing.loopback import CellProcess
 from queenright.testing.runtime import Runtime
 from queenright.wire.certificate import NO_PARENT
 from queenright.wire.frame import pack
-from queenright.wire.link import Deliver, Fault, Frame, Host, Log, Ready, Rest, Talk, encode
+from queenright.wire.link import Deliver, Fault, Frame, Host, Log, Ready, Rest, Talk, Up, encode
 
 PACKAGE = Path(__file__).parent / "behaviours" / "cellwork"
 CLASSES = ["Collector", "Flooder", "Link", "Player", "Sink", "Sleeper", "Source", "Talker"]
@@ -107,8 +107,8 @@ class Cell:
                 self.ready = True
             elif isinstance(frame, Log) and frame.text.startswith("bench "):
                 self.said.append(json.loads(frame.text.removeprefix("bench ")))
-            elif isinstance(frame, Rest):
-                pass  # an object was let go of
+            elif isinstance(frame, Up | Rest):
+                pass  # it is up; an object was let go of
             elif isinstance(frame, Fault):
                 raise RuntimeError(f"the cell: {frame.text}")
             else:

@@ -125,9 +125,13 @@ def _expected(workload: str, params: dict[str, object]) -> int:
         assert isinstance(hops, int)
         assert isinstance(agents, int)
         return hops * agents
-    name = {"wake": "count", "dormant": "agents", "spawn": "agents", "commit": "changes"}.get(
-        workload, "messages"
-    )
+    name = {
+        "wake": "count",
+        "dormant": "agents",
+        "spawn": "agents",
+        "stop_swarm": "agents",
+        "commit": "changes",
+    }.get(workload, "messages")
     found, pairs = params[name], params.get("pairs", 1)
     assert isinstance(found, int)
     assert isinstance(pairs, int)

@@ -101,7 +101,7 @@ def test_a_program_of_workspaces_keeps_what_a_sandboxed_command_left(program: st
 def test_no_program_is_left_out_here() -> None:
     from bench.__main__ import PROGRAMS
 
-    assert set(IN_A_CELL + BETWEEN_CELLS + OVER_THE_LAUNCHER + OF_WORKSPACES) == set(PROGRAMS)
+    assert set(IN_A_CELL + BETWEEN_CELLS + OVER_THE_LAUNCHER + OF_WORKSPACES + OF_STOPPING) == set(PROGRAMS)
 
 
 @pytest.mark.isolation

@@ -23,6 +23,8 @@ from queenright.supervisor.sandbox_spec import (
 DEADLINE = 30.0
 MIB = 1024 * 1024
 HERE = Path.cwd()
+AHEAD_DESCRIPTORS = 4
+"""What the launcher may hold open more at one moment than at another: of the cgroups that it makes ahead."""
 
 CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
 ROOT_CHECKS: dict[str, Callable[[], Awaitable[None]]] = {}
