@@ -33,6 +33,7 @@ pub fn message(data: &[u8]) {
     );
     match request {
         Request::Kill(_) => {}
+        Request::KillMany(ids) => assert!(ids.len() <= data.len(), "ids that were not said"),
         Request::Service(service) => program(&service.argv, &service.env, &service.cwd),
         Request::Spawn(spawn) => {
             program(&spawn.argv, &spawn.env, &spawn.cwd);

@@ -90,10 +90,12 @@ def _ca(path: Keys, value: Any) -> str:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Wrong(path, f"{file} cannot be read: {error.strerror}") from None
-    with open(descriptor, "rb") as opened:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Wrong(path, f"{file} is not a file")
-        data = opened.read(MAX_CA + 1)
+        data = os.read(descriptor, MAX_CA + 1)
+    finally:
+        os.close(descriptor)
     try:
         text = data.decode("ascii")
         if len(data) > MAX_CA:

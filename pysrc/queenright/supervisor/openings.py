@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from queenright.core.host import EgressAuthority
+from queenright.errors import SandboxRefused
 from queenright.supervisor.sandbox_spec import Bind
 
 __all__ = ["BUNDLE", "Opening", "Openings"]
@@ -58,7 +59,7 @@ class Openings:
 
     @contextlib.contextmanager
     def using(self, intent: bytes, now_s: float) -> Iterator[Opening]:
-        """The intent's authority, for one command. Raises SandboxRefused, OSError when none can be made. `now_s`: monotonic."""
+        """The intent's authority, for one command. Raises SandboxRefused when none can be made. `now_s`: monotonic."""
         opening = self._of.get(intent)
         if opening is None or now_s - opening.made_s >= RENEW_S:
             opening = self._make(intent, now_s)
@@ -75,8 +76,14 @@ class Openings:
         # Never a name again: a command that starts may still be about to be shown the file before.
         path = self._folder / f"tls-{os.getpid()}-{self._made}.pem"
         text = authority.pem + "".join(ssl.DER_cert_to_PEM_cert(one) for one in authority.trusted)
-        path.write_text(text)
-        path.chmod(0o644)
+        try:
+            path.write_text(text)
+            path.chmod(0o644)
+        except OSError as error:
+            raise SandboxRefused(
+                f"the certificates for {BUNDLE} could not be written to {path}: {error.strerror}",
+                step="egress",
+            ) from None
         made = Opening(intent, authority, path, now_s)
         before = self._of.pop(intent, None)
         self._of[intent] = made
