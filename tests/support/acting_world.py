@@ -35,6 +35,7 @@ from queenright.store import Change, Receipt
 from queenright.supervisor.commands import Commands
 from queenright.supervisor.egress import Egress
 from queenright.supervisor.launcher import Launcher
+from queenright.supervisor.openings import Openings
 from queenright.workspace.workspaces import Workspaces
 
 TOKEN = b"canary-token-5f0c2b7e91"
@@ -121,7 +122,8 @@ class ActingWorld:
         )
         self.engine = Engine(parts)
         who = self.request("shell.run", OWN_WORKSPACE)
-        self.egress = Egress(lambda: self.engine.requests, lambda _: who, self.clock, self._failed)
+        openings = Openings(self.base)
+        self.egress = Egress(lambda: self.engine.requests, lambda _: who, openings, self.clock, self._failed)
         self.running = Commands(self.launcher, self.executors, lambda _: 2, self.egress)
         self.undo = Undo(self.engine)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 WITHIN_S = 30.0
 
@@ -15,8 +18,11 @@ class Upstream:
     ended.
     """
 
-    def __init__(self, serve: Callable[[socket.socket, bytes], None]) -> None:
+    def __init__(
+        self, serve: Callable[[socket.socket, bytes], None], context: ssl.SSLContext | None = None
+    ) -> None:
         self._serve = serve
+        self._context = context
         self.seen: list[bytes] = []
         self.ended = 0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -34,9 +40,13 @@ class Upstream:
     def _one(self, one: socket.socket) -> None:
         with one, contextlib.suppress(OSError):
             one.settimeout(WITHIN_S)
+            if self._context is not None:
+                one = self._context.wrap_socket(one, server_side=True)
             first = one.recv(65536)
             self.seen.append(first)
             self._serve(one, first)
+            if isinstance(one, ssl.SSLSocket):
+                one.unwrap()
         self.ended += 1
 
     def close(self) -> None:
@@ -80,9 +90,39 @@ def swallow(one: socket.socket, first: bytes) -> None:
 
 
 @contextlib.contextmanager
-def upstream(serve: Callable[[socket.socket, bytes], None]) -> Iterator[Upstream]:
-    server = Upstream(serve)
+def upstream(
+    serve: Callable[[socket.socket, bytes], None], context: ssl.SSLContext | None = None
+) -> Iterator[Upstream]:
+    server = Upstream(serve, context)
     try:
         yield server
     finally:
         server.close()
+
+
+def make_authority(folder: Path, name: str = "ca") -> Path:
+    """A certificate authority of a test's own; `NAME.pem` and `NAME-key.pem` in `folder`."""
+    _openssl(folder, name, "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign")
+    return folder / f"{name}.pem"
+
+
+def serving_as(folder: Path, host: str, authority: Path) -> ssl.SSLContext:
+    """A server's context with a certificate for `host`, signed by `authority`."""
+    key = authority.with_name(f"{authority.stem}-key.pem")
+    name = f"leaf-{host}-{authority.stem}"
+    _openssl(
+        folder, name, "-subj", f"/CN={host}", "-CA", str(authority), "-CAkey", str(key),
+        "-addext", f"subjectAltName=DNS:{host}", "-addext", "basicConstraints=critical,CA:FALSE",
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}-key.pem")
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _openssl(folder: Path, name: str, *more: str) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-keyout", folder / f"{name}-key.pem", "-out", folder / f"{name}.pem", *more],
+        check=True, capture_output=True,
+    )  # fmt: skip

@@ -106,7 +106,7 @@ def test_what_is_not_mapped_is_denied_by_name() -> None:
             24,
             "set is missing",
         ),
-        ('[svc."shop/web"]', '[host."shop/web"]', 2, "svc"),
+        ('[svc."shop/web"]', '[pod."shop/web"]', 2, "svc"),
         ('[svc."shop/web"]', '[svc."Shop Web"]', 2, "lower-case"),
     ],
 )

@@ -7,8 +7,10 @@ pub mod address;
 pub mod chunks;
 pub mod head;
 pub mod host;
+pub mod inside;
 pub mod path;
 pub mod reply;
+pub mod scrub;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! What a command sends to the proxy: refused, or one request that reads the same once it was written anew.
 use queenright_core::egress::chunks::{Chunks, END, frame};
-use queenright_core::egress::head::{Body, Method, Request, end, parse};
+use queenright_core::egress::head::{Body, Method, Request, end, parse, parse_inside};
+use queenright_core::egress::host::Host;
 use queenright_core::egress::reply;
 use queenright_core::pattern::check_resource;
 
@@ -8,6 +9,7 @@ use queenright_core::pattern::check_resource;
 pub fn request(data: &[u8]) {
     let Ok(Some(at)) = end(data) else { return };
     assert!(data[..at].ends_with(b"\r\n\r\n"), "a head without its end");
+    inside(&data[..at]);
     let Ok(request) = parse(&data[..at]) else {
         return;
     };
@@ -49,6 +51,22 @@ pub fn request(data: &[u8]) {
     assert!(
         again.body == request.body || request.body == Body::None,
         "another body"
+    );
+}
+
+/// The same inside opened TLS: for its host alone, whatever it says, and read again as it was read.
+fn inside(head: &[u8]) {
+    let host = Host::Name("a.example".into());
+    let Ok(request) = parse_inside(head, &host, 443) else {
+        return;
+    };
+    assert!(request.tls && request.host == host && request.port == 443);
+    assert!(request.path.is_some() && request.method != Method::Connect);
+    let again = parse_inside(&request.upstream(), &host, 443).expect("what was read is read again");
+    assert_eq!(
+        (again.method, again.path, again.headers),
+        (request.method, request.path, request.headers),
+        "another request"
     );
 }
 

@@ -17,7 +17,7 @@ pub mod host {
     #[pymodule_export]
     use super::batch::{Packet, verify_record};
     #[pymodule_export]
-    use super::egress::EgressProxy;
+    use super::egress::{EgressAuthority, EgressProxy, check_roots};
     #[pymodule_export]
     use super::grant::{
         GrantRefused, GrantTree, check_names, resource_covers, resource_overlaps, verb_covers,

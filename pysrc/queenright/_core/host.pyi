@@ -26,13 +26,32 @@ def forget_versions(store: int, agent: bytes) -> None:
 def sealing_keypair(subkey: bytes, agent: bytes, generation: int) -> tuple[bytes, bytes]: ...
 
 @final
+class EgressAuthority:
+    """A certificate authority for opening TLS of one swarm's commands. Its key is in it and nowhere else; its certificate is
+    good for 3 days.
+    """
+
+    def __new__(cls, name: str) -> EgressAuthority:
+        """Raises SandboxRefused when none can be made."""
+
+    @property
+    def pem(self) -> str: ...
+    @property
+    def trusted(self) -> list[bytes]:
+        """The roots that this machine trusts, as DER."""
+
+def check_roots(pem: str) -> None:
+    """Raises Malformed unless these are certificates that can verify a host."""
+
+@final
 class EgressProxy:
     """Serves the listening sockets of commands' network namespaces, on a thread of its own.
 
     Events, as maps with `event`: "asked" {id, door, verb, resource, method, host, port, path, headers: [(name, value)],
-    has_body}, to be answered by `resolve` or `refuse`; "resolved" {id, addresses: [(resource, what it is if not of the public
-    network)], body: bytes | None}, answered by `go` or `refuse`; "ended" {id, code, began, status, up, down}, once for each
-    asked; "refused" {door, reason, count}: so many times nothing was asked. Its thread ends with the object.
+    has_body, tls: whether it came inside an opened tunnel}, to be answered by `resolve` or `refuse`,
+    or `open` for a tunnel; "resolved" {id, addresses: [(resource, what it is if not of the public
+    network)], body: bytes | None}, answered by `go`, `go_with` or `refuse`; "ended" {id, code, began, status, up, down}, once
+    for each asked; "refused" {door, reason, count}: so many times nothing was asked. Its thread ends with the object.
     """
 
     def __new__(cls, *, idle_ms: int | None = None, head_ms: int | None = None) -> EgressProxy:
@@ -48,7 +67,17 @@ class EgressProxy:
     def resolve(self, id: int, hold: bool) -> None:
         """Find the addresses; `hold` reads the body whole first."""
 
+    def open(self, id: int, authority: EgressAuthority, header: str, roots: str | None = None) -> None:
+        """End the tunnel's TLS here, as its host; what comes inside is asked about under the same number, without the headers
+        that are read as `header`. `roots`: PEM that verifies the upstream, None for the machine's. Raises Malformed.
+        """
+
     def go(self, id: int) -> None: ...
+    def go_with(self, id: int, header: str, value: bytes, shapes: list[bytes]) -> None:
+        """Go, with this header, which the command never sees: only inside an opened tunnel. `shapes`: what is taken out of the
+        answer. Raises Malformed for what is not one header.
+        """
+
     def refuse(self, id: int, status: int, body: str) -> None: ...
     def close_door(self, door: int) -> None:
         """Accept nothing more and cut what is open; each exchange still has its end."""

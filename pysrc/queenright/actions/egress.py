@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from queenright.actions.act import ActRequest, AskOpened, Class, Done, Failed, UnknownEnd
 from queenright.actions.manifest import Manifest
+from queenright.actions.opened import Loans, carries, opened_for, opened_host
 from queenright.actions.plan import Plan, risk_of
 from queenright.actions.record import ActRow
+from queenright.actions.resources import Resource
 from queenright.actions.verb import Effect
 from queenright.authority.grants import Grants
 from queenright.authority.reservation import Reservation
@@ -103,6 +105,36 @@ class Requests:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._parts = engine.parts
+
+    def opened(self, host: str, port: int) -> Resource | None:
+        """The resource that has TLS to this host and port opened."""
+        return opened_host(self._parts.policy.resources, host, port)
+
+    def opens_any(self, agent: bytes) -> bool:
+        """Whether the agent's grant names a host whose TLS is opened."""
+        return bool(opened_for(self._parts.policy.resources, self._parts.grants, agent))
+
+    def may_open(self, request: EgressRequest, resource: Resource) -> None:
+        """Raise Denied for a tunnel to an opened host of which the grant names no request: a tunnel is never blind there."""
+        if resource in opened_for(self._parts.policy.resources, self._parts.grants, request.agent):
+            return
+        raise Denied(
+            f"{request.resource} is opened, because a credential is kept for it, and no rule names a request to it",
+            verb=request.verb,
+            resource=request.resource,
+            dimensions=(Dimension("scope", "egress", "TLS to it is opened"),),
+            reason="opened_host",
+            hint=f'it would be allowed by: do = "web.get", on = "{request.resource}/**"',
+        )
+
+    def credential_of(self, resource: Resource, method: str, name: str) -> str:
+        """The reference of the secret that a request gets, or ""."""
+        assert resource.host is not None
+        return resource.host.secret if carries(resource, method, name) else ""
+
+    def loans(self, who: ActRequest) -> Loans:
+        """For one command."""
+        return Loans(self._parts, who)
 
     def may(self, request: EgressRequest) -> bool:
         """Whether a person must be asked (True) or not. Raises Denied, LedgerUnwritable. Nothing is held or written."""
@@ -230,7 +262,10 @@ def _effect(args: Mapping[str, Any]) -> str:
     """The first line says what is asked for; the rest are the exact headers and the body."""
     if args["method"] == "CONNECT":
         return f"open a tunnel to {args['host']}:{args['port']}: what goes through it is not seen"
-    lines = [f"{args['method']} http://{args['host']}:{args['port']}{args['path']}"]
+    scheme = "https" if "credential" in args else "http"
+    lines = [f"{args['method']} {scheme}://{args['host']}:{args['port']}{args['path']}"]
+    if args.get("credential"):
+        lines.append(f"with {args['credential']}, which the command never sees")
     lines += [f"{name}: {value}" for name, value in args["headers"]]
     if args["body"]:
         lines += ["", args["body"][:SHOWN_BODY].decode("utf-8", "backslashreplace")]

@@ -9,7 +9,7 @@ from typing import Any
 from queenright.core import canonical, decode, digest
 from queenright.errors import Denied, Dimension, Malformed
 
-__all__ = ["OWN_WORKSPACE", "Admin", "Flags", "Index", "Resource", "ResourceMap", "Sessions"]
+__all__ = ["OWN_WORKSPACE", "Admin", "Flags", "Host", "Index", "Resource", "ResourceMap", "Sessions"]
 
 OWN_WORKSPACE = "ws:self"
 """The acting agent's own workspace: every agent has it, no owner maps it."""
@@ -59,6 +59,23 @@ class Flags:
 
 
 @dataclass(frozen=True, slots=True)
+class Host:
+    """A host whose TLS is opened: `header` (lower case) gets `prefix` and the value of `secret`.
+
+    `methods` (upper case) and `paths` (as grants write them, such as /v1/**) say which requests carry it; empty: all. `ca`: the
+    PEM text that verifies the host, "" for the roots of the supervisor's machine.
+    """
+
+    header: str
+    secret: str
+    port: int = 443
+    prefix: str = ""
+    methods: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
     """One thing. Paths are absolute and hold no link; empty means the owner mapped none."""
 
@@ -81,14 +98,18 @@ class Resource:
     sessions: Sessions | None = None
     index: Index | None = None
     risk: str = ""
+    host: Host | None = None
 
     @property
     def kind(self) -> str:
         return self.id.partition(":")[0]
 
     def to_map(self) -> dict[str, Any]:
-        """Canonical: lists for tuples, nothing left out."""
+        """Canonical: lists for tuples, nothing left out but `host` of what is none."""
         body: dict[str, Any] = _plain(asdict(self))
+        # Documents that were signed before there were hosts keep their bytes.
+        if self.host is None:
+            del body["host"]
         return body
 
     @classmethod
@@ -96,13 +117,13 @@ class Resource:
         """What `to_map` wrote. Raises `Malformed` for other fields; values were checked when it was
         compiled.
         """
-        parts = {"flags": Flags, "admin": Admin, "sessions": Sessions, "index": Index}
+        parts = {"flags": Flags, "admin": Admin, "sessions": Sessions, "index": Index, "host": Host}
         try:
             made = {name: _frozen(value) for name, value in body.items()}
             for name, part in parts.items():
                 if made.get(name) is not None:
                     made[name] = part(**{key: _frozen(value) for key, value in body[name].items()})
-            if made.keys() != {item.name for item in fields(cls)}:
+            if made.keys() | {"host"} != {item.name for item in fields(cls)}:
                 raise TypeError("fields")
             return cls(**made)
         except (TypeError, AttributeError) as wrong:

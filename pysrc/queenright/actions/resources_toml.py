@@ -6,6 +6,9 @@ pidfile = "/opt/shop/run/web.pid"
 metrics = "http://127.0.0.1:8080/metrics"
 logs = ["/opt/shop/log/web.jsonl"]
 admin = {url = "http://127.0.0.1:8080", secret = "vault:shop-admin", get = ["/admin/sessions"]}
+
+[host."api.example.com"]
+inject = {header = "authorization", prefix = "Bearer ", secret = "vault:api-token", paths = ["/v1/**"]}
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from queenright.actions.host_toml import read_host
 from queenright.actions.resources import Admin, Flags, Index, Resource, ResourceMap, Sessions
+from queenright.actions.toml_values import Wrong, read_file, read_list, read_part, read_secret, read_text
 from queenright.authority.toml_place import Path as Keys
 from queenright.authority.toml_place import Place, places
 from queenright.broker.http import BrokerTarget, check_path
@@ -25,22 +30,12 @@ from queenright.errors import Malformed
 
 __all__ = ["KINDS", "check_host", "compile_resources"]
 
-KINDS = ("svc", "db")
+KINDS = ("svc", "db", "host")
 MAX_TEXT = 256 * 1024
 MAX_RESOURCES = 10_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){0,5}")
-_SECRET = re.compile(r"[a-z]+:[a-z0-9][a-z0-9._/-]{0,62}")
 _HEALTHY = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]* (==|>=|<=|>|<) -?[0-9]+(\.[0-9]+)?")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-class _Wrong(Exception):
-    """A value that does not fit, by where it stands; becomes `Malformed` with its line."""
-
-    def __init__(self, path: Keys, why: str) -> None:
-        super().__init__(why)
-        self.path = path
-        self.why = why
 
 
 def compile_resources(text: str, *, name: str = "resources.toml") -> ResourceMap:
@@ -55,8 +50,8 @@ def compile_resources(text: str, *, name: str = "resources.toml") -> ResourceMap
     try:
         made = {item.id: item for kind, table in body.items() for item in _kind(kind, table)}
         if len(made) > MAX_RESOURCES:
-            raise _Wrong((), f"more than {MAX_RESOURCES} resources")
-    except _Wrong as wrong:
+            raise Wrong((), f"more than {MAX_RESOURCES} resources")
+    except Wrong as wrong:
         line, column = _place(found, wrong.path)
         at = ".".join(str(part) for part in wrong.path)
         raise Malformed(f"{name}:{line}:{column}: {at}: {wrong.why}") from None
@@ -75,23 +70,25 @@ def _place(found: Mapping[Keys, Place], path: Keys) -> Place:
 
 def _kind(kind: str, table: Any) -> list[Resource]:
     if kind not in KINDS:
-        raise _Wrong((kind,), 'a resource is [svc."name"] or [db."name"]')
+        raise Wrong((kind,), 'a resource is [svc."name"], [db."name"] or [host."name"]')
     if not isinstance(table, dict):
-        raise _Wrong((kind,), "not a table")
+        raise Wrong((kind,), "not a table")
+    if kind == "host":
+        return [read_host(name, body) for name, body in table.items()]
     return [_resource(kind, name, body) for name, body in table.items()]
 
 
 def _resource(kind: str, name: str, body: Any) -> Resource:
     here: Keys = (kind, name)
     if not isinstance(body, dict):
-        raise _Wrong(here, f'write it as [{kind}."{name}"]')
+        raise Wrong(here, f'write it as [{kind}."{name}"]')
     if not _NAME.fullmatch(name) or len(name) > 128:
-        raise _Wrong(here, "a name is lower-case words of a-z 0-9 . _ - joined by single slashes")
+        raise Wrong(here, "a name is lower-case words of a-z 0-9 . _ - joined by single slashes")
     made: dict[str, Any] = {}
     for key, value in body.items():
         reader = _FIELDS.get(key)
         if reader is None:
-            raise _Wrong((*here, key), f"unknown; a resource has: {', '.join(sorted(_FIELDS))}")
+            raise Wrong((*here, key), f"unknown; a resource has: {', '.join(sorted(_FIELDS))}")
         made[key] = reader((*here, key), value)
     resource = Resource(f"{kind}:{name}", **made)
     _whole(here, resource, body)
@@ -112,144 +109,98 @@ def _whole(here: Keys, resource: Resource, body: Mapping[str, Any]) -> None:
     for name, others in needs.items():
         for other in others:
             if name in body and other not in body:
-                raise _Wrong((*here, name), f"needs {other} beside it")
+                raise Wrong((*here, name), f"needs {other} beside it")
     if resource.flags is not None and resource.flags.get and resource.admin is None:
-        raise _Wrong((*here, "flags"), "needs admin beside it")
+        raise Wrong((*here, "flags"), "needs admin beside it")
     names = [os.path.basename(path) for path in resource.logs]
     if len(set(names)) != len(names):
-        raise _Wrong((*here, "logs"), "two logs have the same file name, by which an action names one")
-
-
-def _text(path: Keys, value: Any) -> str:
-    if not isinstance(value, str) or not value or "\0" in value or len(value) > 4096:
-        raise _Wrong(path, "not a text of 1 to 4096 characters")
-    return value
-
-
-def _file(path: Keys, value: Any) -> str:
-    text = _text(path, value)
-    if not text.startswith("/") or os.path.normpath(text) != text or text == "/" or text.startswith("//"):
-        raise _Wrong(path, f"{text!r} is not an absolute, plain path (no . or .., no double or last slash)")
-    return text
-
-
-def _list(read: Callable[[Keys, Any], str], most: int) -> Callable[[Keys, Any], tuple[str, ...]]:
-    def reader(path: Keys, value: Any) -> tuple[str, ...]:
-        if not isinstance(value, list) or not 1 <= len(value) <= most:
-            raise _Wrong(path, f"not a list of 1 to {most}")
-        made = tuple(read((*path, index), item) for index, item in enumerate(value))
-        return made
-
-    return reader
+        raise Wrong((*here, "logs"), "two logs have the same file name, by which an action names one")
 
 
 def _argv(path: Keys, value: Any) -> tuple[str, ...]:
-    words = _list(_text, 256)(path, value)
-    _file((*path, 0), words[0])
+    words = read_list(read_text, 256)(path, value)
+    read_file((*path, 0), words[0])
     return words
 
 
 def _env(path: Keys, value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > 256:
-        raise _Wrong(path, "not a table of at most 256 variables")
+        raise Wrong(path, "not a table of at most 256 variables")
     for name, text in value.items():
         if not _ENV.fullmatch(name) or not isinstance(text, str) or "\0" in text:
-            raise _Wrong((*path, name), "not a variable: NAME = text")
+            raise Wrong((*path, name), "not a variable: NAME = text")
     return dict(sorted(value.items()))
 
 
 def _url(path: Keys, value: Any) -> str:
     try:
-        BrokerTarget.parse(_text(path, value))
+        BrokerTarget.parse(read_text(path, value))
     except Malformed as bad:
-        raise _Wrong(path, bad.message) from None
+        raise Wrong(path, bad.message) from None
     return str(value)
 
 
 def _route(path: Keys, value: Any) -> str:
     try:
-        check_path(_text(path, value))
+        check_path(read_text(path, value))
     except Malformed as bad:
-        raise _Wrong(path, bad.message) from None
-    return str(value)
-
-
-def _secret(path: Keys, value: Any) -> str:
-    if not _SECRET.fullmatch(_text(path, value)):
-        raise _Wrong(path, "not a reference to a secret such as vault:shop-admin; never write a value here")
+        raise Wrong(path, bad.message) from None
     return str(value)
 
 
 def _yes(path: Keys, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _Wrong(path, "not true or false")
+        raise Wrong(path, "not true or false")
     return value
 
 
 def _seconds(path: Keys, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 120:
-        raise _Wrong(path, "not a whole number of seconds from 1 to 120")
+        raise Wrong(path, "not a whole number of seconds from 1 to 120")
     return value
 
 
 def _risk(path: Keys, value: Any) -> str:
     if value != "high":
-        raise _Wrong(path, 'only risk = "high" can be written; the rest is computed')
+        raise Wrong(path, 'only risk = "high" can be written; the rest is computed')
     return "high"
 
 
 def _healthy(path: Keys, value: Any) -> str:
-    if not _HEALTHY.fullmatch(_text(path, value)):
-        raise _Wrong(path, "not a metric, a comparison and a number, such as: shop_up >= 1")
+    if not _HEALTHY.fullmatch(read_text(path, value)):
+        raise Wrong(path, "not a metric, a comparison and a number, such as: shop_up >= 1")
     return str(value)
-
-
-def _part(
-    make: Callable[..., Any], shape: Mapping[str, Callable[[Keys, Any], Any]], required: tuple[str, ...]
-) -> Callable[[Keys, Any], Any]:
-    def reader(path: Keys, value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise _Wrong(path, f"not a table of {', '.join(shape)}")
-        for name in value:
-            if name not in shape:
-                raise _Wrong((*path, name), f"unknown; known are: {', '.join(shape)}")
-        for name in required:
-            if name not in value:
-                raise _Wrong(path, f"{name} is missing")
-        return make(**{name: shape[name]((*path, name), item) for name, item in value.items()})
-
-    return reader
 
 
 def _flags(path: Keys, value: Any) -> Flags:
     if isinstance(value, str):
-        return Flags(file=_file(path, value))
-    made: Flags = _part(Flags, {"get": _route, "set": _route}, ("get", "set"))(path, value)
+        return Flags(file=read_file(path, value))
+    made: Flags = read_part(Flags, {"get": _route, "set": _route}, ("get", "set"))(path, value)
     return made
 
 
 _FIELDS: dict[str, Callable[[Keys, Any], Any]] = {
     "start": _argv,
-    "pidfile": _file,
-    "cwd": _file,
+    "pidfile": read_file,
+    "cwd": read_file,
     "env": _env,
-    "output": _file,
+    "output": read_file,
     "stop_seconds": _seconds,
     "healthy": _healthy,
-    "release_link": _file,
-    "releases": _file,
+    "release_link": read_file,
+    "releases": read_file,
     "restart_on_release": _yes,
-    "config": _list(_file, 64),
+    "config": read_list(read_file, 64),
     "metrics": _url,
-    "logs": _list(_file, 64),
+    "logs": read_list(read_file, 64),
     "flags": _flags,
-    "admin": _part(
+    "admin": read_part(
         Admin,
-        {"url": _url, "secret": _secret, "get": _list(_route, 64), "also": _list(_url, 64)},
+        {"url": _url, "secret": read_secret, "get": read_list(_route, 64), "also": read_list(_url, 64)},
         ("url",),
     ),
-    "sessions": _part(Sessions, {"list": _route, "kill": _route}, ("list", "kill")),
-    "index": _part(Index, {"create": _route, "drop": _route}, ("create", "drop")),
+    "sessions": read_part(Sessions, {"list": _route, "kill": _route}, ("list", "kill")),
+    "index": read_part(Index, {"create": _route, "drop": _route}, ("create", "drop")),
     "risk": _risk,
 }
 

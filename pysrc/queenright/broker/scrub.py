@@ -9,7 +9,7 @@ import json
 import re
 from urllib.parse import quote, quote_from_bytes, quote_plus
 
-__all__ = ["MARK", "Scrubber"]
+__all__ = ["MARK", "Scrubber", "shapes_of"]
 
 MARK = b"[secret]"
 
@@ -18,7 +18,7 @@ class Scrubber:
     """Replaces a value in every shape it commonly takes: plain, base64, hex, url-encoded, JSON-escaped."""
 
     def __init__(self, value: bytes) -> None:
-        shapes = _shapes(value)
+        shapes = shapes_of(value)
         # Longest first: a shape that contains another must go whole.
         ordered = sorted(shapes, key=len, reverse=True)
         self._pattern = re.compile(b"|".join(re.escape(shape) for shape in ordered))
@@ -30,7 +30,8 @@ class Scrubber:
         return self._folded.sub(MARK, self._pattern.sub(MARK, data))
 
 
-def _shapes(value: bytes) -> set[bytes]:
+def shapes_of(value: bytes) -> set[bytes]:
+    """Every shape that `value` commonly takes; hex and percent-encoding may come in either case."""
     shapes = {value, value.hex().encode(), *_base64(value)}
     try:
         text = value.decode()

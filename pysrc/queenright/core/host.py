@@ -2,6 +2,7 @@
 
 from queenright._core.host import (
     AgentTable,
+    EgressAuthority,
     EgressProxy,
     GrantRefused,
     GrantTree,
@@ -10,6 +11,7 @@ from queenright._core.host import (
     Space,
     Store,
     check_names,
+    check_roots,
     collect_contents,
     forget_versions,
     harden_process,
@@ -24,6 +26,7 @@ from queenright._core.host import (
 
 __all__ = [
     "AgentTable",
+    "EgressAuthority",
     "EgressProxy",
     "GrantRefused",
     "GrantTree",
@@ -32,6 +35,7 @@ __all__ = [
     "Space",
     "Store",
     "check_names",
+    "check_roots",
     "collect_contents",
     "forget_versions",
     "harden_process",

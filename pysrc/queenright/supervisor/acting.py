@@ -34,6 +34,7 @@ from queenright.supervisor.agents import Agent
 from queenright.supervisor.commands import Command, Commands
 from queenright.supervisor.egress import Egress, Exchange
 from queenright.supervisor.launcher import ServiceProcess
+from queenright.supervisor.openings import Openings
 from queenright.supervisor.sandbox_spec import executor_spec
 from queenright.supervisor.stops import Point
 from queenright.wire.ids import full
@@ -71,7 +72,9 @@ class Acting:
         self._rt = rt
         self.workspaces = Workspaces(rt.paths.workspaces, give=self._give)
         self.executors = Executors(self._spawn)
-        self.egress = Egress(lambda: self.engine.requests, self._connecting, rt.clock, rt.log.error)
+        self.egress = Egress(
+            lambda: self.engine.requests, self._connecting, Openings(rt.paths.run), rt.clock, rt.log.error
+        )
         self.commands = Commands(rt.launcher, self.executors, self._slot, self.egress, self._held)
         self.engine = Engine(
             Parts(
@@ -177,8 +180,9 @@ class Acting:
         return self._points(commands, acts, why) + [self._connection_point(one) for one in connections]
 
     def cut_lease(self, agent: bytes, lease: bytes, why: str) -> list[Point]:
-        """The act that works with this lease's credential ends now."""
-        return self._points([], self.engine.cut(frozenset({agent}), why, lease=lease), why)
+        """The act, or the connections, that work with this lease's credential end now."""
+        connections = [self._connection_point(one) for one in self.egress.cut_lease(lease)]
+        return self._points([], self.engine.cut(frozenset({agent}), why, lease=lease), why) + connections
 
     def end_all(self, why: str) -> list[Point]:
         """Every command, executor and connection ends now, with the supervisor."""

@@ -22,7 +22,7 @@ from queenright.actions.verb import ActionFailed, Unsure
 from queenright.actions.world import Place
 from queenright.core import canonical
 from queenright.errors import SandboxRefused
-from queenright.supervisor.egress import Egress, proxy_environment
+from queenright.supervisor.egress import Egress, Way
 from queenright.supervisor.launcher import Exit, Launcher, Sandbox
 from queenright.supervisor.sandbox_spec import SandboxSpec, command_spec
 from queenright.workspace.workspaces import Quota
@@ -121,14 +121,23 @@ class Commands:
         self, running: Command, place: Place, command: str, timeout_ms: int, keep: bool
     ) -> dict[str, Any]:
         # What a person is to see before it is kept must not have sent anything meanwhile.
-        quota, egress = Quota(), bool(place.egress) and keep
+        if not place.egress or not keep:
+            return await self._run_in(running, place, command, timeout_ms, keep, None)
+        with self._egress.way(place) as way:
+            return await self._run_in(running, place, command, timeout_ms, keep, way)
+
+    async def _run_in(
+        self, running: Command, place: Place, command: str, timeout_ms: int, keep: bool, way: Way | None
+    ) -> dict[str, Any]:
+        quota = Quota()
         spec = command_spec(
             argv=["/bin/sh", "-c", command],
             workspace=place.live,
             slot=self._slot(place.agent),
             upper=(quota.bytes, quota.files),
-            env=proxy_environment() if egress else None,
-            egress=egress,
+            env=way.environment() if way is not None else None,
+            binds=way.binds() if way is not None else (),
+            egress=way is not None,
             in_place=self._launcher.in_place,
         )
         async with _started(self._launcher, spec) as (sandbox, upper, listener, out, err):
@@ -137,7 +146,11 @@ class Commands:
                 sandbox.kill()
             # Started beside the command: it is there when the command has ended.
             async with _keeper(self._executors, place, upper) as keeper:
-                with self._way_out(place, listener):
+                with (
+                    way.door(listener)
+                    if way is not None and listener is not None
+                    else contextlib.nullcontext()
+                ):
                     end, late = await _ended(sandbox, timeout_ms / 1000)
                 running.ended(end)
                 dropped = _dropped(running, end, late)
@@ -151,9 +164,6 @@ class Commands:
                     await _asked(keeper, "propose", listed=0, note=canonical(said))
                     kept = dict(_NOTHING)
         return command_value(said, kept, late=late, dropped=dropped)
-
-    def _way_out(self, place: Place, listener: int | None) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if listener is None else self._egress.door(place, listener)
 
 
 def _dropped(running: Command, end: Exit, late: bool) -> str:

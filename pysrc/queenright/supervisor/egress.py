@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,14 +15,19 @@ from typing import Any
 
 from queenright.actions.act import ActRequest, AskOpened
 from queenright.actions.egress import WITH_ITS_COMMAND, Begun, EgressRequest, Requests
+from queenright.actions.opened import Loans
+from queenright.actions.resources import Resource
 from queenright.actions.world import Place
 from queenright.clock import Clock
 from queenright.core.host import EgressProxy
 from queenright.core.host import Refused as StoreRefused
 from queenright.errors import Denied, Dimension, QueenrightError
+from queenright.supervisor.egress_request import LOST, UNREAD, answer_body, changed, request_of, with_args
+from queenright.supervisor.openings import Opening, Openings
+from queenright.supervisor.sandbox_spec import Bind
 from queenright.wire.ids import short
 
-__all__ = ["PORT", "Egress", "Exchange", "proxy_environment"]
+__all__ = ["PORT", "Egress", "Exchange", "Way", "proxy_environment"]
 
 PORT = 3128
 """Where a command's own listener is, on its 127.0.0.1 (egress.rs)."""
@@ -57,6 +61,8 @@ class _Door:
     number: int
     who: ActRequest
     command: bytes
+    loans: Loans
+    opening: Opening | None
     allowance: float = BURST
     at: float = 0.0
     minute: int = -1
@@ -67,12 +73,35 @@ class _Door:
 
 @dataclass(slots=True)
 class Exchange:
-    """One connection, from its request on. `over` is set once the proxy has let it go."""
+    """One connection, from its request on. `opened`: whose TLS it came in; `lease`: under which it carries a credential. `over`
+    is set once the proxy has let it go.
+    """
 
     door: _Door
     request: EgressRequest
+    opened: Resource | None = None
     begun: Begun | None = None
+    lease: bytes = b""
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One command's way out, from before its sandbox is made. `opening`: it may have TLS opened."""
+
+    _egress: Egress
+    _place: Place
+    _opening: Opening | None
+
+    def environment(self) -> dict[str, str]:
+        return proxy_environment() | (self._opening.environment() if self._opening is not None else {})
+
+    def binds(self) -> tuple[Bind, ...]:
+        return self._opening.binds() if self._opening is not None else ()
+
+    def door(self, listener: int) -> contextlib.AbstractContextManager[None]:
+        """Serve the command's listener; at the end of the block everything behind it is cut."""
+        return self._egress.door(self._place, listener, self._opening)
 
 
 class Egress:
@@ -85,11 +114,13 @@ class Egress:
         self,
         requests: Callable[[], Requests],
         who: Callable[[bytes], ActRequest],
+        openings: Openings,
         clock: Clock,
         log: Callable[..., None],
     ) -> None:
         self._requests = requests
         self._who = who
+        self._openings = openings
         self._clock = clock
         self._log = log
         self._proxy: EgressProxy | None = None
@@ -98,11 +129,23 @@ class Egress:
         self._checking: asyncio.TimerHandle | None = None
 
     @contextlib.contextmanager
-    def door(self, place: Place, listener: int) -> Iterator[None]:
-        """Serve a command's listener; at the end of the block everything behind it is cut."""
+    def way(self, place: Place) -> Iterator[Way]:
+        """A command's way out, with an authority it can trust when its grant names a host whose TLS is opened. Raises
+        SandboxRefused.
+        """
+        if not self._requests().opens_any(place.agent):
+            yield Way(self, place, None)
+            return
+        with self._openings.using(place.intent, asyncio.get_running_loop().time()) as opening:
+            yield Way(self, place, opening)
+
+    @contextlib.contextmanager
+    def door(self, place: Place, listener: int, opening: Opening | None) -> Iterator[None]:
+        """Serve a command's listener; at the end of the block everything behind it is cut, and its leases end."""
         proxy = self._started()
         who = self._who(place.agent)
-        door = _Door(proxy.listen(listener), who, place.act, at=asyncio.get_running_loop().time())
+        loans, now = self._requests().loans(who), asyncio.get_running_loop().time()
+        door = _Door(proxy.listen(listener), who, place.act, loans, opening, at=now)
         self._doors[door.number] = door
         try:
             yield
@@ -110,6 +153,7 @@ class Egress:
             del self._doors[door.number]
             door.over = True
             proxy.close_door(door.number)
+            self._end_loans(door)
 
     def cut(self, agent: bytes | None) -> list[Exchange]:
         """End every connection of an agent (None: of all) now, and its doors; the exchanges that were open."""
@@ -121,6 +165,21 @@ class Egress:
                 door.cut = True
                 self._proxy.close_door(door.number)
         return found
+
+    def cut_lease(self, lease: bytes) -> list[Exchange]:
+        """End the connections that carry this lease's credential now; those that were open."""
+        found = {number: exchange for number, exchange in self._open.items() if exchange.lease == lease}
+        for number in found:
+            assert self._proxy is not None
+            self._proxy.cut(number)
+        return list(found.values())
+
+    def _end_loans(self, door: _Door) -> None:
+        try:
+            door.loans.end()
+        except (QueenrightError, StoreRefused) as error:
+            # They end with their time at the latest.
+            self._log("egress.failed", event="loans", error=str(error))
 
     def counts(self) -> Counter[bytes]:
         """Open exchanges by agent."""
@@ -138,7 +197,7 @@ class Egress:
         self._proxy = None
         # Nobody sees how these end any more.
         for number in list(self._open):
-            self._ended({**_LOST, "id": number})
+            self._ended({**LOST, "id": number})
 
     # ---- the proxy ----
 
@@ -164,7 +223,7 @@ class Egress:
         self._log("egress.failed", event=event["event"], error=str(error))
         if self._proxy is not None and event["event"] in ("asked", "resolved"):
             code = error.code if isinstance(error, QueenrightError) else "conflict"
-            self._proxy.refuse(event["id"], 503, _body(code, str(error)))
+            self._proxy.refuse(event["id"], 503, answer_body(code, str(error)))
 
     # ---- events ----
 
@@ -172,18 +231,41 @@ class Egress:
         assert self._proxy is not None
         door = self._doors.get(event["door"])
         if door is None:
-            self._proxy.refuse(event["id"], 403, _body("cut", "the command has ended"))
+            self._proxy.refuse(event["id"], 403, answer_body("cut", "the command has ended"))
             return
-        request = _request(door, event)
-        self._open[event["id"]] = Exchange(door, request)
+        requests = self._requests()
+        tunnel, opened = event["method"] == "CONNECT", requests.opened(event["host"], event["port"])
+        request = request_of(door.who, door.command, event)
+        if event["tls"]:
+            secret = requests.credential_of(opened, event["method"], request.resource) if opened else ""
+            request = with_args(request, credential=secret)
+        self._open[event["id"]] = exchange = Exchange(door, request, opened if event["tls"] else None)
         self._check_later()
         try:
-            self._within(door, request)
-            asks = self._requests().may(request)
+            if not event["tls"]:
+                # Once for each connection.
+                self._within(door, request)
+            if (opened is not None) != event["tls"] and not tunnel:
+                raise changed(request, opened)
+            if tunnel and opened is not None:
+                requests.may_open(request, opened)
+                self._open_tls(event["id"], exchange, opened)
+                return
+            asks = requests.may(request)
         except Denied as denied:
             self._refuse(event["id"], door, request, denied)
             return
         self._proxy.resolve(event["id"], asks and event["has_body"])
+
+    def _open_tls(self, number: int, exchange: Exchange, opened: Resource) -> None:
+        """Have the proxy end a tunnel's TLS. It is asked about again once a request has come."""
+        opening = exchange.door.opening
+        assert self._proxy is not None
+        assert opened.host is not None
+        if opening is None:
+            raise changed(exchange.request, opened)
+        self._proxy.open(number, opening.authority, opened.host.header, opened.host.ca or None)
+        del self._open[number]
 
     def _resolved(self, event: Mapping[str, Any]) -> None:
         assert self._proxy is not None
@@ -191,7 +273,7 @@ class Egress:
         if exchange is None:
             return
         if event["body"] is not None:
-            exchange.request = _with_body(exchange.request, event["body"])
+            exchange.request = with_args(exchange.request, body=event["body"])
         try:
             begun = self._requests().begin(exchange.request, event["addresses"])
         except Denied as denied:
@@ -200,10 +282,28 @@ class Egress:
         if isinstance(begun, AskOpened):
             ask = short("ask", begun.ask_id)
             message = f"a person must decide: {ask}; try again once it is approved"
-            self._proxy.refuse(event["id"], 403, _body("ask_opened", message, ask=ask))
+            self._proxy.refuse(event["id"], 403, answer_body("ask_opened", message, ask=ask))
             return
         exchange.begun = begun
-        self._proxy.go(event["id"])
+        self._go(event["id"], exchange)
+
+    def _go(self, number: int, exchange: Exchange) -> None:
+        """With the credential that its host has for it. What cannot be lent refuses the request, whose end is then recorded."""
+        assert self._proxy is not None
+        request, opened = exchange.request, exchange.opened
+        if opened is None or not request.args["credential"]:
+            self._proxy.go(number)
+            return
+        if self._requests().opened(request.args["host"], request.args["port"]) != opened:
+            self._refuse(number, exchange.door, request, changed(request, opened))
+            return
+        try:
+            loan = exchange.door.loans.lend(opened, request.verb, request.resource)
+        except Denied as denied:
+            self._refuse(number, exchange.door, request, denied)
+            return
+        exchange.lease = loan.lease
+        self._proxy.go_with(number, loan.header, loan.value, list(loan.shapes))
 
     def _ended(self, event: Mapping[str, Any]) -> None:
         exchange = self._open.pop(event["id"], None)
@@ -221,7 +321,7 @@ class Egress:
         door = self._doors.get(event["door"])
         if door is None:
             return
-        request = _request(door, {**_UNREAD, "id": -event["door"]})
+        request = request_of(door.who, door.command, {**UNREAD, "id": -event["door"]})
         denied = Denied(
             event["reason"],
             verb=request.verb,
@@ -253,14 +353,14 @@ class Egress:
         assert self._proxy is not None
         status = 429 if denied.reason == "egress_rate" else 403
         code = denied.reason or "denied"
-        self._proxy.refuse(number, status, _body(code, denied.message, hint=denied.hint))
+        self._proxy.refuse(number, status, answer_body(code, denied.message, hint=denied.hint))
         minute = self._clock.wall_ms() // _MINUTE_MS
         if door.minute != minute:
             door.minute = minute
             door.kinds.clear()
         kind = (request.verb, request.resource, code)
         if kind not in door.kinds and len(door.kinds) >= REFUSAL_KINDS:
-            request = _request(door, {**_UNREAD, "id": -door.number})
+            request = request_of(door.who, door.command, {**UNREAD, "id": -door.number})
             denied = Denied(
                 denied.message,
                 verb=request.verb,
@@ -281,50 +381,10 @@ class Egress:
         self._checking = None
         assert self._proxy is not None
         for number, exchange in list(self._open.items()):
-            if exchange.begun is not None and self._requests().live(exchange.begun):
+            if exchange.begun is None:
+                continue
+            ended = bool(exchange.lease) and not exchange.door.loans.live(exchange.lease)
+            if ended or self._requests().live(exchange.begun):
                 self._proxy.cut(number)
         if self._open:
             self._check_later()
-
-
-_UNREAD = {
-    "verb": "net.connect", "resource": "host:any", "method": "", "host": "", "port": 0, "path": "", "headers": []
-}  # fmt: skip
-_LOST = {"code": "supervisor_stopped", "began": True, "status": 0, "up": 0, "down": 0}
-
-
-def _request(door: _Door, event: Mapping[str, Any]) -> EgressRequest:
-    who = door.who
-    return EgressRequest(
-        agent=who.agent,
-        agent_name=who.agent_name,
-        incarnation=who.incarnation,
-        cell=who.cell,
-        shared=who.shared,
-        intent=who.intent,
-        grant=who.grant,
-        turn=who.turn,
-        ordinal=who.ordinal,
-        verb=event["verb"],
-        resource=event["resource"],
-        args={
-            "method": event["method"],
-            "host": event["host"],
-            "port": event["port"],
-            "path": event["path"],
-            "headers": [list(pair) for pair in event["headers"]],
-            "body": b"",
-        },
-        command=door.command,
-        number=event["id"],
-    )
-
-
-def _with_body(request: EgressRequest, body: bytes) -> EgressRequest:
-    fields = {name: getattr(request, name) for name in request.__dataclass_fields__}
-    return EgressRequest(**(fields | {"args": {**request.args, "body": body}}))
-
-
-def _body(code: str, message: str, **more: str) -> str:
-    """JSON for the command to read."""
-    return json.dumps({"error": code, "message": message, **{k: v for k, v in more.items() if v}}) + "\n"

@@ -215,6 +215,11 @@ def _code_paths() -> list[str]:
         "/etc/nsswitch.conf",
         "/etc/host.conf",
         "/etc/gai.conf",
+        # Whom this machine trusts: upstreams whose TLS is opened are verified here.
+        "/etc/ssl/certs",
+        "/etc/ssl/cert.pem",
+        "/etc/pki/tls/certs",
+        "/etc/pki/ca-trust",
         "/dev/urandom",
         "/proc/self",
         os.path.dirname(queenright.__file__ or ""),

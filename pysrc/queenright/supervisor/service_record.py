@@ -231,8 +231,12 @@ class ReadingRecord(ReadingAsks):
     async def secret_list(self, caller: Caller) -> list[SecretRow]:
         by_secret: dict[str, list[str]] = {}
         for resource in self.rt.documents.resources:
-            if resource.admin is not None and resource.admin.secret:
-                by_secret.setdefault(resource.admin.secret.removeprefix("vault:"), []).append(resource.id)
+            references = {
+                *([resource.admin.secret] if resource.admin is not None and resource.admin.secret else []),
+                *([resource.host.secret] if resource.host is not None else []),
+            }
+            for reference in references:
+                by_secret.setdefault(reference.removeprefix("vault:"), []).append(resource.id)
         return [
             {"name": info.name, "set_ms": info.set_ms, "resources": by_secret.get(info.name, [])}
             for info in self.rt.vault.list()

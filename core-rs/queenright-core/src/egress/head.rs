@@ -1,4 +1,5 @@
-//! The head of a request to the proxy: `CONNECT host:port`, or a method on `http://host/path`. One reading, or none.
+//! The head of a request to the proxy: `CONNECT host:port`, a method on `http://host/path`, or inside TLS that the proxy opened a
+//! method on `/path`. One reading, or none.
 use super::Bad;
 use super::host::{Host, authority};
 use super::path::{self, Path};
@@ -91,6 +92,8 @@ pub struct Request {
     pub body: Body,
     /// It waits for `100 Continue` before it sends its body.
     pub waits: bool,
+    /// It came inside TLS, and goes on so.
+    pub tls: bool,
 }
 
 /// Where the head ends, if it has ended. Refuses as soon as it cannot become one.
@@ -117,6 +120,15 @@ pub fn end(bytes: &[u8]) -> Result<Option<usize>, Bad> {
 
 /// Reads a whole head, as [`end`] found it.
 pub fn parse(head: &[u8]) -> Result<Request, Bad> {
+    read(head, None)
+}
+
+/// Reads a whole head that came inside TLS, which was opened for this host and port: it can be for no other.
+pub fn parse_inside(head: &[u8], host: &Host, port: u16) -> Result<Request, Bad> {
+    read(head, Some((host, port)))
+}
+
+fn read(head: &[u8], inside: Option<(&Host, u16)>) -> Result<Request, Bad> {
     let text = std::str::from_utf8(head)
         .ok()
         .filter(|text| text.is_ascii())
@@ -142,8 +154,16 @@ pub fn parse(head: &[u8]) -> Result<Request, Bad> {
             reason: "more than 100 headers",
         });
     }
-    let (host, port, path) = whom(method, target)?;
-    same_host(&headers, &host, port, version)?;
+    let (host, port, path) = match inside {
+        None => whom(method, target)?,
+        Some((host, port)) => (host.clone(), port, Some(place(method, target)?)),
+    };
+    let assumed = if inside.is_some() || port == 443 {
+        443
+    } else {
+        80
+    };
+    same_host(&headers, (&host, port), assumed, version)?;
     let body = body(method, &headers)?;
     let waits = expectation(&headers)?;
     for name in ["authorization", "content-type"] {
@@ -169,6 +189,7 @@ pub fn parse(head: &[u8]) -> Result<Request, Bad> {
         headers: headers.into_iter().filter(goes_on).collect(),
         body,
         waits,
+        tls: inside.is_some(),
     })
 }
 
@@ -245,8 +266,20 @@ fn whom(method: Method, target: &str) -> Result<(Host, u16, Option<Path>), Bad> 
     Ok((host, port, Some(path)))
 }
 
-fn same_host(headers: &Headers, host: &Host, port: u16, version: &str) -> Result<(), Bad> {
-    let assumed = if port == 443 { 443 } else { 80 };
+/// The target of a request inside TLS.
+fn place(method: Method, target: &str) -> Result<Path, Bad> {
+    if method == Method::Connect || !target.starts_with('/') {
+        return Err(Bad::request("inside TLS a target is /path"));
+    }
+    path::read(target)
+}
+
+fn same_host(
+    headers: &Headers,
+    (host, port): (&Host, u16),
+    assumed: u16,
+    version: &str,
+) -> Result<(), Bad> {
     match only(headers, "host")? {
         None if version == "HTTP/1.0" => Ok(()),
         Some(value) if authority(value, Some(assumed))? == (host.clone(), port) => Ok(()),
@@ -318,7 +351,7 @@ impl Request {
                 out.push_str(query);
             }
             out.push_str(&format!(" HTTP/1.1\r\nhost: {}", self.host));
-            if self.port != 80 {
+            if self.port != if self.tls { 443 } else { 80 } {
                 out.push_str(&format!(":{}", self.port));
             }
             out.push_str("\r\nconnection: close\r\n");

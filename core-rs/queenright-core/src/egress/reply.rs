@@ -8,7 +8,7 @@ pub const MAX_HEAD: usize = 64 * 1024;
 pub enum Follows {
     Nothing,
     Length(u64),
-    /// Chunked, or until the upstream closes: passed on as it comes.
+    Chunked,
     UntilClosed,
 }
 
@@ -16,6 +16,8 @@ pub enum Follows {
 pub struct Reply {
     pub status: u16,
     pub follows: Follows,
+    /// What follows is in a coding (compressed): it cannot be searched.
+    pub coded: bool,
     /// For the client, whose connection ends with this answer.
     pub head: Vec<u8>,
 }
@@ -60,7 +62,7 @@ pub fn parse(head: &[u8], bodiless: bool) -> Result<Reply, Bad> {
     let mut out = format!("HTTP/1.1 {status}").into_bytes();
     out.extend_from_slice(words);
     out.extend_from_slice(b"\r\n");
-    let (mut length, mut chunked) = (None, false);
+    let (mut length, mut chunked, mut coded) = (None, false, false);
     for line in lines {
         let colon = line.iter().position(|&byte| byte == b':').ok_or(BAD)?;
         let (name, value) = (
@@ -85,7 +87,14 @@ pub fn parse(head: &[u8], bodiless: bool) -> Result<Reply, Bad> {
                     return Err(BAD);
                 }
             }
-            b"transfer-encoding" => chunked = true,
+            b"transfer-encoding" => {
+                // Twice is a coding within a coding.
+                coded |= chunked || !value.eq_ignore_ascii_case(b"chunked");
+                chunked = true;
+            }
+            b"content-encoding" => {
+                coded |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
+            }
             b"connection" | b"keep-alive" | b"upgrade" | b"trailer" => continue,
             name if name.starts_with(b"proxy-") => continue,
             _ => {}
@@ -100,11 +109,13 @@ pub fn parse(head: &[u8], bodiless: bool) -> Result<Reply, Bad> {
     let follows = match (bodiless || matches!(status, 100..=199 | 204 | 304), length) {
         (true, _) => Follows::Nothing,
         (false, Some(length)) => Follows::Length(length),
+        (false, None) if chunked => Follows::Chunked,
         (false, None) => Follows::UntilClosed,
     };
     Ok(Reply {
         status,
         follows,
+        coded: coded && follows != Follows::Nothing,
         head: out,
     })
 }

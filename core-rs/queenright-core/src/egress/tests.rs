@@ -307,7 +307,7 @@ fn an_answer_ends_where_it_says() {
         parse("HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n", false)
             .unwrap()
             .follows,
-        Follows::UntilClosed
+        Follows::Chunked
     );
     assert_eq!(
         parse("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true)

@@ -6,6 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use queenright_core::egress::inside::Credential;
+
+use super::tls::Opening;
+
 /// A request, as the supervisor decides on it. `verb` and `resource` are what grants name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -18,6 +22,8 @@ pub struct Asked {
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub has_body: bool,
+    /// It came inside TLS that was opened for its host.
+    pub tls: bool,
 }
 
 /// How an exchange ended. `code` is "" when the upstream answered, or the tunnel came to its own end.
@@ -35,7 +41,8 @@ pub struct End {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// May this be done? Answered by `Resolve` or `Refuse`.
+    /// May this be done? Answered by `Resolve` or `Refuse`, a tunnel also by `Open`: then the request inside is asked about
+    /// under the same number.
     Asked { id: u64, door: u64, asked: Asked },
     /// Its addresses, each as a grant names it and with what it is if not of the public network; its body if it was to be
     /// held. Answered by `Go` or `Refuse`.
@@ -44,7 +51,7 @@ pub enum Event {
         addresses: Vec<(String, Option<&'static str>)>,
         body: Option<Vec<u8>>,
     },
-    /// Comes once for each that was asked about.
+    /// Comes once for each that was asked about; for an opened tunnel only if the request inside was.
     Ended { id: u64, end: End },
     /// So many times something came through the door that no decision was asked about.
     Refused {
@@ -54,12 +61,16 @@ pub enum Event {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Answer {
     /// Find its addresses. `hold`: read its body whole first, because a person decides about exactly these bytes.
     Resolve { hold: bool },
+    /// End the tunnel's TLS here, and ask about what comes inside.
+    Open(Box<Opening>),
     /// Dial what was shown.
     Go,
+    /// The same, and put this into the request: only inside TLS.
+    GoWith(Box<Credential>),
     /// `body` is JSON for the command to read.
     Refuse { status: u16, body: String },
 }

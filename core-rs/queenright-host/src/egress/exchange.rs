@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 
 use queenright_core::egress::Bad;
 use queenright_core::egress::address;
-use queenright_core::egress::chunks::Chunks;
 use queenright_core::egress::head::{self, Body, Method, Request};
 use queenright_core::egress::host::Host;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,6 +15,8 @@ use tokio::time::timeout;
 
 use super::event::{Answer, Asked, End, Event, kind_of};
 use super::proxy::Shared;
+use super::stream::Stream;
+use super::tls::{self, Opening};
 use super::{relay, web};
 
 /// What an exchange has come to, readable after it was cut.
@@ -30,6 +31,8 @@ pub(super) struct Progress {
 
 const ASKED: u8 = 1;
 const DIALLED: u8 = 2;
+
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// Why an exchange ended otherwise than by itself; the status is for a client that can still be told.
 pub(super) struct Failed {
@@ -65,11 +68,12 @@ pub(super) async fn run(
     shared: &Shared,
     id: u64,
     door: u64,
-    mut client: TcpStream,
+    client: TcpStream,
     mut answers: mpsc::Receiver<Answer>,
     cut: &Notify,
     resolving: Arc<Semaphore>,
 ) {
+    let mut client = Stream::Plain(client);
     let progress = Progress::default();
     let one = One {
         shared,
@@ -107,7 +111,8 @@ pub(super) async fn run(
     {
         let body = format!(
             "{{\"error\":\"{}\",\"message\":\"{}\"}}\n",
-            failed.code, failed.reason
+            failed.code,
+            failed.reason.replace('\\', "\\\\").replace('"', "\\\"")
         );
         tokio::select! {
             () = cut.notified() => {}
@@ -128,27 +133,27 @@ impl One<'_> {
     /// The code of an end that the command has been told of.
     async fn serve(
         &self,
-        client: &mut TcpStream,
+        client: &mut Stream,
         answers: &mut mpsc::Receiver<Answer>,
     ) -> Result<&'static str, Failed> {
         let bounds = &self.shared.bounds;
-        // Small writes of a protocol that waits for each.
-        client.set_nodelay(true)?;
-        let late = |_| Failed::new("slow", 408, "the head did not come in time");
-        let (request, rest) = timeout(bounds.head, read_head(client))
-            .await
-            .map_err(late)??;
-        let asked = asked(&request)?;
-        self.progress.stage.store(ASKED, Relaxed);
-        let (id, door) = (self.id, self.door);
-        self.shared.queue.put(Event::Asked { id, door, asked });
-        let hold = match self.answer(answers).await? {
+        let (mut request, mut rest) = self.head(client, None).await?;
+        let mut answer = self.ask(&request, answers).await?;
+        let mut opened = None;
+        if let Answer::Open(opening) = answer {
+            (request, rest) = self.open(client, &request, &rest, &opening).await?;
+            answer = self.ask(&request, answers).await?;
+            opened = Some(opening);
+        }
+        let hold = match answer {
             Answer::Resolve { hold } => hold,
             Answer::Refuse { status, body } => {
                 refuse(client, status, &body).await;
                 return Ok("refused");
             }
-            Answer::Go => return Err(Failed::new("unanswered", 503, "no addresses were shown")),
+            Answer::Go | Answer::GoWith(_) | Answer::Open(_) => {
+                return Err(Failed::new("unanswered", 503, "no addresses were shown"));
+            }
         };
         let (rest, held) = if hold && request.body != Body::None {
             let body = web::hold(client, &request, rest, bounds).await?;
@@ -161,38 +166,97 @@ impl One<'_> {
             .iter()
             .map(|address| (address::resource(*address), kind_of(*address)));
         self.shared.queue.put(Event::Resolved {
-            id,
+            id: self.id,
             addresses: shown.collect(),
             body: held.clone(),
         });
-        match self.answer(answers).await? {
-            Answer::Go => {}
+        let credential = match self.answer(answers).await? {
+            Answer::Go => None,
+            // In clear it would be everybody's on the way.
+            Answer::GoWith(credential) if opened.is_some() => Some(credential),
             Answer::Refuse { status, body } => {
                 refuse(client, status, &body).await;
                 return Ok("refused");
             }
-            Answer::Resolve { .. } => {
+            Answer::Resolve { .. } | Answer::Open(_) | Answer::GoWith(_) => {
                 return Err(Failed::new("unanswered", 503, "no answer to the addresses"));
             }
-        }
+        };
         let upstream = self.dial(&addresses, request.port).await?;
+        let upstream = match &opened {
+            // Until the host is known to be itself, nothing of the request has gone to it.
+            Some(opening) => tls::connect(upstream, &request.host, opening, bounds).await?,
+            None => Stream::Plain(upstream),
+        };
         self.progress.stage.store(DIALLED, Relaxed);
         if request.method == Method::Connect {
-            client
-                .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                .await?;
+            relay::write(client, ESTABLISHED, bounds).await?;
             return relay::tunnel(client, upstream, &rest, self.progress, bounds).await;
         }
-        web::exchange(
-            client,
-            upstream,
-            &request,
-            rest,
+        let sent = web::Sent {
+            request: &request,
+            first: rest,
             held,
-            self.progress,
-            bounds,
-        )
-        .await
+            credential: credential.as_deref(),
+        };
+        web::exchange(client, upstream, sent, self.progress, bounds).await
+    }
+
+    /// A head in time, and what came after it; `inside` TLS that was opened for a host and port.
+    async fn head(
+        &self,
+        client: &mut Stream,
+        inside: Option<(&Host, u16)>,
+    ) -> Result<(Request, Vec<u8>), Failed> {
+        if let Stream::Plain(client) = client {
+            // Small writes of a protocol that waits for each.
+            client.set_nodelay(true)?;
+        }
+        let late = |_| Failed::new("slow", 408, "the head did not come in time");
+        timeout(self.shared.bounds.head, read_head(client, inside))
+            .await
+            .map_err(late)?
+    }
+
+    async fn ask(
+        &self,
+        request: &Request,
+        answers: &mut mpsc::Receiver<Answer>,
+    ) -> Result<Answer, Failed> {
+        let asked = asked(request)?;
+        self.progress.stage.store(ASKED, Relaxed);
+        let (id, door) = (self.id, self.door);
+        self.shared.queue.put(Event::Asked { id, door, asked });
+        self.answer(answers).await
+    }
+
+    /// Ends the tunnel's TLS here; the request inside.
+    async fn open(
+        &self,
+        client: &mut Stream,
+        tunnel: &Request,
+        early: &[u8],
+        opening: &Opening,
+    ) -> Result<(Request, Vec<u8>), Failed> {
+        // What goes wrong until the next question is no act of anybody: it is counted as what could not be read.
+        self.progress.stage.store(0, Relaxed);
+        if tunnel.method != Method::Connect {
+            return Err(Failed::new("unanswered", 503, "only a tunnel is opened"));
+        }
+        if !early.is_empty() {
+            return Err(Failed::new(
+                "malformed",
+                400,
+                "bytes before the tunnel was answered",
+            ));
+        }
+        relay::write(client, ESTABLISHED, &self.shared.bounds).await?;
+        let broken = Failed::new("broken", 0, "the connection broke");
+        let stream = client.take().ok_or(broken)?;
+        *client = tls::accept(stream, &tunnel.host, opening, &self.shared.bounds).await?;
+        let (mut request, rest) = self.head(client, Some((&tunnel.host, tunnel.port))).await?;
+        request.without(&opening.header);
+        Ok((request, rest))
     }
 
     async fn answer(&self, answers: &mut mpsc::Receiver<Answer>) -> Result<Answer, Failed> {
@@ -265,15 +329,22 @@ fn asked(request: &Request) -> Result<Asked, Bad> {
         path,
         headers: request.headers.clone(),
         has_body: request.body != Body::None,
+        tls: request.tls,
     })
 }
 
 /// The head, and the bytes that came after it.
-async fn read_head(client: &mut TcpStream) -> Result<(Request, Vec<u8>), Failed> {
+async fn read_head(
+    client: &mut Stream,
+    inside: Option<(&Host, u16)>,
+) -> Result<(Request, Vec<u8>), Failed> {
     let mut bytes = Vec::with_capacity(2048);
     loop {
         if let Some(at) = head::end(&bytes)? {
-            let request = head::parse(&bytes[..at])?;
+            let request = match inside {
+                None => head::parse(&bytes[..at])?,
+                Some((host, port)) => head::parse_inside(&bytes[..at], host, port)?,
+            };
             return Ok((request, bytes.split_off(at)));
         }
         if client.read_buf(&mut bytes).await? == 0 {
@@ -292,7 +363,7 @@ const LINGER_BYTES: usize = 256 * 1024;
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Answers with a status and JSON; the connection is over. What goes wrong here is the client's loss.
-pub(super) async fn refuse(client: &mut TcpStream, status: u16, body: &str) {
+pub(super) async fn refuse(client: &mut Stream, status: u16, body: &str) {
     let head = format!(
         "HTTP/1.1 {status} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         words(status),
@@ -300,6 +371,7 @@ pub(super) async fn refuse(client: &mut TcpStream, status: u16, body: &str) {
     );
     let _ = timeout(LINGER, async {
         client.write_all(head.as_bytes()).await?;
+        client.flush().await?;
         client.shutdown().await?;
         let (mut scratch, mut seen) = (vec![0; 16 * 1024], 0);
         while seen < LINGER_BYTES {
@@ -320,42 +392,5 @@ fn words(status: u16) -> &'static str {
         413 => "Content Too Large",
         500..=599 => "Not Reached",
         _ => "Bad Request",
-    }
-}
-
-/// Takes a body's pieces out of a stream of bytes.
-pub(super) enum Reader {
-    Length(u64),
-    Chunks(Chunks),
-}
-
-impl Reader {
-    pub fn of(body: Body) -> Self {
-        match body {
-            Body::None => Self::Length(0),
-            Body::Length(length) => Self::Length(length),
-            Body::Chunked => Self::Chunks(Chunks::default()),
-        }
-    }
-
-    pub fn done(&self) -> bool {
-        match self {
-            Self::Length(left) => *left == 0,
-            Self::Chunks(chunks) => chunks.done(),
-        }
-    }
-
-    /// Appends what `input` holds of the body; what comes after its end is nobody's.
-    pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
-        match self {
-            Self::Length(left) => {
-                let count =
-                    usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
-                out.extend_from_slice(&input[..count]);
-                *left -= count as u64;
-                Ok(())
-            }
-            Self::Chunks(chunks) => chunks.feed(input, out).map(drop),
-        }
     }
 }

@@ -3,11 +3,11 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::exchange::{Failed, Progress};
 use super::proxy::Bounds;
+use super::stream::Stream;
 
 /// Read at once from one side; as much lies in memory for each connection and direction.
 const PIECE: usize = 64 * 1024;
@@ -18,16 +18,16 @@ pub(super) const IDLE: Failed = Failed::new("timed_out", 504, "nothing was heard
 
 /// A tunnel to its end: each side may end its own direction first.
 pub(super) async fn tunnel(
-    client: &mut TcpStream,
-    mut upstream: TcpStream,
+    client: &mut Stream,
+    mut upstream: Stream,
     first: &[u8],
     progress: &Progress,
     bounds: &Bounds,
 ) -> Result<&'static str, Failed> {
     upstream.write_all(first).await?;
     progress.up.fetch_add(first.len() as u64, Relaxed);
-    let (mut client_reads, mut client_writes) = client.split();
-    let (mut upstream_reads, mut upstream_writes) = upstream.split();
+    let (mut client_reads, mut client_writes) = tokio::io::split(client);
+    let (mut upstream_reads, mut upstream_writes) = tokio::io::split(&mut upstream);
     let (up, down) = (&progress.up, &progress.down);
     tokio::try_join!(
         pump(
@@ -82,14 +82,16 @@ pub(super) async fn pump(
     Ok(())
 }
 
-/// Writes all of it, in time.
+/// Writes all of it, in time: to the connection, not only into TLS.
 pub(super) async fn write(
     to: &mut (impl AsyncWrite + Unpin),
     bytes: &[u8],
     bounds: &Bounds,
 ) -> Result<(), Failed> {
-    let written: io::Result<()> = timeout(bounds.idle, to.write_all(bytes))
-        .await
-        .map_err(|_| IDLE)?;
+    let all = async {
+        to.write_all(bytes).await?;
+        to.flush().await
+    };
+    let written: io::Result<()> = timeout(bounds.idle, all).await.map_err(|_| IDLE)?;
     Ok(written?)
 }

@@ -3,21 +3,25 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use queenright_core::egress::chunks::{END, frame};
 use queenright_core::egress::head::{Body, Method, Request};
+use queenright_core::egress::inside::Credential;
 use queenright_core::egress::reply::{self, Follows, Reply};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
-use super::exchange::{Failed, Progress, Reader};
+use super::exchange::{Failed, Progress};
 use super::proxy::Bounds;
+use super::reader::Reader;
 use super::relay::{self, IDLE, TOO_MUCH};
+use super::scrubbed;
+use super::stream::Stream;
 
 const PIECE: usize = 64 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Reads a body whole, for a person to decide about.
 pub(super) async fn hold(
-    client: &mut TcpStream,
+    client: &mut Stream,
     request: &Request,
     first: Vec<u8>,
     bounds: &Bounds,
@@ -33,7 +37,7 @@ pub(super) async fn hold(
         return Err(large());
     }
     if request.waits {
-        client.write_all(CONTINUE).await?;
+        relay::write(client, CONTINUE, bounds).await?;
     }
     let (mut reader, mut body, mut bytes) = (Reader::of(request.body), Vec::new(), first);
     loop {
@@ -60,22 +64,30 @@ pub(super) async fn hold(
 
 /// Sends the request and passes the answer on. The code is "" once an answer came, whole or not.
 pub(super) async fn exchange(
-    client: &mut TcpStream,
-    mut upstream: TcpStream,
-    request: &Request,
-    first: Vec<u8>,
-    held: Option<Vec<u8>>,
+    client: &mut Stream,
+    mut upstream: Stream,
+    sent: Sent<'_>,
     progress: &Progress,
     bounds: &Bounds,
 ) -> Result<&'static str, Failed> {
-    let (mut client_reads, mut client_writes) = client.split();
-    let (mut upstream_reads, mut upstream_writes) = upstream.split();
+    let Sent {
+        request,
+        first,
+        held,
+        credential,
+    } = sent;
+    let (mut client_reads, mut client_writes) = tokio::io::split(client);
+    let (mut upstream_reads, mut upstream_writes) = tokio::io::split(&mut upstream);
     let waits = request.waits && held.is_none() && request.body != Body::None;
     if waits {
         relay::write(&mut client_writes, CONTINUE, bounds).await?;
     }
     let body = Sending {
-        request,
+        head: match credential {
+            Some(credential) => request.upstream_with(credential),
+            None => Zeroizing::new(request.upstream()),
+        },
+        body: request.body,
         first,
         held,
         progress,
@@ -96,12 +108,17 @@ pub(super) async fn exchange(
             None => timeout(bounds.idle, hearing).await.map_err(|_| IDLE)??,
         }
     };
+    if let Some(credential) = credential {
+        let parts = (&mut upstream_reads, &mut client_writes);
+        return scrubbed::answer(reply, rest, credential, parts, progress, bounds).await;
+    }
     progress.status.store(reply.status, Relaxed);
     relay::write(&mut client_writes, &reply.head, bounds).await?;
     let most = match reply.follows {
         Follows::Nothing => Some(0),
         Follows::Length(length) => Some(length),
-        Follows::UntilClosed => None,
+        // Chunks are passed on as they come.
+        Follows::Chunked | Follows::UntilClosed => None,
     };
     let fits = most.map_or(rest.len(), |most| {
         usize::try_from(most).map_or(rest.len(), |most| most.min(rest.len()))
@@ -121,8 +138,17 @@ pub(super) async fn exchange(
     Ok("")
 }
 
+/// What is sent: a request, of its body what came with its head or all of it, and what the command never sees.
+pub(super) struct Sent<'a> {
+    pub request: &'a Request,
+    pub first: Vec<u8>,
+    pub held: Option<Vec<u8>>,
+    pub credential: Option<&'a Credential>,
+}
+
 struct Sending<'a> {
-    request: &'a Request,
+    head: Zeroizing<Vec<u8>>,
+    body: Body,
     first: Vec<u8>,
     held: Option<Vec<u8>>,
     progress: &'a Progress,
@@ -135,12 +161,12 @@ impl Sending<'_> {
         client: &mut (impl AsyncRead + Unpin),
         upstream: &mut (impl AsyncWrite + Unpin),
     ) -> Result<(), Failed> {
-        relay::write(upstream, &self.request.upstream(), self.bounds).await?;
+        relay::write(upstream, &self.head, self.bounds).await?;
         if let Some(body) = &self.held {
             self.piece(body, upstream).await?;
             return self.end(upstream).await;
         }
-        let mut reader = Reader::of(self.request.body);
+        let mut reader = Reader::of(self.body);
         let (mut bytes, mut piece) = (self.first.clone(), Vec::new());
         loop {
             reader.feed(&bytes, &mut piece)?;
@@ -177,7 +203,7 @@ impl Sending<'_> {
         if self.progress.up.fetch_add(count, Relaxed) + count > self.bounds.bytes {
             return Err(TOO_MUCH);
         }
-        if self.request.body != Body::Chunked {
+        if self.body != Body::Chunked {
             return relay::write(upstream, data, self.bounds).await;
         }
         let mut framed = Vec::with_capacity(data.len() + 16);
@@ -186,7 +212,7 @@ impl Sending<'_> {
     }
 
     async fn end(&self, upstream: &mut (impl AsyncWrite + Unpin)) -> Result<(), Failed> {
-        match self.request.body {
+        match self.body {
             Body::Chunked => relay::write(upstream, END, self.bounds).await,
             Body::None | Body::Length(_) => Ok(()),
         }

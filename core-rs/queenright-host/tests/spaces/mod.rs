@@ -133,6 +133,7 @@ pub fn opaque(path: &Path) {
     rustix::fs::setxattr(path, "user.overlay.opaque", b"y", XattrFlags::empty()).unwrap();
 }
 
+#[allow(dead_code)] // as `opaque`
 fn parent(path: &[u8]) -> Option<&[u8]> {
     path.iter()
         .rposition(|byte| *byte == b'/')
@@ -140,6 +141,7 @@ fn parent(path: &[u8]) -> Option<&[u8]> {
 }
 
 /// Leaves in `upper` what overlayfs leaves there when `before` becomes `after`.
+#[allow(dead_code)] // as `opaque`
 pub fn overlay(upper: &Path, before: &Tree, after: &Tree) {
     let is_directory =
         |tree: &Tree, path: &[u8]| matches!(tree.get(path), Some(Node::Directory(_)));

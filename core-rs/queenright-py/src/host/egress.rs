@@ -5,14 +5,55 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use queenright_host::egress::{Answer, Bounds, Event, Proxy, System};
+use queenright_core::egress::inside::Credential;
+use queenright_host::egress::{Answer, Authority, Bounds, Event, Opening, Proxy, System, roots_of};
 use queenright_sandbox::sys;
+use zeroize::Zeroizing;
 
 pyo3::import_exception!(queenright.errors, Malformed);
 pyo3::import_exception!(queenright.errors, SandboxRefused);
 
 #[pyclass(frozen, module = "queenright._core.host")]
 pub struct EgressProxy(Proxy);
+
+/// Holds its key, and shows it to nobody.
+#[pyclass(frozen, module = "queenright._core.host")]
+pub struct EgressAuthority(Arc<Authority>);
+
+#[pymethods]
+impl EgressAuthority {
+    #[new]
+    fn make(py: Python<'_>, name: &str) -> PyResult<Self> {
+        py.detach(|| Authority::new(name))
+            .map(|made| Self(Arc::new(made)))
+            .map_err(|error| {
+                SandboxRefused::new_err(format!("no authority for opening TLS: {error}"))
+            })
+    }
+
+    #[getter]
+    fn pem(&self) -> &str {
+        self.0.pem()
+    }
+
+    #[getter]
+    fn trusted<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.0
+            .trusted()
+            .iter()
+            .map(|one| PyBytes::new(py, one))
+            .collect()
+    }
+}
+
+#[pyfunction]
+pub fn check_roots(pem: &str) -> PyResult<()> {
+    roots_of(pem).map(drop).map_err(|reason| {
+        Malformed::new_err(format!(
+            "these are no certificates to verify a host with: {reason}"
+        ))
+    })
+}
 
 fn event<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>> {
     let out = PyDict::new(py);
@@ -29,6 +70,7 @@ fn event<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>> {
             out.set_item("path", &asked.path)?;
             out.set_item("headers", PyList::new(py, &asked.headers)?)?;
             out.set_item("has_body", asked.has_body)?;
+            out.set_item("tls", asked.tls)?;
         }
         Event::Resolved {
             id,
@@ -101,8 +143,38 @@ impl EgressProxy {
         self.0.answer(id, Answer::Resolve { hold });
     }
 
+    #[pyo3(signature = (id, authority, header, roots = None))]
+    fn open(
+        &self,
+        id: u64,
+        authority: &EgressAuthority,
+        header: String,
+        roots: Option<&str>,
+    ) -> PyResult<()> {
+        let authority = authority.0.clone();
+        let roots = match roots {
+            None => authority.roots(),
+            Some(pem) => roots_of(pem).map_err(Malformed::new_err)?,
+        };
+        let opening = Opening {
+            authority,
+            roots,
+            header,
+        };
+        self.0.answer(id, Answer::Open(Box::new(opening)));
+        Ok(())
+    }
+
     fn go(&self, id: u64) {
         self.0.answer(id, Answer::Go);
+    }
+
+    fn go_with(&self, id: u64, header: &str, value: &[u8], shapes: Vec<Vec<u8>>) -> PyResult<()> {
+        let shapes = shapes.into_iter().map(Zeroizing::new).collect();
+        let credential = Credential::new(header, Zeroizing::new(value.to_vec()), shapes)
+            .map_err(|bad| Malformed::new_err(bad.reason))?;
+        self.0.answer(id, Answer::GoWith(Box::new(credential)));
+        Ok(())
     }
 
     fn refuse(&self, id: u64, status: u16, body: String) {

@@ -1,0 +1,162 @@
+"""Hosts whose TLS the proxy opens, because an owner mapped them with a credential, and the loans of those credentials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from queenright.actions.act import ActRequest
+from queenright.actions.record import actor_of
+from queenright.actions.resources import Resource, ResourceMap
+from queenright.authority.grants import Grants
+from queenright.authority.leases import TTL_MS
+from queenright.broker.scrub import shapes_of
+from queenright.core.host import resource_covers, resource_overlaps, verb_overlaps
+from queenright.errors import Conflict, Denied, Dimension
+from queenright.ledger.entry import Entry, Kind, Scalar
+from queenright.store import Change
+
+if TYPE_CHECKING:
+    from queenright.actions.parts import Parts
+
+__all__ = ["WEB", "Loan", "Loans", "carries", "opened_for", "opened_host"]
+
+WEB = "web.*"
+"""What every request inside opened TLS is one of."""
+
+_VISIBLE = re.compile(rb"[\x21-\x7e]+")
+
+
+def opened_host(resources: ResourceMap, host: str, port: int) -> Resource | None:
+    """The resource that has TLS to this host and port opened, if an owner mapped one."""
+    found = resources.find(f"host:{host}")
+    return found if found is not None and found.host is not None and found.host.port == port else None
+
+
+def opened_for(resources: ResourceMap, grants: Grants, agent: bytes) -> tuple[Resource, ...]:
+    """The mapped hosts of which the agent's grant names something by a verb of the web."""
+    return tuple(item for item in resources if item.host is not None and _reaches(grants, agent, item))
+
+
+def _reaches(grants: Grants, agent: bytes, resource: Resource) -> bool:
+    assert resource.host is not None
+    below = f"{resource.id}/{resource.host.port}/**"
+    return agent in grants and any(
+        rule["exercise"]
+        and rule["on"].startswith("host:")
+        and resource_overlaps(rule["on"], below)
+        and any(verb_overlaps(verb, WEB) for verb in rule["verbs"])
+        for rule in grants.view(agent).rules
+    )
+
+
+def carries(resource: Resource, method: str, name: str) -> bool:
+    """Whether a request, by its method and the name that grants give it, gets the host's credential."""
+    host = resource.host
+    assert host is not None
+    if host.methods and method not in host.methods:
+        return False
+    return not host.paths or any(
+        resource_covers(path_pattern(resource.id, host.port, path), name) for path in host.paths
+    )
+
+
+def path_pattern(host: str, port: int, path: str) -> str:
+    """`/v1/**` as a pattern of resources below `host:NAME`."""
+    return f"{host}/{port}{path}".rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A header with a credential, for one request. Never shown. `shapes`: how its secret may come back."""
+
+    lease: bytes
+    header: str
+    value: bytes
+    shapes: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return f"<Loan of lease {self.lease.hex()[:12]}>"
+
+
+class Loans:
+    """What one command's requests carry: a lease for each host, issued with the first request that needs it, ended with the
+    command. One that was ended before stays so: this command gets no other for that host.
+    """
+
+    def __init__(self, parts: Parts, who: ActRequest) -> None:
+        self._parts = parts
+        self._who = who
+        self._leases: dict[str, tuple[bytes, Mapping[str, Scalar]]] = {}
+
+    def lend(self, resource: Resource, verb: str, name: str) -> Loan:
+        """Raises Denied for a lease that was ended, a chain that does not live, a full quota or a secret that is no header's
+        value; Unknown for a secret that is not there; Locked; what a commit raises.
+        """
+        host, parts = resource.host, self._parts
+        assert host is not None
+        secret = parts.secrets.fetch(host.secret)
+        if not _VISIBLE.fullmatch(secret.reveal()):
+            raise _denied(verb, name, f"{host.secret} is not one line of visible ASCII", "secret_unfit")
+        if resource.id not in self._leases:
+            self._leases[resource.id] = self._issue(resource, host.secret)
+        lease = self._leases[resource.id][0]
+        try:
+            parts.leases.use(lease, self._who.agent)
+        except Conflict as ended:
+            raise _denied(verb, name, ended.message, "lease_ended") from None
+        value = host.prefix.encode() + secret.reveal()
+        return Loan(lease, host.header, value, tuple(sorted(shapes_of(secret.reveal()))))
+
+    def live(self, lease: bytes) -> bool:
+        return self._parts.leases.get(lease).live
+
+    def end(self) -> None:
+        """The command has ended. Raises what a commit raises; what could not be ended runs out by itself."""
+        parts, why = self._parts, "the command has ended"
+        for lease, facts in self._leases.values():
+            if parts.leases.get(lease).live:
+                leaf = self._leaf("lease.ended", lease, {**facts, "why": why})
+                parts.commit(parts.leases.end(lease, why), leaf)
+
+    def _issue(self, resource: Resource, reference: str) -> tuple[bytes, Mapping[str, Scalar]]:
+        parts = self._parts
+        lease, issued = parts.leases.issue(
+            self._who.agent,
+            resource.id,
+            reference,
+            provider=reference.partition(":")[0],
+            delivery="inject",
+            ttl_ms=TTL_MS,
+        )
+        facts: dict[str, Scalar] = {"secret": reference, "delivery": "inject", "resource": resource.id}
+        leaf = self._leaf("lease.issued", lease.id, {**facts, "expires_ms": lease.expires_ms})
+        parts.commit(issued, leaf)
+        return lease.id, facts
+
+    def _leaf(self, kind: Kind, lease: bytes, facts: Mapping[str, Scalar]) -> Change:
+        parts, who = self._parts, self._who
+        return parts.ledger.entry(
+            Entry(
+                kind,
+                parts.clock.wall_ms(),
+                actor_of(who),
+                intent=who.intent,
+                grant=who.grant,
+                lease=lease,
+                cause=who.intent,
+                facts=facts,
+            )
+        )
+
+
+def _denied(verb: str, name: str, why: str, reason: str) -> Denied:
+    return Denied(
+        f"{verb} on {name}: its credential is not given: {why}",
+        verb=verb,
+        resource=name,
+        dimensions=(Dimension("credential", "egress", why),),
+        reason=reason,
+    )
