@@ -106,6 +106,7 @@ RUST: dict[str, dict[str, bytes]] = {
         "two": b'3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\nafter',
     },
     "egress_request": {
+        "inside": b'GET /v1/a?q=1 HTTP/1.1\r\nHost: a.example\r\nAuthorization: x\r\nConnection: close\r\n\r\n',
         "both": b'POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n',
         "connect": b'CONNECT pypi.org:443 HTTP/1.0\r\n\r\n',
         "get": b'GET http://a.example:8080/a/b%20c?d=e HTTP/1.1\r\nHost: a.example:8080\r\nAccept: */*\r\nConnection: x\r\nX: y\r\n\r\n',
