@@ -219,6 +219,8 @@ def test_a_supervisor_that_was_killed_in_a_command_has_a_whole_version_afterward
         "the second",
         lambda: len([e for e in supervised.entries("what:shell.run") if e["kind"] == "action.started"]) == 2,
     )
+    # People look at a workspace while a command runs over it.
+    assert [row["version"] for row in supervised.call("workspace_log", agent="w/worker")] == [1]
     supervised.kill()
     supervised.up()
     workspace = next(supervised.paths.workspaces.iterdir())

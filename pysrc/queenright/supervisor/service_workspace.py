@@ -33,13 +33,15 @@ class ReadingWorkspaces(ReadingRecord):
         return self.rt.agents.get(find(self.rt, text, ("agent",))[1])
 
     async def _kept(self, agent: str, what: str, **facts: Any) -> dict[str, Any]:
-        """A keeper's answer, once no act of this agent is under way. Raises Unknown, Conflict."""
+        """A keeper's answer, also while a command of the agent runs: it waits for a commit at most. Raises Unknown, Conflict.
+
+        What brings a workspace to its newest version was done before that command's overlay was laid over it, so that looking
+        changes nothing below it.
+        """
         found = self._agent(agent)
-        engine = self.rt.acting.engine
         try:
-            async with engine.turn(self.rt.acting.restoring(found, 0)):
-                answer: dict[str, Any] = await engine.hands.keep(found.id, what, **facts)
-                return answer
+            answer: dict[str, Any] = await self.rt.acting.engine.hands.keep(found.id, what, **facts)
+            return answer
         except ActionFailed as failed:
             raise _plain(failed) from None
 
