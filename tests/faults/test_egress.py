@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 from supervised import Supervised
-from upstreams import Upstream, echo, upstream
+from upstreams import Upstream, echo, upstream, with_tools
 
-pytestmark = pytest.mark.isolation
+pytestmark = [pytest.mark.isolation, with_tools]
 
 HOLDER = """
 from queenright.agent import Agent, Context, Message, handles

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from supervised import Supervised
-from upstreams import make_authority, serving_as, upstream
+from upstreams import make_authority, serving_as, upstream, with_tools
 
-pytestmark = pytest.mark.isolation
+pytestmark = [pytest.mark.isolation, with_tools]
 
 TOKEN = "canary-opened-3f81c09a77"
 CALLER = """

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from acting_world import ActingWorld
 from authority_world import agent_id
-from upstreams import echo, hello, redirect, silent, swallow, upstream
+from upstreams import echo, hello, redirect, silent, swallow, upstream, with_tools
 
 from queenright.actions.act import AskOpened, Done, Refused
 from queenright.actions.resources import OWN_WORKSPACE, Resource
 from queenright.supervisor import egress
 
-pytestmark = pytest.mark.isolation
+pytestmark = [pytest.mark.isolation, with_tools]
 
 SHELL = """
 [[allow]]

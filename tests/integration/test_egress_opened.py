@@ -15,12 +15,12 @@ from urllib.parse import quote
 import pytest
 from acting_world import TOKEN, ActingWorld
 from authority_world import agent_id
-from upstreams import Upstream, make_authority, serving_as, silent, upstream
+from upstreams import Upstream, make_authority, serving_as, silent, upstream, with_tools
 
 from queenright.actions.act import Done
 from queenright.supervisor.openings import BUNDLE
 
-pytestmark = pytest.mark.isolation
+pytestmark = [pytest.mark.isolation, with_tools]
 
 SECRET = TOKEN.decode()
 RULES = """

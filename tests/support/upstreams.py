@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import subprocess
@@ -10,7 +11,17 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 WITHIN_S = 30.0
+
+TOOLS = [f"/usr/bin/{name}" for name in ("curl", "git", "openssl", "python3")]
+"""What commands in a sandbox use here: it shows the machine's /usr, and nothing else of its programs."""
+
+with_tools = pytest.mark.skipif(
+    not all(map(os.path.exists, TOOLS)),
+    reason=f"needs {', '.join(path for path in TOOLS if not os.path.exists(path))}",
+)
 
 
 class Upstream:
