@@ -25,6 +25,7 @@ from typing import Any
 LIBC = ctypes.CDLL(None, use_errno=True)
 NEWNS, NEWUTS, NEWIPC, NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18
+MS_BIND = 4096
 METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
 
 
@@ -40,7 +41,15 @@ def world(only: Sequence[str]) -> None:
     checked(LIBC.unshare(NEWNS | NEWUTS | NEWIPC | NEWNET), "unshare")
     checked(LIBC.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "private mounts")
     library = Path(tempfile.gettempdir()).resolve()
+    here = Path(__file__).resolve().parents[2]
+    kept = os.open(here, os.O_PATH | os.O_DIRECTORY)
     checked(LIBC.mount(b"drill", bytes(library), b"tmpfs", 0, b"size=256m"), "a /tmp of its own")
+    if here.is_relative_to(library):  # a checkout in /tmp is still needed
+        here.mkdir(parents=True)
+        checked(
+            LIBC.mount(f"/proc/self/fd/{kept}".encode(), bytes(here), None, MS_BIND, None), "the checkout"
+        )
+    os.close(kept)
     for words in (
         ["link", "set", "lo", "up"],
         *(["addr", "add", address, "dev", "lo"] for address in METADATA),
