@@ -14,16 +14,14 @@ from queenright.actions.egress import ways_out
 from queenright.actions.executors import Answer, Session, Target
 from queenright.actions.history import History
 from queenright.actions.keep import KEEP
+from queenright.actions.lending import give_back, lend
 from queenright.actions.manifest import Manifest
 from queenright.actions.parts import Parts
-from queenright.actions.record import actor_of
 from queenright.actions.resources import OWN_WORKSPACE, Resource
 from queenright.actions.verb import TOUCHING, ActionFailed, Unsure
 from queenright.actions.world import Place
 from queenright.broker.secret import Secret
 from queenright.errors import Denied, Dimension, SandboxRefused
-from queenright.ledger.entry import Entry, Kind, Scalar
-from queenright.store import Change
 from queenright.workspace.versions import has_versions
 
 __all__ = ["Cut", "Hands"]
@@ -193,35 +191,11 @@ class Hands:
             return
         parts, reference = self._parts, resource.admin.secret
         secret = parts.secrets.fetch(reference)
-        provider = reference.partition(":")[0]
-        lease, issued = parts.leases.issue(
-            request.agent, resource.id, reference, provider=provider, ttl_ms=LEASE_TTL_MS
+        lent = lend(
+            parts, request, resource.id, reference, delivery="act", ttl_ms=LEASE_TTL_MS, verb=request.verb
         )
-        facts = {"secret": reference, "delivery": "act", "resource": resource.id, "verb": request.verb}
-        leaf = self._lease_leaf("lease.issued", request, lease.id, {**facts, "expires_ms": lease.expires_ms})
-        parts.commit(issued, leaf)
         try:
-            parts.leases.use(lease.id, request.agent)
-            yield secret, lease.id
+            parts.leases.use(lent.lease, request.agent)
+            yield secret, lent.lease
         finally:
-            if parts.leases.get(lease.id).live:
-                leaf = self._lease_leaf(
-                    "lease.ended", request, lease.id, {**facts, "why": "the act has ended"}
-                )
-                parts.commit(parts.leases.end(lease.id, "the act has ended"), leaf)
-
-    def _lease_leaf(
-        self, kind: Kind, request: ActRequest, lease: bytes, facts: Mapping[str, Scalar]
-    ) -> Change:
-        return self._parts.ledger.entry(
-            Entry(
-                kind,
-                self._parts.clock.wall_ms(),
-                actor_of(request),
-                intent=request.intent,
-                grant=request.grant,
-                lease=lease,
-                cause=request.intent,
-                facts=facts,
-            )
-        )
+            give_back(parts, request, lent, "the act has ended")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from queenright.actions.act import ActRequest
-from queenright.actions.record import actor_of
+from queenright.actions.lending import Lent, give_back, lend
 from queenright.actions.resources import Resource, ResourceMap
 from queenright.authority.grants import Grants
 from queenright.authority.leases import TTL_MS
 from queenright.broker.scrub import shapes_of
 from queenright.core.host import resource_covers, resource_overlaps, verb_overlaps
 from queenright.errors import Conflict, Denied, Dimension
-from queenright.ledger.entry import Entry, Kind, Scalar
-from queenright.store import Change
 
 if TYPE_CHECKING:
     from queenright.actions.parts import Parts
@@ -89,7 +86,7 @@ class Loans:
     def __init__(self, parts: Parts, who: ActRequest) -> None:
         self._parts = parts
         self._who = who
-        self._leases: dict[str, tuple[bytes, Mapping[str, Scalar]]] = {}
+        self._lent: dict[str, Lent] = {}
 
     def lend(self, resource: Resource, verb: str, name: str) -> Loan:
         """Raises Denied for a lease that was ended, a chain that does not live, a full quota or a secret that is no header's
@@ -100,9 +97,11 @@ class Loans:
         secret = parts.secrets.fetch(host.secret)
         if not _VISIBLE.fullmatch(secret.reveal()):
             raise _denied(verb, name, f"{host.secret} is not one line of visible ASCII", "secret_unfit")
-        if resource.id not in self._leases:
-            self._leases[resource.id] = self._issue(resource, host.secret)
-        lease = self._leases[resource.id][0]
+        if resource.id not in self._lent:
+            self._lent[resource.id] = lend(
+                parts, self._who, resource.id, host.secret, delivery="inject", ttl_ms=TTL_MS
+            )
+        lease = self._lent[resource.id].lease
         try:
             parts.leases.use(lease, self._who.agent)
         except Conflict as ended:
@@ -115,41 +114,8 @@ class Loans:
 
     def end(self) -> None:
         """The command has ended. Raises what a commit raises; what could not be ended runs out by itself."""
-        parts, why = self._parts, "the command has ended"
-        for lease, facts in self._leases.values():
-            if parts.leases.get(lease).live:
-                leaf = self._leaf("lease.ended", lease, {**facts, "why": why})
-                parts.commit(parts.leases.end(lease, why), leaf)
-
-    def _issue(self, resource: Resource, reference: str) -> tuple[bytes, Mapping[str, Scalar]]:
-        parts = self._parts
-        lease, issued = parts.leases.issue(
-            self._who.agent,
-            resource.id,
-            reference,
-            provider=reference.partition(":")[0],
-            delivery="inject",
-            ttl_ms=TTL_MS,
-        )
-        facts: dict[str, Scalar] = {"secret": reference, "delivery": "inject", "resource": resource.id}
-        leaf = self._leaf("lease.issued", lease.id, {**facts, "expires_ms": lease.expires_ms})
-        parts.commit(issued, leaf)
-        return lease.id, facts
-
-    def _leaf(self, kind: Kind, lease: bytes, facts: Mapping[str, Scalar]) -> Change:
-        parts, who = self._parts, self._who
-        return parts.ledger.entry(
-            Entry(
-                kind,
-                parts.clock.wall_ms(),
-                actor_of(who),
-                intent=who.intent,
-                grant=who.grant,
-                lease=lease,
-                cause=who.intent,
-                facts=facts,
-            )
-        )
+        for lent in self._lent.values():
+            give_back(self._parts, self._who, lent, "the command has ended")
 
 
 def _denied(verb: str, name: str, why: str, reason: str) -> Denied:
