@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from queenright.actions.act import ActRequest, AskOpened, Class, Done, Failed, UnknownEnd
 from queenright.actions.manifest import Manifest
-from queenright.actions.opened import Loans, carries, opened_for, opened_host
+from queenright.actions.opened import Loans, carries, host_rules, opened_for, opened_host
 from queenright.actions.plan import Plan, risk_of
 from queenright.actions.record import ActRow
 from queenright.actions.resources import Resource
@@ -60,12 +60,9 @@ def ways_out(grants: Grants, agent: bytes) -> tuple[str, ...]:
 
     A rule for everything (`**`) names no host.
     """
-    if agent not in grants:
-        return ()
     found = {
         f"{', '.join(verbs)} on {rule['on']}"
-        for rule in grants.view(agent).rules
-        if rule["exercise"] and rule["on"].startswith("host:")
+        for rule in host_rules(grants, agent)
         if (verbs := [verb for verb in rule["verbs"] if any(verb_overlaps(verb, own) for own in EGRESS)])
     }
     return tuple(sorted(found))

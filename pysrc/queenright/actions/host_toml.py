@@ -7,7 +7,7 @@ import re
 import stat
 from typing import Any
 
-from queenright.actions.resources import Host, Resource
+from queenright.actions.resources import Host, Resource, path_pattern
 from queenright.actions.toml_values import Wrong, read_file, read_list, read_part, read_secret, read_text
 from queenright.authority.toml_place import Path as Keys
 from queenright.core.host import check_roots, resource_covers
@@ -43,7 +43,7 @@ def _whole(here: Keys, made: dict[str, Any]) -> Resource:
     resource = Resource(f"host:{here[1]}", host=Host(**made, **inject))
     assert resource.host is not None
     for index, path in enumerate(resource.host.paths):
-        pattern = f"{resource.id}/{resource.host.port}{path}".rstrip("/")
+        pattern = path_pattern(resource.id, resource.host.port, path)
         try:
             resource_covers(pattern, pattern)
         except Malformed as bad:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from queenright.actions.act import ActRequest
 from queenright.actions.lending import Lent, give_back, lend
-from queenright.actions.resources import Resource, ResourceMap
+from queenright.actions.resources import Resource, ResourceMap, path_pattern
 from queenright.authority.grants import Grants
 from queenright.authority.leases import TTL_MS
 from queenright.broker.scrub import shapes_of
@@ -18,7 +18,7 @@ from queenright.errors import Conflict, Denied, Dimension
 if TYPE_CHECKING:
     from queenright.actions.parts import Parts
 
-__all__ = ["WEB", "Loan", "Loans", "carries", "opened_for", "opened_host"]
+__all__ = ["WEB", "Loan", "Loans", "carries", "host_rules", "opened_for", "opened_host"]
 
 WEB = "web.*"
 """What every request inside opened TLS is one of."""
@@ -34,19 +34,24 @@ def opened_host(resources: ResourceMap, host: str, port: int) -> Resource | None
 
 def opened_for(resources: ResourceMap, grants: Grants, agent: bytes) -> tuple[Resource, ...]:
     """The mapped hosts of which the agent's grant names something by a verb of the web."""
-    return tuple(item for item in resources if item.host is not None and _reaches(grants, agent, item))
-
-
-def _reaches(grants: Grants, agent: bytes, resource: Resource) -> bool:
-    assert resource.host is not None
-    below = f"{resource.id}/{resource.host.port}/**"
-    return agent in grants and any(
-        rule["exercise"]
-        and rule["on"].startswith("host:")
-        and resource_overlaps(rule["on"], below)
-        and any(verb_overlaps(verb, WEB) for verb in rule["verbs"])
-        for rule in grants.view(agent).rules
+    web = [
+        rule["on"]
+        for rule in host_rules(grants, agent)
+        if any(verb_overlaps(verb, WEB) for verb in rule["verbs"])
+    ]
+    return tuple(
+        item
+        for item in resources
+        if item.host is not None
+        and any(resource_overlaps(on, path_pattern(item.id, item.host.port, "/**")) for on in web)
     )
+
+
+def host_rules(grants: Grants, agent: bytes) -> list[Any]:
+    """The rules of its grant that an agent may exercise on hosts. One for everything (`**`) names no host."""
+    if agent not in grants:
+        return []
+    return [rule for rule in grants.view(agent).rules if rule["exercise"] and rule["on"].startswith("host:")]
 
 
 def carries(resource: Resource, method: str, name: str) -> bool:
@@ -58,11 +63,6 @@ def carries(resource: Resource, method: str, name: str) -> bool:
     return not host.paths or any(
         resource_covers(path_pattern(resource.id, host.port, path), name) for path in host.paths
     )
-
-
-def path_pattern(host: str, port: int, path: str) -> str:
-    """`/v1/**` as a pattern of resources below `host:NAME`."""
-    return f"{host}/{port}{path}".rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,17 @@ from typing import Any
 from queenright.core import canonical, decode, digest
 from queenright.errors import Denied, Dimension, Malformed
 
-__all__ = ["OWN_WORKSPACE", "Admin", "Flags", "Host", "Index", "Resource", "ResourceMap", "Sessions"]
+__all__ = [
+    "OWN_WORKSPACE",
+    "Admin",
+    "Flags",
+    "Host",
+    "Index",
+    "Resource",
+    "ResourceMap",
+    "Sessions",
+    "path_pattern",
+]
 
 OWN_WORKSPACE = "ws:self"
 """The acting agent's own workspace: every agent has it, no owner maps it."""
@@ -73,6 +83,11 @@ class Host:
     methods: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     ca: str = ""
+
+
+def path_pattern(host: str, port: int, path: str) -> str:
+    """`/v1/**` as grants name it below `host:NAME`."""
+    return f"{host}/{port}{path}".rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
