@@ -23,35 +23,26 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 @contextlib.contextmanager
 def opened(store: Path, agent: bytes, live: Path) -> Iterator[Space]:
     """The agent's workspace at `live` and its versions in `store`, held until the end of the block. Raises StoreFailed."""
-    with contextlib.ExitStack() as stack:
-        descriptors = []
-        for place in (store, live):
-            descriptors.append(open_root(place))
-            stack.callback(os.close, descriptors[-1])
-        space = Space(descriptors[0], agent, descriptors[1], _BOOT_ID.read_text().strip())
-        stack.callback(space.close)
+    boot = _BOOT_ID.read_text().strip()
+    with (
+        _roots(store, live) as (store_root, live_root),
+        contextlib.closing(Space(store_root, agent, live_root, boot)) as space,
+    ):
         yield space
 
 
 def collect(store: Path) -> tuple[int, int]:
     """Remove contents that no version refers to: (contents, bytes). Raises Conflict while an action is committed."""
-    descriptor = open_root(store)
-    try:
-        return collect_contents(descriptor)
-    finally:
-        os.close(descriptor)
+    with _roots(store) as (root,):
+        return collect_contents(root)
 
 
 def forget(store: Path, agent: bytes, live: Path) -> None:
     """Empty the workspace and remove its versions; what only they referred to goes with the next `collect`."""
-    with contextlib.ExitStack() as stack:
-        descriptors = []
-        for place in (store, live):
-            descriptors.append(open_root(place))
-            stack.callback(os.close, descriptors[-1])
-        for name in os.listdir(descriptors[1]):
-            remove_tree(descriptors[1], name)
-        forget_versions(descriptors[0], agent)
+    with _roots(store, live) as (store_root, live_root):
+        for name in os.listdir(live_root):
+            remove_tree(live_root, name)
+        forget_versions(store_root, agent)
 
 
 def has_proposals(store: Path, agent: bytes) -> bool:
@@ -65,3 +56,14 @@ def has_proposals(store: Path, agent: bytes) -> bool:
 def has_versions(store: Path, agent: bytes) -> bool:
     """Whether anything was ever committed for this agent, or begun."""
     return (store / "agents" / agent.hex()).is_dir()
+
+
+@contextlib.contextmanager
+def _roots(*places: Path) -> Iterator[list[int]]:
+    """Their descriptors, until the end of the block."""
+    with contextlib.ExitStack() as stack:
+        descriptors = []
+        for place in places:
+            descriptors.append(open_root(place))
+            stack.callback(os.close, descriptors[-1])
+        yield descriptors

@@ -25,6 +25,7 @@ from queenright.actions.resources import Resource
 from queenright.actions.verb import ActionFailed, Effect, Reach
 from queenright.actions.world import World
 from queenright.core import decode
+from queenright.core.host import Space
 from queenright.errors import Conflict, Unknown, WorkspaceFull
 from queenright.workspace import versions
 from queenright.workspace.workspaces import Quota
@@ -61,25 +62,11 @@ class ShellRun(OwnVersion):
         place, egress = world.place, world.place.egress
         with versions.opened(place.store, place.agent, place.live) as space:
             version = space.settle()
-            found = space.proposal(place.act, MAX_LISTED)
-            said = None if found is None else decode(found["note"])
-            if (
-                found is not None
-                and said is not None
-                and (found["base"], said["asked"]) == (version, dict(args))
-            ):
-
-                def contents(path: bytes) -> tuple[bytes | None, bytes | None]:
-                    return space.proposed_contents(place.act, path, MAX_CONTENT + 1)
-
-                return Draft(
-                    dict(args),
-                    told(args["command"], said, found, contents),
-                    {"version": version, "egress": [], "proposal": found["digest"]},
-                    _UNDO,
-                    _UNDO_TEXT,
-                )
-        # Never shown to anybody, or not on the workspace as it is now.
+            rehearsed = _rehearsed(space, place.act, args, version)
+        if rehearsed is not None:
+            text, proposal = rehearsed
+            precondition = {"version": version, "egress": [], "proposal": proposal}
+            return Draft(dict(args), text, precondition, _UNDO, _UNDO_TEXT)
         network = f"with a way to the network ({'; '.join(egress)})" if egress else "without network"
         return Draft(
             dict(args),
@@ -92,7 +79,7 @@ class ShellRun(OwnVersion):
 
     def rehearse(self, world: World, args: Mapping[str, Any]) -> Draft:
         """Run it, and keep what it changed as the proposal of this act. Raises `ActionFailed` when it came to no end."""
-        value = world.request("command", command=args["command"], timeout_ms=args["timeout_ms"], keep=False)
+        value = _command(world, args, keep=False)
         if value["dropped"]:
             why = f"a person must approve this command, and there is nothing to show them: {value['dropped']}"
             raise ActionFailed("not_rehearsed", why)
@@ -105,10 +92,7 @@ class ShellRun(OwnVersion):
         elif head(world) != version:
             raise ActionFailed("conflict", "the workspace was changed since this was planned")
         else:
-            args = plan.args
-            value = world.request(
-                "command", command=args["command"], timeout_ms=args["timeout_ms"], keep=True
-            )
+            value = _command(world, plan.args, keep=True)
         if value["dropped"]:
             value["version"] = version
         made = value["version"] != version
@@ -125,6 +109,26 @@ class ShellRun(OwnVersion):
             except (Conflict, Unknown, WorkspaceFull) as refused:
                 raise ActionFailed(refused.code, refused.message) from None
         return command_value(decode(found["note"]), found | {key: done[key] for key in ("version", "digest")})
+
+
+def _command(world: World, args: Mapping[str, Any], *, keep: bool) -> dict[str, Any]:
+    return world.request("command", command=args["command"], timeout_ms=args["timeout_ms"], keep=keep)
+
+
+def _rehearsed(space: Space, act: bytes, args: Mapping[str, Any], version: int) -> tuple[str, bytes] | None:
+    """What people are told of this very command, and its proposal's digest; None if it was not run over the workspace as it is
+    now.
+    """
+    found = space.proposal(act, MAX_LISTED)
+    if found is None:
+        return None
+    said = decode(found["note"])
+    if (found["base"], said["asked"]) != (version, dict(args)):
+        return None
+    text = told(
+        args["command"], said, found, lambda path: space.proposed_contents(act, path, MAX_CONTENT + 1)
+    )
+    return text, found["digest"]
 
 
 VERB = ShellRun()

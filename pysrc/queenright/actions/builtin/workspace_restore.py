@@ -8,6 +8,7 @@ from typing import Any
 from queenright.actions.manifest import Arg, Manifest
 from queenright.actions.own_version import OwnVersion
 from queenright.actions.plan import Draft, Plan
+from queenright.actions.rehearsal import shown
 from queenright.actions.resources import Resource
 from queenright.actions.verb import ActionFailed, Effect, Reach
 from queenright.actions.world import World
@@ -37,7 +38,7 @@ class WorkspaceRestore(OwnVersion):
             except Conflict as changed:
                 raise ActionFailed("conflict", changed.message) from None
         effect = f"put the workspace back to version {args['version']}: {count} paths"
-        lines = [f"{kind} {path.decode('utf-8', 'replace')}" for path, kind, _, _ in rows]
+        lines = [f"{kind} {shown(path)}" for path, kind, _, _ in rows]
         if count > len(rows):
             lines.append(f"and {count - len(rows)} more")
         return Draft(
