@@ -331,7 +331,7 @@ async def test_authority_that_ends_cuts_a_live_tunnel(make: Callable[[str], Acti
             world.clock.advance(3 * 60 * 60 * 1000)
         else:
             assert world.egress.counts() == {agent_id(0): 1}
-            assert len(world.egress.cut(agent_id(0))) == 1
+            assert len(world.egress.cut(frozenset({agent_id(0)}))) == 1
         value = await running
         print(f"cut after {loop.time() - began:.2f} s")
         assert value["out"].splitlines() == ["up", "b''"], value

@@ -351,7 +351,7 @@ async def test_authority_that_ends_cuts_an_opened_connection(
         elif how == "expiry":
             world.clock.advance(3 * 60 * 60 * 1000)
         elif how == "cut":
-            assert len(world.egress.cut(agent_id(0))) == 1
+            assert len(world.egress.cut(frozenset({agent_id(0)}))) == 1
         else:
             world.commit(leases.end(lease, "a person ended it"))
             assert len(world.egress.cut_lease(lease)) == 1

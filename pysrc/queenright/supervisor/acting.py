@@ -176,28 +176,28 @@ class Acting:
         family = frozenset(agents)
         commands = self.commands.cut(family, f"it was cut off: {why}")
         acts = self.engine.cut(family, why, hold=hold)
-        connections = [exchange for agent in family for exchange in self.egress.cut(agent)]
-        return self._points(commands, acts, why) + [self._connection_point(one) for one in connections]
+        return self._points(commands, acts, self.egress.cut(family), why)
 
     def cut_lease(self, agent: bytes, lease: bytes, why: str) -> list[Point]:
         """The act, or the connections, that work with this lease's credential end now."""
-        connections = [self._connection_point(one) for one in self.egress.cut_lease(lease)]
-        return self._points([], self.engine.cut(frozenset({agent}), why, lease=lease), why) + connections
+        connections = self.egress.cut_lease(lease)
+        return self._points([], self.engine.cut(frozenset({agent}), why, lease=lease), connections, why)
 
     def end_all(self, why: str) -> list[Point]:
         """Every command, executor and connection ends now, with the supervisor."""
         commands, acts = self.commands.cut(None, why), self.engine.hands.cut(None, f"was ended: {why}")
-        connections = [self._connection_point(one) for one in self.egress.cut(None)]
-        return self._points(commands, acts, why) + connections
+        return self._points(commands, acts, self.egress.cut(None), why)
 
-    def _points(self, commands: list[Command], acts: list[Cut], why: str) -> list[Point]:
+    def _points(
+        self, commands: list[Command], acts: list[Cut], connections: list[Exchange], why: str
+    ) -> list[Point]:
         points = [self._command_point(command) for command in commands]
         running = {command.agent for command in commands}
         for act in acts:
             # The executor of a command that runs says how the act ended once the command is gone: the command is the point.
             if not (act.left and act.session.asked == "command" and act.agent in running):
                 points.append(self._act_point(act, why))
-        return points
+        return points + [self._connection_point(exchange) for exchange in connections]
 
     def _command_point(self, command: Command) -> Point:
         pid = f", pid {command.sandbox.pid}" if command.sandbox is not None else ""
@@ -210,7 +210,7 @@ class Acting:
             return 0
 
         def again() -> None:
-            self.egress.cut(request.agent)
+            self.egress.cut(frozenset({request.agent}))
 
         request = exchange.request
         name = f"{request.verb} on {request.resource} by {self._rt.agents.name(request.agent)}"

@@ -329,10 +329,7 @@ class Cells:
 
     def kill_intent(self, intent: bytes, why: str) -> list[Point]:
         """End every cell of a swarm; those that are being started end by themselves, as nobody of it may run."""
-        points = []
-        for cell in self.of_intent(intent):
-            cell.kill(why, wanted=True)
-            points.append(cell.ending(why))
+        points = [self._end(cell, why) for cell in self.of_intent(intent)]
         for key in [key for key in self._homes if key.startswith(f"{intent.hex()}/")]:
             points += self._starting(key[:24], self._homes[key])
         return points

@@ -120,50 +120,48 @@ class Commands:
     async def _run(
         self, running: Command, place: Place, command: str, timeout_ms: int, keep: bool
     ) -> dict[str, Any]:
-        # What a person is to see before it is kept must not have sent anything meanwhile.
-        if not place.egress or not keep:
-            return await self._run_in(running, place, command, timeout_ms, keep, None)
-        with self._egress.way(place) as way:
-            return await self._run_in(running, place, command, timeout_ms, keep, way)
-
-    async def _run_in(
-        self, running: Command, place: Place, command: str, timeout_ms: int, keep: bool, way: Way | None
-    ) -> dict[str, Any]:
-        quota = Quota()
-        spec = command_spec(
-            argv=["/bin/sh", "-c", command],
-            workspace=place.live,
-            slot=self._slot(place.agent),
-            upper=(quota.bytes, quota.files),
-            env=way.environment() if way is not None else None,
-            binds=way.binds() if way is not None else (),
-            egress=way is not None,
-            in_place=self._launcher.in_place,
-        )
-        async with _started(self._launcher, spec) as (sandbox, upper, listener, out, err):
-            running.sandbox = sandbox
-            if running.cut:
-                sandbox.kill()
-            # Started beside the command: it is there when the command has ended.
-            async with _keeper(self._executors, place, upper) as keeper:
-                with (
-                    way.door(listener)
-                    if way is not None and listener is not None
-                    else contextlib.nullcontext()
-                ):
-                    end, late = await _ended(sandbox, timeout_ms / 1000)
-                running.ended(end)
-                dropped = _dropped(running, end, late)
-                code = end.code if end.code is not None else 128 + (end.signal or 0)
-                said = note_of(command, timeout_ms, code, await out, await err)
-                if dropped:
-                    kept = dict(_NOTHING)
-                elif keep:
-                    kept = await _asked(keeper, "commit", listed=MAX_LISTED)
-                else:
-                    await _asked(keeper, "propose", listed=0, note=canonical(said))
-                    kept = dict(_NOTHING)
+        with self._way(place, keep) as way:
+            quota = Quota()
+            spec = command_spec(
+                argv=["/bin/sh", "-c", command],
+                workspace=place.live,
+                slot=self._slot(place.agent),
+                upper=(quota.bytes, quota.files),
+                env=way.environment() if way is not None else None,
+                binds=way.binds() if way is not None else (),
+                egress=way is not None,
+                in_place=self._launcher.in_place,
+            )
+            async with _started(self._launcher, spec) as (sandbox, upper, listener, out, err):
+                running.sandbox = sandbox
+                if running.cut:
+                    sandbox.kill()
+                # Started beside the command: it is there when the command has ended.
+                async with _keeper(self._executors, place, upper) as keeper:
+                    with _served(way, listener):
+                        end, late = await _ended(sandbox, timeout_ms / 1000)
+                    running.ended(end)
+                    dropped = _dropped(running, end, late)
+                    code = end.code if end.code is not None else 128 + (end.signal or 0)
+                    said = note_of(command, timeout_ms, code, await out, await err)
+                    if dropped:
+                        kept = dict(_NOTHING)
+                    elif keep:
+                        kept = await _asked(keeper, "commit", listed=MAX_LISTED)
+                    else:
+                        await _asked(keeper, "propose", listed=0, note=canonical(said))
+                        kept = dict(_NOTHING)
         return command_value(said, kept, late=late, dropped=dropped)
+
+    def _way(self, place: Place, keep: bool) -> contextlib.AbstractContextManager[Way | None]:
+        """None for a command that may reach nothing: what a person is to see before it is kept must not have sent anything."""
+        return self._egress.way(place) if place.egress and keep else contextlib.nullcontext()
+
+
+def _served(way: Way | None, listener: int | None) -> contextlib.AbstractContextManager[None]:
+    if way is None or listener is None:
+        return contextlib.nullcontext()
+    return way.door(listener)
 
 
 def _dropped(running: Command, end: Exit, late: bool) -> str:

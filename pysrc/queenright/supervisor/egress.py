@@ -22,7 +22,7 @@ from queenright.clock import Clock
 from queenright.core.host import EgressProxy
 from queenright.core.host import Refused as StoreRefused
 from queenright.errors import Denied, Dimension, QueenrightError
-from queenright.supervisor.egress_request import LOST, UNREAD, answer_body, changed, request_of, with_args
+from queenright.supervisor.egress_request import LOST, answer_body, changed, nameless, request_of, with_args
 from queenright.supervisor.openings import Opening, Openings
 from queenright.supervisor.sandbox_spec import Bind
 from queenright.wire.ids import short
@@ -155,11 +155,11 @@ class Egress:
             proxy.close_door(door.number)
             self._end_loans(door)
 
-    def cut(self, agent: bytes | None) -> list[Exchange]:
-        """End every connection of an agent (None: of all) now, and its doors; the exchanges that were open."""
+    def cut(self, agents: frozenset[bytes] | None) -> list[Exchange]:
+        """End every connection of these agents (None: of all) now, and their doors; the exchanges that were open."""
         found = []
         for door in list(self._doors.values()):
-            if agent is None or door.who.agent == agent:
+            if agents is None or door.who.agent in agents:
                 found += [exchange for exchange in self._open.values() if exchange.door is door]
                 assert self._proxy is not None
                 door.cut = True
@@ -321,15 +321,10 @@ class Egress:
         door = self._doors.get(event["door"])
         if door is None:
             return
-        request = request_of(door.who, door.command, {**UNREAD, "id": -event["door"]})
-        denied = Denied(
-            event["reason"],
-            verb=request.verb,
-            resource=request.resource,
-            dimensions=(),
-            reason=event["reason"],
+        reason = event["reason"]
+        self._requests().refused(
+            *nameless(door.who, door.command, door.number, reason, reason), event["count"]
         )
-        self._requests().refused(request, denied, event["count"])
 
     # ---- refusing ----
 
@@ -360,14 +355,8 @@ class Egress:
             door.kinds.clear()
         kind = (request.verb, request.resource, code)
         if kind not in door.kinds and len(door.kinds) >= REFUSAL_KINDS:
-            request = request_of(door.who, door.command, {**UNREAD, "id": -door.number})
-            denied = Denied(
-                denied.message,
-                verb=request.verb,
-                resource=request.resource,
-                dimensions=(),
-                reason="more_refusals",
-            )
+            message, reason = denied.message, "more_refusals"
+            request, denied = nameless(door.who, door.command, door.number, message, reason)
         door.kinds.add(kind)
         self._requests().refused(request, denied)
 

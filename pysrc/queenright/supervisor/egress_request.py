@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from queenright.actions.act import ActRequest
@@ -11,9 +12,9 @@ from queenright.actions.egress import EgressRequest
 from queenright.actions.resources import Resource
 from queenright.errors import Denied, Dimension
 
-__all__ = ["LOST", "UNREAD", "answer_body", "changed", "request_of", "with_args"]
+__all__ = ["LOST", "answer_body", "changed", "nameless", "request_of", "with_args"]
 
-UNREAD = {
+_UNREAD = {
     "verb": "net.connect", "resource": "host:any", "method": "", "host": "", "port": 0, "path": "", "headers": []
 }  # fmt: skip
 LOST = {"code": "supervisor_stopped", "began": True, "status": 0, "up": 0, "down": 0}
@@ -48,8 +49,16 @@ def request_of(who: ActRequest, command: bytes, event: Mapping[str, Any]) -> Egr
 
 def with_args(request: EgressRequest, **args: Any) -> EgressRequest:
     """The same with more arguments, or others."""
-    fields = {name: getattr(request, name) for name in request.__dataclass_fields__}
-    return EgressRequest(**(fields | {"args": {**request.args, **args}}))
+    return replace(request, args={**request.args, **args})
+
+
+def nameless(
+    who: ActRequest, command: bytes, door: int, message: str, reason: str
+) -> tuple[EgressRequest, Denied]:
+    """The refusal of something that has no name of its own: no request, or one of too many kinds."""
+    request = request_of(who, command, {**_UNREAD, "id": -door})
+    denied = Denied(message, verb=request.verb, resource=request.resource, dimensions=(), reason=reason)
+    return request, denied
 
 
 def changed(request: EgressRequest, opened: Resource | None) -> Denied:
