@@ -20,7 +20,6 @@ from queenright.ledger.entry import Operator, Supervisor
 from queenright.store import Change
 from queenright.supervisor.post import runtime_mail
 from queenright.supervisor.stops import Order
-from queenright.supervisor.swarms import Ending
 
 if TYPE_CHECKING:
     from queenright.supervisor.runtime import Runtime
@@ -160,22 +159,19 @@ class Drills:
 
     def _end(
         self, live: _Live, actor: Operator | Supervisor, facts: dict[str, Any]
-    ) -> tuple[int, asyncio.Task[None] | None]:
+    ) -> tuple[int, asyncio.Task[Any] | None]:
         """The leaf's index, and what waits until nothing of the swarm is left."""
         rt, at, gone = self._rt, self._rt.clock.boot_ms(), None
         with contextlib.suppress(Unknown):  # it was never applied
             ending = rt.swarms.stop(live.intent, "ended", "intent.ended", "the drill is over", actor)
-            gone = rt.stops.also(self._gone(Order("stop", actor, ending.leaf, at, live.intent), ending))
+            order = Order("stop", actor, ending.leaf, at, live.intent)
+            gone = rt.stops.follow_unasked(order, ending.points, ending.burying)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(rt.paths.state / DECOY)
         changes = [Change((("delete", TABLE, ROW),)), rt.book.drill_ended(live.intent, facts, actor)]
         if any(info.name == SECRET for info in rt.vault.list()):
             changes += [rt.vault.remove(SECRET), rt.book.secret_changed(SECRET, "removed", actor)]
         return rt.commit(*changes).first_leaf, gone
-
-    async def _gone(self, order: Order, ending: Ending) -> None:
-        await self._rt.stops.follow(order, ending.points)
-        await ending.burying
 
 
 def check_narrow(intent: Intent, package: bytes) -> None:

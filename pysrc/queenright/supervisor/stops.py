@@ -98,9 +98,17 @@ class Stops:
         self._rt.changed("status", b"")
         return reach
 
-    def follow_unasked(self, order: Order, points: Sequence[Point]) -> None:
-        """The same where nobody waits for the answer: a deadline passed, a document froze a swarm."""
-        self.also(self.follow(order, points))
+    def follow_unasked(
+        self, order: Order, points: Sequence[Point], *burying: Coroutine[Any, Any, None]
+    ) -> asyncio.Task[Any]:
+        """The same where nobody waits for the answer: a deadline passed, a document froze a swarm. Beside it `burying` writes
+        down who has ended; the task ends with both.
+        """
+
+        async def both() -> None:
+            await asyncio.gather(self.follow(order, points), *burying)
+
+        return self.also(both())
 
     def also(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """What an order leaves to be done beside everything else; given up when the supervisor goes down."""

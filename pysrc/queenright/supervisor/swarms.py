@@ -163,9 +163,8 @@ class Swarms:
             at = self._rt.clock.boot_ms()
             why = "the intent's time is over"
             ending = self.stop(intent, "ended", "intent.ended", why, Supervisor())
-            self._rt.stops.also(ending.burying)
             order = Order("expire", Supervisor(), ending.leaf, at, intent=intent)
-            self._rt.stops.follow_unasked(order, ending.points)
+            self._rt.stops.follow_unasked(order, ending.points, ending.burying)
 
     def stop(
         self, intent: bytes, state: IntentState, kind: Kind, why: str, actor: Operator | Supervisor

@@ -11,6 +11,7 @@ import resource
 import signal
 import tempfile
 
+from attacks.limits import forked
 from base import ATTACKS, FACTS, LIBC, attack
 
 
@@ -22,26 +23,7 @@ def bounded(reached: int, limit: int) -> str:
 
 @attack
 def a_fork_bomb() -> str:
-    """Counted in one place: every child waits, so the number that exist is the number that was made."""
-    wait, release = os.pipe()
-    children: list[int] = []
-    try:
-        while len(children) <= FACTS["processes"] + 50:
-            try:
-                pid = os.fork()
-            except OSError:
-                break
-            if pid == 0:
-                os.close(release)
-                os.read(wait, 1)
-                os._exit(0)
-            children.append(pid)
-    finally:
-        os.close(release)
-        os.close(wait)
-        for pid in children:
-            os.waitpid(pid, 0)
-    return bounded(len(children), FACTS["processes"])
+    return bounded(forked(FACTS["processes"] + 50), FACTS["processes"])
 
 
 @attack

@@ -17,6 +17,13 @@ def read(at: At, path: str) -> str:
         return contains(at, file.read(4096))
 
 
+def read_and_unlink(at: At, link: str) -> str:
+    try:
+        return read(at, link)
+    finally:
+        os.unlink(link)
+
+
 @attack("files", "cell", HIDDEN, GONE)
 def read_a_file_outside(at: At) -> str:
     """Open a file of the host by its path. Harmless: the file is a decoy and is only read."""
@@ -46,10 +53,7 @@ def read_through_a_symlink(at: At) -> str:
     """A link of one's own to a file outside. Harmless: the file is a decoy; the link is removed."""
     link = f"{at.here}/drill-link"
     os.symlink(at.facts["file"], link)
-    try:
-        return read(at, link)
-    finally:
-        os.unlink(link)
+    return read_and_unlink(at, link)
 
 
 @attack("files", "cell", HIDDEN, GONE + " EXDEV")
@@ -57,10 +61,7 @@ def hardlink_a_file_outside(at: At) -> str:
     """A second name for a file outside. Harmless: a second name of a decoy, removed at once."""
     link = f"{at.facts.get('drop', '')}/drill-hard"
     os.link(at.facts["file"], link)
-    try:
-        return read(at, link)
-    finally:
-        os.unlink(link)
+    return read_and_unlink(at, link)
 
 
 @attack("files", "cell", HIDDEN, GONE + " EXDEV")
