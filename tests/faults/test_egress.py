@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from supervised import Supervised
-from upstreams import Upstream, echo, upstream, with_tools
+from upstreams import TO_LOOPBACK, Upstream, echo, upstream, with_tools
 
 pytestmark = [pytest.mark.isolation, with_tools]
 
@@ -36,7 +36,8 @@ class Holder(Agent):
         except Exception as refused:
             ctx.log(f"refused {type(refused).__name__} {refused}")
 """
-INTENT = """
+INTENT = (
+    """
 [intent]
 purpose = "hold a tunnel"
 swarm = "t"
@@ -55,15 +56,9 @@ on = "ws:self"
 [[allow]]
 do = ["net.connect"]
 on = "host:localhost/PORT"
-
-[[allow]]
-do = ["net.private"]
-on = "addr:127/0/0/1"
-
-[[allow]]
-do = ["net.private"]
-on = "addr6:**"
 """
+    + TO_LOOPBACK
+)
 
 
 def holding(supervised: Supervised, server: Upstream) -> str:

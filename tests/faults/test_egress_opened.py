@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from supervised import Supervised
-from upstreams import make_authority, serving_as, upstream, with_tools
+from upstreams import TO_LOOPBACK, make_authority, serving_as, upstream, with_tools
 
 pytestmark = [pytest.mark.isolation, with_tools]
 
@@ -28,7 +28,8 @@ class Caller(Agent):
         done = await ctx.shell("curl -sS -d body https://localhost:{port}/v1/a; env; cat /proc/*/environ; true", timeout=60)
         ctx.log(f"ended {done.code} {done.out[:2000]!r} {done.err!r}")
 """
-INTENT = """
+INTENT = (
+    """
 [intent]
 purpose = "call an api"
 swarm = "t"
@@ -47,15 +48,9 @@ on = "ws:self"
 [[allow]]
 do = ["web.post"]
 on = "host:localhost/PORT/v1/**"
-
-[[allow]]
-do = ["net.private"]
-on = "addr:127/0/0/1"
-
-[[allow]]
-do = ["net.private"]
-on = "addr6:**"
 """
+    + TO_LOOPBACK
+)
 
 
 def echo(one: socket.socket, first: bytes) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from acting_world import ActingWorld
 from authority_world import agent_id
-from upstreams import echo, hello, redirect, silent, swallow, upstream, with_tools
+from upstreams import echo, hello, redirect, shell, silent, swallow, upstream, with_tools
 
-from queenright.actions.act import AskOpened, Done, Refused
+from queenright.actions.act import AskOpened, Refused
 from queenright.actions.resources import OWN_WORKSPACE, Resource
 from queenright.supervisor import egress
 
@@ -53,19 +53,6 @@ async def make(tmp_path: Path) -> AsyncIterator[Callable[[str], ActingWorld]]:
     for world in worlds:
         await world.close()
         assert not world.failures
-
-
-async def shell(world: ActingWorld, command: str, ordinal: int = 0, **more: Any) -> dict[str, Any]:
-    result = await world.act("shell.run", "ws:self", command=command, ordinal=ordinal, **more)
-    assert isinstance(result, Done), result
-    async with asyncio.timeout(30):
-        while world.egress.counts():
-            await asyncio.sleep(0.01)
-    return _text(result.value)
-
-
-def _text(value: dict[str, Any]) -> dict[str, Any]:
-    return value | {name: value[name].decode() for name in ("out", "err")}
 
 
 def leaves(world: ActingWorld, kind: str, verb: str) -> list[Any]:

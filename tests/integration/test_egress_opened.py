@@ -15,26 +15,19 @@ from urllib.parse import quote
 import pytest
 from acting_world import TOKEN, ActingWorld
 from authority_world import agent_id
-from upstreams import Upstream, make_authority, serving_as, silent, upstream, with_tools
+from upstreams import TO_LOOPBACK, Upstream, make_authority, serving_as, shell, silent, upstream, with_tools
 
-from queenright.actions.act import Done
 from queenright.supervisor.openings import BUNDLE
 
 pytestmark = [pytest.mark.isolation, with_tools]
 
 SECRET = TOKEN.decode()
-RULES = """
+RULES = (
+    TO_LOOPBACK
+    + """
 [[allow]]
 do = ["shell.run", "fs.write"]
 on = "ws:self"
-
-[[allow]]
-do = ["net.private"]
-on = "addr:127/0/0/1"
-
-[[allow]]
-do = ["net.private"]
-on = "addr6:**"
 
 [[allow]]
 do = ["web.*", "net.connect"]
@@ -48,6 +41,7 @@ on = "host:localhost/PORT"
 do = ["web.post", "web.put", "web.delete"]
 on = "host:localhost/PORT/**"
 """
+)
 MAPPED = """
 [host.localhost]
 port = PORT
@@ -79,15 +73,6 @@ async def make(tmp_path: Path) -> AsyncIterator[Callable[..., ActingWorld]]:
 @pytest.fixture
 def context(tmp_path: Path) -> Any:
     return serving_as(tmp_path, "localhost", make_authority(tmp_path))
-
-
-async def shell(world: ActingWorld, command: str, ordinal: int = 0, **more: Any) -> dict[str, Any]:
-    result = await world.act("shell.run", "ws:self", command=command, ordinal=ordinal, **more)
-    assert isinstance(result, Done), result
-    async with asyncio.timeout(30):
-        while world.egress.counts():
-            await asyncio.sleep(0.01)
-    return result.value | {name: result.value[name].decode() for name in ("out", "err")}
 
 
 def told(one: socket.socket, first: bytes) -> None:

@@ -6,6 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from running import naming
+
 __all__ = ["COMMAND", "FAMILIES", "STOPPED", "left", "mark"]
 
 FAMILIES = 12
@@ -31,12 +33,9 @@ def mark(number: int) -> str:
 def left(mark: str) -> list[tuple[int, str]]:
     """(pid, state) of every process with the mark in its command line, as /proc has it now. Zombies have none."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for pid in naming(mark):
         with contextlib.suppress(OSError):
-            line = (entry / "cmdline").read_bytes()
-            if mark.encode() in line and int(entry.name) != os.getpid():
-                state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                found.append((int(entry.name), state))
+            if pid != os.getpid():
+                state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+                found.append((pid, state))
     return found

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from running import naming
+
 from queenright.actions.resources import NAMESPACE as RESOURCES
 from queenright.actions.resources_toml import compile_resources
 from queenright.authority.document import APPROVE, INTENT
@@ -193,15 +195,7 @@ class Supervised:
 
     def processes(self) -> list[int]:
         """Every process that has this state directory, or a cell's fixed places, in its command line."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            with contextlib.suppress(OSError):
-                line = (entry / "cmdline").read_bytes()
-                if str(self.paths.state).encode() in line:
-                    found.append(int(entry.name))
-        return found
+        return naming(str(self.paths.state))
 
 
 def remove(base: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -10,13 +11,28 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from acting_world import ActingWorld
+
+from queenright.actions.act import Done
 
 WITHIN_S = 30.0
 
 TOOLS = [f"/usr/bin/{name}" for name in ("curl", "git", "openssl", "python3")]
 """What commands in a sandbox use here: it shows the machine's /usr, and nothing else of its programs."""
+
+TO_LOOPBACK = """
+[[allow]]
+do = ["net.private"]
+on = "addr:127/0/0/1"
+
+[[allow]]
+do = ["net.private"]
+on = "addr6:**"
+"""
+"""Rules without which nothing here is reached: `localhost` is both."""
 
 with_tools = pytest.mark.skipif(
     not all(map(os.path.exists, TOOLS)),
@@ -137,3 +153,13 @@ def _openssl(folder: Path, name: str, *more: str) -> None:
          "-keyout", folder / f"{name}-key.pem", "-out", folder / f"{name}.pem", *more],
         check=True, capture_output=True,
     )  # fmt: skip
+
+
+async def shell(world: ActingWorld, command: str, ordinal: int = 0, **more: Any) -> dict[str, Any]:
+    """A command's value, its output as text, once all its connections have ended."""
+    result = await world.act("shell.run", "ws:self", command=command, ordinal=ordinal, **more)
+    assert isinstance(result, Done), result
+    async with asyncio.timeout(30):
+        while world.egress.counts():
+            await asyncio.sleep(0.01)
+    return result.value | {name: result.value[name].decode() for name in ("out", "err")}
